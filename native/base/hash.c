@@ -1,0 +1,115 @@
+/* hash: SHA-256 (FIPS 180-4) for identities, CRC-32C for images. */
+#include "base.h"
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#endif
+
+static const uint32_t sha_constant[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+static inline uint32_t rotate(uint32_t x, unsigned n) { return (x >> n) | (x << (32 - n)); }
+
+static void sha_schedule(const uint8_t block[64], uint32_t w[64]) {
+    for (int i = 0; i < 16; i++)
+        w[i] = __builtin_bswap32(pstk_load_u32(block + 4 * i));
+    for (int i = 16; i < 64; i++) {
+        uint32_t a = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ (w[i - 15] >> 3);
+        uint32_t b = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ (w[i - 2] >> 10);
+        w[i] = w[i - 16] + a + w[i - 7] + b;
+    }
+}
+
+static void sha_block(uint32_t state[8], const uint8_t block[64]) {
+    uint32_t w[64], s[8];
+    sha_schedule(block, w);
+    memcpy(s, state, sizeof s);
+    for (int i = 0; i < 64; i++) {
+        uint32_t sum1 = rotate(s[4], 6) ^ rotate(s[4], 11) ^ rotate(s[4], 25);
+        uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]);
+        uint32_t one = s[7] + sum1 + choice + sha_constant[i] + w[i];
+        uint32_t sum0 = rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22);
+        uint32_t two = sum0 + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
+        memmove(s + 1, s, 7 * sizeof s[0]);
+        s[4] += one;
+        s[0] = one + two;
+    }
+    for (int i = 0; i < 8; i++)
+        state[i] += s[i];
+}
+
+void pstk_sha256_init(pstk_sha256 *sha) {
+    static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                      0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    memcpy(sha->state, start, sizeof start);
+    sha->size = 0;
+}
+
+void pstk_sha256_update(pstk_sha256 *sha, const void *bytes, size_t size) {
+    const uint8_t *p = bytes;
+    size_t used = sha->size & 63;
+    sha->size += size;
+    while (size) {
+        size_t take = PSTK_MIN(64 - used, size);
+        memcpy(sha->block + used, p, take);
+        used += take;
+        p += take;
+        size -= take;
+        if (used == 64) {
+            sha_block(sha->state, sha->block);
+            used = 0;
+        }
+    }
+}
+
+void pstk_sha256_final(pstk_sha256 *sha, uint8_t out_digest[32]) {
+    uint64_t bits = sha->size * 8;
+    uint8_t pad[72] = {0x80};
+    size_t pad_bytes = 64 - ((sha->size + 8) & 63);
+    for (int i = 0; i < 8; i++)
+        pad[pad_bytes + (size_t)i] = (uint8_t)(bits >> (56 - 8 * i));
+    pstk_sha256_update(sha, pad, pad_bytes + 8);
+    for (int i = 0; i < 8; i++)
+        pstk_store_u32(out_digest + 4 * i, __builtin_bswap32(sha->state[i]));
+}
+
+static uint32_t crc_table(uint32_t crc, const uint8_t *p, size_t size) {
+    /* Bit by bit a nibble at a time: for machines without the instruction; images are small. */
+    static const uint32_t nibble[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
+                                        0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+                                        0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
+    while (size--) {
+        crc ^= *p++;
+        crc = (crc >> 4) ^ nibble[crc & 15];
+        crc = (crc >> 4) ^ nibble[crc & 15];
+    }
+    return crc;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t crc_hardware(uint32_t crc, const uint8_t *p, size_t size) {
+    uint64_t wide = crc;
+    for (; size >= 8; p += 8, size -= 8)
+        wide = _mm_crc32_u64(wide, pstk_load_u64(p));
+    crc = (uint32_t)wide;
+    while (size--)
+        crc = _mm_crc32_u8(crc, *p++);
+    return crc;
+}
+#endif
+
+uint32_t pstk_crc32c(uint32_t crc, const void *bytes, size_t size) {
+    crc = ~crc;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("sse4.2"))
+        return ~crc_hardware(crc, bytes, size);
+#endif
+    return ~crc_table(crc, bytes, size);
+}

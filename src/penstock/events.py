@@ -1,0 +1,81 @@
+"""Events: what someone must act on, as the engine hands it over; and the context it happened in.
+
+An event is immutable and owns its values. Its identity (``id``) is deterministic: the same journal gives the same id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What ran at the asset: texts as the plant gives them, ``""`` where not known."""
+
+    order: str = ""
+    operation: str = ""
+    material: str = ""
+    lot: str = ""
+    shift: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event.
+
+    Times are int64 nanoseconds since 1970 UTC; ``end_ns`` is None while the interval is open (a limit trip).
+    ``value`` is the sample of a limit, the quantity of a counter or total, the code of a state, the mean of a window.
+    Registers and quantities of i64 tags are exact ``int``; those of f64 tags are ``float``. ``quantity`` is the same as
+    an exact ``Decimal`` (shortest text that reads back to the same double), or None where the kind carries none.
+    """
+
+    id: str  # UUIDv8, lower case with hyphens
+    digest: str  # 32 hex digits over the content
+    seq: int  # order within this run; never used to recognise a repeat
+    pos: int  # journal position of the block that made it
+    kind: str  # "counter.segment", "limit.H.trip", "state.end", ... (penstock.h, PSTK_EVENT_KIND_LIST)
+    plant: str
+    rule: str
+    series: str
+    tag: str
+    asset: str
+    at_ns: int
+    start_ns: int
+    end_ns: int | None
+    value: int | float
+    unit: str  # unit of quantity, UN/ECE Rec 20; "" where the kind carries none
+    quantity: Decimal | None
+    text: str = ""  # state: the text of the code
+    start_reading: int | float | None = None
+    end_reading: int | float | None = None
+    limit: float | None = None
+    count: int = 0
+    sum: float | None = None
+    min: float | None = None
+    max: float | None = None
+    first: float | None = None
+    last: float | None = None
+    flags: frozenset[str] = frozenset()  # penstock.h, PSTK_FLAG_LIST
+    context: Context = field(default_factory=Context)
+    occurrence: int = 0
+    time_epoch: int = 0
+    revision: int = 0
+    engine_time_ns: int = 0
+    config_generation: int = 0
+
+    @property
+    def duration_ns(self) -> int | None:
+        """Length of the interval, or None while it is open."""
+        return None if self.end_ns is None else self.end_ns - self.start_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Samples of one tag around an event, oldest first: what the ring still held when the event was committed."""
+
+    tag: str
+    time_ns: tuple[int, ...]
+    values: tuple[float, ...]
+    quality: tuple[int, ...]
+    before: int  # how many of them lie at or before the event's block
