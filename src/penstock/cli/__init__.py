@@ -1,0 +1,147 @@
+"""Command line: words become one call into the library; its answer becomes text or JSON.
+
+Data goes to stdout, messages to stderr; ``NO_COLOR`` is respected; every command has ``--json``. Exit codes: 0 done,
+1 a check of the environment failed, 2 wrong usage or a missing extra, 78 (EX_CONFIG) the configuration is invalid.
+
+A command is a module of this package that has ``app``, a ``cyclopts.App``. It is imported only when its command is
+used, so a command whose extra is missing disturbs no other.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from penstock.errors import ConfigError, PenstockError
+
+if TYPE_CHECKING:
+    from cyclopts import App
+    from rich.console import Console
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_CONFIG = 78
+
+INSTALL_LINE = "pip install 'penstock[cli]'"
+
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("run", "Run the configured plant: sources in, documents out."),
+    ("explain", "Show the chain behind an ERP document or an event, down to its samples."),
+    ("ledger", "List and show the entries of the posting ledger."),
+    ("config", "Check or show a configuration, or print its JSON Schema."),
+    ("version", "Print the version."),
+)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    tokens = list(sys.argv[1:] if words is None else words)
+    try:
+        return _dispatch(tokens)
+    except ModuleNotFoundError as missing:
+        if not _is_ours(missing.name):
+            return say_missing(missing.name or "", INSTALL_LINE)
+        say(f"penstock {tokens[0]}: not part of this build (no module {missing.name})")
+        return EXIT_USAGE
+    except ConfigError as wrong:
+        return fail(wrong, code=EXIT_CONFIG, is_json="--json" in tokens)
+    except PenstockError as wrong:
+        return fail(wrong, code=EXIT_FAILED, is_json="--json" in tokens)
+    except BrokenPipeError:  # `penstock ... | head`: the reader has what it wanted
+        sys.stderr.close()
+        return EXIT_OK
+
+
+def say(text: str) -> None:
+    """A message to the person: one line on stderr."""
+    print(text, file=sys.stderr)
+
+
+def say_missing(module: str, install: str) -> int:
+    """Names what is not installed and the line that installs it; returns the exit code."""
+    say(f"penstock: this command needs {module}, which is not installed. Install it with:\n  {install}")
+    return EXIT_USAGE
+
+
+def fail(error: PenstockError, *, code: int, is_json: bool) -> int:
+    """Reports an error on stderr, as one JSON object on stdout with ``--json``; returns ``code``."""
+    if is_json:
+        emit({"ok": False, "exit": code, "errors": [error_record(each) for each in each_error(error)]})
+    else:
+        for each in each_error(error):
+            say(f"penstock: {each}")
+    return code
+
+
+def each_error(error: PenstockError) -> tuple[PenstockError, ...]:
+    """The single errors of a collection, or the error itself."""
+    found = getattr(error, "errors", None)
+    return tuple(found) if found else (error,)
+
+
+def error_record(error: PenstockError) -> dict[str, str]:
+    """One error as stable JSON keys: kind, text and, for a configuration, path, reason and fix."""
+    record = {"kind": type(error).__name__, "text": str(error)}
+    if isinstance(error, ConfigError):
+        record |= {"path": error.path, "reason": error.reason, "fix": error.fix}
+    return record
+
+
+def emit(value: Mapping[str, object]) -> None:
+    """One JSON object on one line of stdout."""
+    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
+
+
+def stdout() -> Console:
+    """A rich console for data; plain where stdout is no terminal or ``NO_COLOR`` is set."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _dispatch(tokens: list[str]) -> int:
+    from cyclopts import App, CycloptsError
+    from rich.console import Console
+
+    root = App(name="penstock", help=_help(), version_flags=[], help_format="plaintext")
+    chosen = tokens[0] if tokens else ""
+    for name, text in COMMANDS:
+        if name == chosen:
+            root.command(_load(name), name=name)
+        else:
+            root.command(App(name=name, help=text, version_flags=[]), name=name)
+    if not tokens:
+        root.help_print([], console=Console(stderr=True, highlight=False))
+        return EXIT_USAGE
+    try:
+        answer = root(
+            tokens,
+            exit_on_error=False,
+            print_error=True,
+            error_console=Console(stderr=True, highlight=False),
+            result_action="return_value",
+        )
+    except CycloptsError:
+        return EXIT_USAGE
+    return answer if isinstance(answer, int) else EXIT_OK
+
+
+def _load(name: str) -> App:
+    from cyclopts import App
+
+    app = importlib.import_module(f"penstock.cli.{name}").app
+    if not isinstance(app, App):
+        raise TypeError(f"penstock.cli.{name}.app must be a cyclopts.App")
+    return app
+
+
+def _is_ours(module: str | None) -> bool:
+    return module is not None and (module == "penstock" or module.startswith("penstock."))
+
+
+def _help() -> str:
+    return "Machine telemetry in, one document each in the ERP, with the proof kept."
