@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tryton module `penstock`: one posting key, one document; machine downtime records."""
