@@ -53,6 +53,8 @@ typedef struct pstk_judge_counters {
 void pstk_judge_counters_get(const pstk_judge *judge, pstk_judge_counters *out_counters);
 void pstk_judge_source_counters(const pstk_judge *judge, uint16_t source, uint64_t *out_late, uint64_t *out_out_of_order);
 
+#define PSTK_SECTION_PENDING 0x444e4550u /* "PEND": the section that holds pending events; restore stands its absence */
+
 /* Image: fills up to PSTK_IMAGE_SECTIONS_MAX sections that point into a copy made by this call (one memcpy of what is in
  * use; the judge may go on at once). Pending events (acknowledged..head) are among them. Returns the count. */
 size_t pstk_judge_snapshot(pstk_judge *judge, pstk_section *out_sections);

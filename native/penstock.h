@@ -430,6 +430,8 @@ PSTK_API PSTK_MUST_CHECK int pstk_engine_results(pstk_engine *engine, pstk_resul
 PSTK_API PSTK_MUST_CHECK int pstk_engine_checkpoint(pstk_engine *engine, int to_disk, pstk_error *err);
 
 PSTK_API int pstk_engine_stats(pstk_engine *engine, pstk_stats *out_stats);
+/* The port a bound source listens on, or -1. */
+PSTK_API int pstk_engine_port(pstk_engine *engine, uint32_t source);
 PSTK_API int pstk_engine_source_stats(pstk_engine *engine, uint32_t source, pstk_source_stats *out_stats);
 /* Each copies a zero-terminated name; returns its length, or -1 where the index is unknown. */
 PSTK_API int pstk_engine_tag_name(pstk_engine *engine, uint32_t tag, char *out_name, size_t capacity);
@@ -439,9 +441,10 @@ PSTK_API int pstk_engine_rule_name(pstk_engine *engine, uint32_t rule, char *out
 PSTK_API int pstk_engine_asset_name(pstk_engine *engine, uint32_t asset, char *out_name, size_t capacity);
 PSTK_API int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char *out_text, size_t capacity);
 /* Samples of one tag around a journal position, oldest first: up to before_max at or before pos, after_max behind it.
+ * out_samples holds before_max + after_max; stamps are filled in from the receive time where none was sent.
  * A cold read: never holds the writer back; what the ring no longer holds is simply absent. */
 PSTK_API PSTK_MUST_CHECK int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t before_max,
-                                                  size_t after_max, pstk_sample *out_samples, int64_t *out_recv_ns,
+                                                  size_t after_max, pstk_sample *out_samples, size_t *out_before,
                                                   size_t *out_count, pstk_error *err);
 
 #ifdef __cplusplus

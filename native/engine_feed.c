@@ -1,0 +1,290 @@
+/* feed: the cautious path into the journal: columns or payloads that the caller holds, copied before the call returns. */
+#include "engine.h"
+
+#include <math.h>
+
+/* ---- shared ----------------------------------------------------------------------------------------- */
+
+static int check_source(pstk_engine *engine, uint32_t source, pstk_error *err) {
+    int status = pstk_engine_check(engine, err);
+    if (status == PSTK_OK && source >= engine->config_source_count)
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "source %u is not configured", source);
+    return status;
+}
+
+static void set_manual_clock(pstk_engine *engine, int64_t recv_time_ns) {
+    if (engine->options.clock == PSTK_CLOCK_MANUAL)
+        engine->clock.last_ns = PSTK_MAX(engine->clock.last_ns, recv_time_ns);
+}
+
+/* Makes room by an image in ring_dir; the writer lock is let go meanwhile. */
+static bool make_room(pstk_engine *engine) {
+    pstk_error err;
+    pthread_mutex_unlock(&engine->lock);
+    int status = pstk_engine_checkpoint_now(engine, false, &err);
+    pthread_mutex_lock(&engine->lock);
+    if (status != PSTK_OK && status != PSTK_E_FULL)
+        pstk_engine_fail(engine, &err);
+    return status == PSTK_OK;
+}
+
+static int full(pstk_error *err) {
+    return pstk_fail(err, PSTK_E_FULL, 0,
+                     "the ring is full behind unacknowledged events; poll, acknowledge, then feed the rest again");
+}
+
+static void finish_delivery(pstk_engine *engine, uint16_t source) {
+    uint16_t stream = engine->block.stream;
+    pstk_engine_commit_block(engine);
+    if (engine->source[source].is_counts_due)
+        pstk_engine_put_counts(engine, source, stream);
+}
+
+/* ---- columns ---------------------------------------------------------------------------------------- */
+
+typedef struct columns {
+    const pstk_feed *feed;
+    uint16_t source, stream;
+    size_t next;
+    int64_t future_ns;
+} columns;
+
+static int judge_value(const pstk_tag *tag, uint64_t *bits) {
+    pstk_value value = {.bits = *bits};
+    if (tag->type == PSTK_TYPE_F64) {
+        if (!isfinite(value.f64))
+            return PSTK_DROP_NAN;
+        if (value.f64 == 0)
+            *bits = 0; /* -0.0 is 0.0 */
+    }
+    if (tag->type == PSTK_TYPE_BOOL && value.bits > 1)
+        return PSTK_DROP_RANGE;
+    return -1;
+}
+
+/* One column row into a sample; -1 when usable, else the drop reason. */
+static int make_sample(pstk_engine *engine, const columns *in, size_t row, pstk_sample *out) {
+    const pstk_feed *feed = in->feed;
+    const pstk_tag *tag = pstk_tags_get(engine->tags, feed->tag_ids[row]);
+    if (!tag)
+        return PSTK_DROP_TAG_NAME;
+    if (tag->source != in->source)
+        return PSTK_DROP_SOURCE;
+    uint64_t bits = feed->values[row];
+    int reason = judge_value(tag, &bits);
+    if (reason >= 0)
+        return reason;
+    out->time_ns = feed->time_ns ? feed->time_ns[row] : PSTK_TIME_NONE;
+    if (out->time_ns != PSTK_TIME_NONE && out->time_ns > in->future_ns)
+        return PSTK_DROP_FUTURE;
+    out->value.bits = bits;
+    out->tag_id = feed->tag_ids[row];
+    out->quality = feed->quality ? feed->quality[row] : 0;
+    out->flags = 0;
+    return -1;
+}
+
+static void fill_block(pstk_engine *engine, columns *in) {
+    pstk_open_block *open = &engine->block;
+    pstk_source *source = &engine->source[in->source];
+    const pstk_feed *feed = in->feed;
+    pstk_sample *out = (pstk_sample *)(void *)open->payload;
+    while (in->next < feed->count && open->count < PSTK_BLOCK_SAMPLES_MAX) {
+        int reason = make_sample(engine, in, in->next++, &out[open->count]);
+        if (reason < 0)
+            open->count++;
+        else
+            pstk_engine_drop(engine, in->source, (pstk_drop)reason, 1);
+    }
+    if (feed->position != PSTK_POSITION_NONE) {
+        source->position = feed->position;
+        source->position_ord = in->next < feed->count ? in->next : 0;
+    }
+    open->source_pos = feed->position;
+    open->source_ord = feed->position == PSTK_POSITION_NONE ? 0 : (uint32_t)source->position_ord;
+}
+
+static size_t rows_journaled(const pstk_source *source, const pstk_feed *feed) {
+    if (feed->position == PSTK_POSITION_NONE || source->position == PSTK_POSITION_NONE)
+        return 0;
+    bool is_done = feed->position < source->position || (feed->position == source->position && !source->position_ord);
+    if (is_done)
+        return feed->count;
+    return feed->position == source->position ? (size_t)PSTK_MIN(source->position_ord, feed->count) : 0;
+}
+
+static int feed_columns(pstk_engine *engine, columns *in, pstk_error *err) {
+    pstk_source *source = &engine->source[in->source];
+    pstk_drop reason;
+    while (in->next < in->feed->count) {
+        pstk_engine_commit_block(engine);
+        if (!pstk_engine_has_room(engine, source, PSTK_BLOCK_BYTES_MAX, &reason) && !make_room(engine))
+            return full(err);
+        if (!pstk_engine_claim_block(engine, in->source, in->stream))
+            return full(err);
+        fill_block(engine, in);
+    }
+    return PSTK_OK;
+}
+
+static int32_t batch_stream(pstk_engine *engine, uint16_t source) {
+    static const pstk_message unnumbered = {0};
+    int32_t index = pstk_engine_find_stream(engine, source, PSTK_STREAM_UNNUMBERED);
+    return index >= 0 ? index : pstk_engine_open_stream(engine, source, &unnumbered, PSTK_STREAM_UNNUMBERED);
+}
+
+int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed, pstk_feed_result *out_result, pstk_error *err) {
+    PSTK_GUEST(engine);
+    memset(out_result, 0, sizeof *out_result);
+    int status = check_source(engine, feed->source, err);
+    if (status != PSTK_OK)
+        return status;
+    if (feed->count > UINT32_MAX || (feed->count && (!feed->tag_ids || !feed->values)))
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "feed wants tag_ids and values, at most 2^32 - 1 rows");
+    pthread_mutex_lock(&engine->lock);
+    set_manual_clock(engine, feed->recv_time_ns);
+    columns in = {.feed = feed, .source = engine->config_source[feed->source]};
+    pstk_source *source = &engine->source[in.source];
+    uint64_t used = source->used, dropped = source->dropped_total;
+    int32_t stream = batch_stream(engine, in.source);
+    int64_t now = pstk_engine_now(engine);
+    in.stream = (uint16_t)PSTK_MAX(stream, 0);
+    in.future_ns = pstk_engine_is_clock_plausible(engine, now) ? now + source->options.future_max_ns : INT64_MAX;
+    in.next = rows_journaled(source, feed);
+    if (in.next)
+        pstk_engine_drop(engine, in.source, PSTK_DROP_DUPLICATE, in.next);
+    size_t first = in.next;
+    source->received += first;
+    if (stream < 0)
+        status = pstk_fail(err, PSTK_E_FULL, 0, "streams_max is reached; raise engine.streams_max");
+    else
+        status = feed_columns(engine, &in, err);
+    source->received += in.next - first;
+    finish_delivery(engine, in.source);
+    out_result->used = source->used - used;
+    out_result->dropped = source->dropped_total - dropped;
+    pthread_mutex_unlock(&engine->lock);
+    return status;
+}
+
+/* ---- payloads --------------------------------------------------------------------------------------- */
+
+int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uint8_t *subject, size_t subject_bytes,
+                           const uint8_t *payload, size_t payload_bytes, uint64_t position, int64_t recv_time_ns,
+                           pstk_feed_result *out_result, pstk_error *err) {
+    PSTK_GUEST(engine);
+    memset(out_result, 0, sizeof *out_result);
+    int status = check_source(engine, source_index, err);
+    if (status != PSTK_OK)
+        return status;
+    uint16_t source_id = engine->config_source[source_index];
+    pstk_source *source = &engine->source[source_id];
+    if (payload_bytes > source->options.frame_bytes_max || subject_bytes >= PSTK_NAME_BYTES)
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "the payload is above source %s.frame_bytes_max, or its subject too long",
+                         source->options.name);
+    pthread_mutex_lock(&engine->lock);
+    set_manual_clock(engine, recv_time_ns);
+    uint64_t used = source->used, dropped = source->dropped_total;
+    pstk_frame frame = {.subject = subject,
+                        .payload = payload,
+                        .subject_bytes = (uint32_t)subject_bytes,
+                        .payload_bytes = (uint32_t)payload_bytes};
+    pstk_delivery delivery = {
+        .source = source_id, .position = position, .now_ns = pstk_engine_now(engine), .may_wait = true};
+    bool is_taken = pstk_engine_take_frame(engine, &delivery, &frame);
+    if (!is_taken && make_room(engine))
+        is_taken = pstk_engine_take_frame(engine, &delivery, &frame);
+    finish_delivery(engine, source_id);
+    out_result->used = source->used - used;
+    out_result->dropped = source->dropped_total - dropped;
+    pthread_mutex_unlock(&engine->lock);
+    return is_taken ? PSTK_OK : full(err);
+}
+
+/* ---- names, time, context ------------------------------------------------------------------------------ */
+
+int pstk_engine_tag(pstk_engine *engine, uint32_t source, const char *name, size_t name_bytes, int type, uint32_t *out_tag,
+                    pstk_error *err) {
+    PSTK_GUEST(engine);
+    int status = check_source(engine, source, err);
+    if (status != PSTK_OK)
+        return status;
+    if (type < PSTK_TYPE_F64 || type > PSTK_TYPE_CODE)
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "tag type %d is none of f64, i64, bool, code", type);
+    pthread_mutex_lock(&engine->lock);
+    pstk_drop reason = PSTK_DROP_TAG_NAME;
+    uint32_t tag = pstk_tags_resolve(engine->tags, (const uint8_t *)name, name_bytes, engine->config_source[source],
+                                     (uint8_t)type, PSTK_TAG_NONE, &reason);
+    if (tag != PSTK_TAG_NONE)
+        pstk_engine_put_new_tags(engine);
+    pthread_mutex_unlock(&engine->lock);
+    if (tag == PSTK_TAG_NONE)
+        return pstk_fail(err, reason == PSTK_DROP_TAG_LIMIT ? PSTK_E_FULL : PSTK_E_ARGUMENT, 0, "tag %.*s is refused: %s",
+                         (int)PSTK_MIN(name_bytes, PSTK_NAME_BYTES), name, pstk_drop_name(reason));
+    *out_tag = tag;
+    return PSTK_OK;
+}
+
+int pstk_engine_tick(pstk_engine *engine, int64_t now_ns, pstk_error *err) {
+    PSTK_GUEST(engine);
+    int status = pstk_engine_check(engine, err);
+    if (status != PSTK_OK)
+        return status;
+    pthread_mutex_lock(&engine->lock);
+    set_manual_clock(engine, now_ns);
+    bool is_due = pstk_judge_deadline_ns(engine->judge) <= pstk_engine_now(engine);
+    if (is_due && pstk_engine_put_record(engine, PSTK_RECORD_TICK, 0, NULL, 0))
+        engine->ticks++;
+    if (engine->is_backlogged)
+        pstk_engine_judge(engine);
+    pthread_mutex_unlock(&engine->lock);
+    return PSTK_OK;
+}
+
+static int put_cold(pstk_engine *engine, pstk_record kind, const void *payload, size_t size, pstk_error *err) {
+    int status = pstk_engine_check(engine, err);
+    if (status != PSTK_OK)
+        return status;
+    pthread_mutex_lock(&engine->lock);
+    bool is_put = pstk_engine_put_record(engine, kind, 0, payload, size);
+    if (!is_put && make_room(engine))
+        is_put = pstk_engine_put_record(engine, kind, 0, payload, size);
+    pthread_mutex_unlock(&engine->lock);
+    return is_put ? PSTK_OK : full(err);
+}
+
+int pstk_engine_context(pstk_engine *engine, const pstk_context *context, pstk_error *err) {
+    PSTK_GUEST(engine);
+    return put_cold(engine, PSTK_RECORD_CONTEXT, context, sizeof *context, err);
+}
+
+int pstk_engine_baseline(pstk_engine *engine, const pstk_baseline *baseline, pstk_error *err) {
+    PSTK_GUEST(engine);
+    return put_cold(engine, PSTK_RECORD_BASELINE, baseline, sizeof *baseline, err);
+}
+
+int pstk_engine_reconfigure(pstk_engine *engine, const pstk_rule *rules, size_t rule_count, pstk_error *err) {
+    PSTK_GUEST(engine);
+    int status = pstk_engine_check(engine, err);
+    if (status != PSTK_OK)
+        return status;
+    if (rule_count > PSTK_RULES_MAX)
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "%zu rules are more than %u", rule_count, PSTK_RULES_MAX);
+    pthread_mutex_lock(&engine->lock);
+    bool is_put = pstk_engine_put_config(engine, rules, rule_count);
+    pthread_mutex_unlock(&engine->lock);
+    return is_put ? PSTK_OK : full(err);
+}
+
+int pstk_engine_position(pstk_engine *engine, uint32_t source_index, uint64_t *out_position, pstk_error *err) {
+    PSTK_GUEST(engine);
+    int status = check_source(engine, source_index, err);
+    if (status != PSTK_OK)
+        return status;
+    pthread_mutex_lock(&engine->lock);
+    const pstk_source *source = &engine->source[engine->config_source[source_index]];
+    bool is_inside = source->position != PSTK_POSITION_NONE && source->position_ord != 0;
+    *out_position = !is_inside ? source->position : source->position ? source->position - 1 : PSTK_POSITION_NONE;
+    pthread_mutex_unlock(&engine->lock);
+    return PSTK_OK;
+}

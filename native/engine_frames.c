@@ -1,0 +1,225 @@
+/* frames: a payload becomes samples, samples a block; sequences are followed and every loss is counted. Writer lock held. */
+#include "engine.h"
+
+/* ---- streams: which clock and sequence a message belongs to ----------------------------------------- */
+
+int32_t pstk_engine_find_stream(const pstk_engine *engine, uint16_t source, uint32_t stream) {
+    for (uint32_t i = engine->stream_count; i-- > 0;)
+        if (engine->stream[i].stream == stream && engine->stream[i].source == source)
+            return (int32_t)i;
+    return -1;
+}
+
+static bool put_stream(pstk_engine *engine, uint32_t index) {
+    const pstk_stream *stream = &engine->stream[index];
+    pstk_stream_record record = {.index = index, .stream = stream->stream, .boot = stream->boot};
+    pstk_block block = {
+        .kind = PSTK_RECORD_STREAM, .source = stream->source, .stream = (uint16_t)index, .count = 1};
+    return pstk_engine_put(engine, &block, &record, sizeof record);
+}
+
+int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk_message *message, uint32_t number) {
+    if (engine->stream_count >= engine->options.streams_max)
+        return -1;
+    uint32_t index = engine->stream_count++;
+    engine->stream[index] = (pstk_stream){.stream = number,
+                                          .boot = message->boot,
+                                          .source = source,
+                                          .is_numbered = message->is_numbered};
+    put_stream(engine, index);
+    return (int32_t)index;
+}
+
+static void count_gap(pstk_engine *engine, uint16_t index, pstk_source_change change, uint64_t lost, uint64_t next_seq) {
+    pstk_stream *stream = &engine->stream[index];
+    pstk_source *source = &engine->source[stream->source];
+    source->lost_upstream += lost;
+    source->sent_upstream += lost;
+    stream->next_seq = next_seq;
+    pstk_source_record record = {
+        .change = (uint32_t)change, .lost = lost, .next_seq = next_seq, .boot = stream->boot};
+    pstk_block block = {.kind = PSTK_RECORD_SOURCE,
+                        .source = stream->source,
+                        .stream = index,
+                        .used_total = source->used,
+                        .dropped_total = source->dropped_total,
+                        .source_pos = next_seq,
+                        .count = 1};
+    pstk_engine_put(engine, &block, &record, sizeof record);
+}
+
+/* Compares a numbered message with what its stream had sent. Returns how many of its samples are already journaled. */
+static uint64_t follow_sequence(pstk_engine *engine, uint16_t index, const pstk_message *message) {
+    pstk_stream *stream = &engine->stream[index];
+    pstk_source *source = &engine->source[stream->source];
+    source->is_numbered = 1;
+    if (stream->boot != message->boot) {
+        stream->boot = message->boot;
+        put_stream(engine, index);
+        count_gap(engine, index, PSTK_SOURCE_BOOT, message->seq, message->seq);
+    } else if (message->seq > stream->next_seq) {
+        count_gap(engine, index, PSTK_SOURCE_GAP, message->seq - stream->next_seq, message->seq);
+    }
+    uint64_t known = stream->next_seq - message->seq;
+    return PSTK_MIN(known, message->samples);
+}
+
+/* ---- one frame ------------------------------------------------------------------------------------- */
+
+void pstk_engine_drop(pstk_engine *engine, uint16_t source_id, pstk_drop reason, uint64_t count) {
+    pstk_source *source = &engine->source[source_id];
+    source->dropped[reason] += count;
+    source->dropped_total += count;
+    source->is_counts_due = 1;
+}
+
+bool pstk_engine_claim_block(pstk_engine *engine, uint16_t source, uint16_t stream) {
+    pstk_open_block *open = &engine->block;
+    if (open->payload && open->source == source && open->stream == stream && open->count < PSTK_BLOCK_SAMPLES_MAX)
+        return true;
+    pstk_engine_commit_block(engine);
+    open->payload = pstk_ring_claim(engine->ring, PSTK_BLOCK_SAMPLES_MAX * sizeof(pstk_sample));
+    open->source = source;
+    open->stream = stream;
+    open->count = 0;
+    return open->payload != NULL;
+}
+
+/* New names must stand in the journal before their samples: the open block steps aside for TAG and CODE records. */
+static bool journal_new_names(pstk_engine *engine) {
+    pstk_open_block *open = &engine->block;
+    const pstk_code_ref *codes;
+    if (engine->journaled_tags == pstk_tags_count(engine->tags) && pstk_tags_new_codes(engine->tags, &codes) == 0)
+        return true;
+    size_t size = open->count * sizeof(pstk_sample);
+    memcpy(engine->scratch, open->payload, size);
+    pstk_engine_put_new_tags(engine);
+    open->payload = pstk_ring_claim(engine->ring, PSTK_BLOCK_SAMPLES_MAX * sizeof(pstk_sample));
+    if (!open->payload)
+        return false;
+    memcpy(open->payload, engine->scratch, size);
+    return true;
+}
+
+typedef struct message_run { /* a message on its way through the parser */
+    uint64_t taken;  /* samples of it done with, journaled before included */
+    uint64_t total;
+    uint16_t stream;
+    bool is_numbered;
+    uint64_t seq;
+} message_run;
+
+static void mark_progress(pstk_engine *engine, const pstk_delivery *delivery, const message_run *run) {
+    pstk_source *source = &engine->source[delivery->source];
+    pstk_open_block *open = &engine->block;
+    uint64_t pos = source->intake < 0 ? PSTK_POSITION_NONE : 0, ord = 0;
+    if (run->is_numbered) {
+        pstk_stream *stream = &engine->stream[run->stream];
+        stream->next_seq = PSTK_MAX(stream->next_seq, run->seq + run->taken);
+        pos = stream->next_seq;
+    } else if (source->intake < 0 && delivery->position != PSTK_POSITION_NONE) {
+        source->position = pos = delivery->position;
+        source->position_ord = ord = run->taken < run->total ? run->taken : 0;
+    }
+    if (!open->payload || open->stream != run->stream || open->source != delivery->source)
+        return; /* the open block is another stream's: its place is not ours to move */
+    open->source_pos = pos;
+    open->source_ord = (uint32_t)ord;
+}
+
+static void run_message(pstk_engine *engine, const pstk_delivery *delivery, message_run *run) {
+    pstk_source *source = &engine->source[delivery->source];
+    int64_t future = pstk_engine_is_clock_plausible(engine, delivery->now_ns)
+                         ? delivery->now_ns + source->options.future_max_ns
+                         : INT64_MAX;
+    pstk_step step = {.is_done = run->taken >= run->total};
+    while (!step.is_done) {
+        if (!pstk_engine_claim_block(engine, delivery->source, run->stream)) {
+            pstk_engine_drop(engine, delivery->source, PSTK_DROP_RING_FULL, run->total - run->taken);
+            run->taken = run->total;
+            mark_progress(engine, delivery, run);
+            return;
+        }
+        pstk_open_block *open = &engine->block;
+        pstk_sample *out = (pstk_sample *)(void *)open->payload + open->count;
+        uint64_t dropped[PSTK_DROP_COUNT] = {0};
+        pstk_parse_step(engine->parser, out, PSTK_BLOCK_SAMPLES_MAX - open->count, future, dropped, &step);
+        open->count += (uint32_t)step.samples;
+        run->taken += step.taken;
+        if (step.taken != step.samples)
+            for (int reason = 0; reason < PSTK_DROP_COUNT; reason++)
+                if (dropped[reason])
+                    pstk_engine_drop(engine, delivery->source, (pstk_drop)reason, dropped[reason]);
+        if (!journal_new_names(engine)) {
+            pstk_engine_drop(engine, delivery->source, PSTK_DROP_RING_FULL, open->count);
+            open->count = 0;
+        }
+        mark_progress(engine, delivery, run);
+    }
+}
+
+static bool is_whole_duplicate(pstk_engine *engine, const pstk_delivery *delivery) {
+    const pstk_source *source = &engine->source[delivery->source];
+    return source->intake < 0 && delivery->position != PSTK_POSITION_NONE &&
+           source->position != PSTK_POSITION_NONE &&
+           (delivery->position < source->position ||
+            (delivery->position == source->position && source->position_ord == 0));
+}
+
+/* How many samples of this message an earlier delivery has already journaled. */
+static uint64_t already_journaled(pstk_engine *engine, const pstk_delivery *delivery, const pstk_message *message,
+                                  uint16_t stream) {
+    const pstk_source *source = &engine->source[delivery->source];
+    if (message->is_numbered)
+        return follow_sequence(engine, stream, message);
+    if (is_whole_duplicate(engine, delivery))
+        return message->samples;
+    if (source->intake < 0 && delivery->position != PSTK_POSITION_NONE && delivery->position == source->position)
+        return PSTK_MIN(source->position_ord, message->samples);
+    return 0;
+}
+
+/* False: no room and the source may wait; nothing of the frame was taken. */
+bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery, const pstk_frame *frame) {
+    pstk_source *source = &engine->source[delivery->source];
+    pstk_drop reason;
+    bool has_room = pstk_engine_has_room(engine, source, frame->payload_bytes, &reason);
+    if (!has_room && delivery->may_wait)
+        return false;
+    pstk_message message;
+    pstk_drop begin_reason;
+    bool is_usable = pstk_parse_begin(engine->parser, (pstk_format)source->options.format, delivery->source,
+                                      frame->subject, frame->subject_bytes, frame->payload, frame->payload_bytes,
+                                      &message, &begin_reason);
+    source->received += message.samples;
+    uint32_t number = message.is_numbered ? message.stream & ~PSTK_STREAM_UNNUMBERED
+                                          : PSTK_STREAM_UNNUMBERED | delivery->connection;
+    int32_t index = pstk_engine_find_stream(engine, delivery->source, number);
+    if (index < 0 && is_usable)
+        index = pstk_engine_open_stream(engine, delivery->source, &message, number);
+    if (index < 0) {
+        pstk_engine_drop(engine, delivery->source, is_usable ? PSTK_DROP_STREAM_LIMIT : begin_reason, message.samples);
+        return true;
+    }
+    uint64_t known = already_journaled(engine, delivery, &message, (uint16_t)index);
+    message_run run = {.taken = known,
+                       .total = message.samples,
+                       .stream = (uint16_t)index,
+                       .is_numbered = message.is_numbered,
+                       .seq = message.seq};
+    if (message.is_numbered)
+        source->sent_upstream += message.samples - known;
+    if (known && is_usable)
+        pstk_parse_skip(engine->parser, known);
+    if (known)
+        pstk_engine_drop(engine, delivery->source, PSTK_DROP_DUPLICATE, known);
+    if (!is_usable || !has_room) {
+        pstk_engine_drop(engine, delivery->source, is_usable ? reason : begin_reason, message.samples - known);
+        run.taken = run.total;
+        mark_progress(engine, delivery, &run);
+        return true;
+    }
+    run_message(engine, delivery, &run);
+    return true;
+}
+

@@ -1,0 +1,208 @@
+/* journal: what the engine writes, in what order, and the judge's turn after each block. Writer lock held throughout. */
+#include "engine.h"
+
+#include <unistd.h>
+
+#define SLEW_PER_SECOND_NS 1000000 /* an engine clock that runs ahead is drawn back by at most 1 ms a second */
+
+int64_t pstk_engine_now(pstk_engine *engine) {
+    pstk_clock *clock = &engine->clock;
+    if (engine->options.clock == PSTK_CLOCK_MANUAL)
+        return clock->last_ns;
+    int64_t boot = pstk_boot_ns();
+    if (boot - clock->checked_boot_ns >= PSTK_NS_PER_S) {
+        clock->checked_boot_ns = boot;
+        int64_t behind = pstk_wall_ns() - (boot + clock->offset_ns);
+        if (behind > PSTK_NS_PER_S)
+            clock->offset_ns += behind;
+        else
+            clock->offset_ns += PSTK_MAX(PSTK_MIN(behind, SLEW_PER_SECOND_NS), -SLEW_PER_SECOND_NS);
+    }
+    clock->last_ns = PSTK_MAX(clock->last_ns, boot + clock->offset_ns);
+    return clock->last_ns;
+}
+
+/* A box without a battery clock wakes in 1970: until its clock is later than this code, T judges nothing. */
+bool pstk_engine_is_clock_plausible(const pstk_engine *engine, int64_t now_ns) {
+    return engine->options.clock == PSTK_CLOCK_MANUAL || now_ns > INT64_C(1767225600) * PSTK_NS_PER_S;
+}
+
+static void wake_consumer(pstk_engine *engine) {
+    uint64_t head = pstk_judge_events_head(engine->judge);
+    if (head == engine->signalled)
+        return;
+    engine->signalled = head;
+    uint64_t one = 1;
+    /* The counter cannot overflow in practice; a full one still reads as ready. */
+    (void)!write(engine->event_fd, &one, sizeof one);
+}
+
+/* Judges what is journaled, until the tail or until the event ring is full. */
+void pstk_engine_judge(pstk_engine *engine) {
+    uint64_t pos = pstk_ring_judged(engine->ring), next = pos;
+    const pstk_block *block;
+    engine->is_backlogged = 0;
+    while ((block = pstk_ring_peek(engine->ring, pos, &next)) != NULL) {
+        if (!pstk_judge_block(engine->judge, block)) {
+            engine->is_backlogged = 1;
+            break;
+        }
+        pos = next;
+        pstk_ring_set_judged(engine->ring, pos);
+    }
+    wake_consumer(engine);
+}
+
+bool pstk_engine_put(pstk_engine *engine, pstk_block *block, const void *payload, size_t size) {
+    uint8_t *place = pstk_ring_claim(engine->ring, size);
+    if (!place)
+        return false;
+    if (size)
+        memcpy(place, payload, size);
+    block->config_gen = engine->config_gen;
+    block->recv_time_ns = pstk_engine_now(engine);
+    pstk_ring_commit(engine->ring, block, size);
+    engine->blocks++;
+    if (!engine->is_backlogged)
+        pstk_engine_judge(engine);
+    return true;
+}
+
+bool pstk_engine_put_record(pstk_engine *engine, pstk_record kind, uint16_t source, const void *payload, size_t size) {
+    pstk_block block = {.kind = (uint16_t)kind, .source = source, .count = 1};
+    return pstk_engine_put(engine, &block, payload, size);
+}
+
+static bool put_config_part(pstk_engine *engine, pstk_config_record *head, const void *items, size_t item_bytes,
+                            uint32_t total) {
+    uint8_t payload[PSTK_BLOCK_BYTES_MAX - sizeof(pstk_block)];
+    uint32_t most = (uint32_t)((sizeof payload - sizeof *head) / item_bytes);
+    for (uint32_t first = 0; first < total || first == 0; first += most) {
+        head->first = first;
+        head->count = PSTK_MIN(most, total - first);
+        memcpy(payload, head, sizeof *head);
+        memcpy(payload + sizeof *head, (const uint8_t *)items + first * item_bytes, head->count * item_bytes);
+        if (!pstk_engine_put_record(engine, PSTK_RECORD_CONFIG, 0, payload, sizeof *head + head->count * item_bytes))
+            return false;
+        if (total == 0)
+            break;
+    }
+    return true;
+}
+
+/* Sources first, rules last: the judge applies the tables when the last rule has come. */
+bool pstk_engine_put_config(pstk_engine *engine, const pstk_rule *rules, size_t rule_count) {
+    pstk_config_source sources[PSTK_SOURCES_MAX];
+    memset(sources, 0, sizeof sources);
+    for (uint32_t i = 0; i < engine->source_count; i++) {
+        const pstk_source_options *options = &engine->source[i].options;
+        memcpy(sources[i].name, options->name, sizeof sources[i].name);
+        sources[i].lateness_ns = options->lateness_ns;
+        sources[i].idle_after_ns = options->idle_after_ns;
+    }
+    pstk_config_record head = {.generation = engine->config_gen + 1u,
+                               .source_total = engine->source_count,
+                               .rule_total = (uint32_t)rule_count};
+    pstk_judge_config_digest(sources, engine->source_count, rules, rule_count, head.digest);
+    engine->config_gen++;
+    head.part = PSTK_CONFIG_SOURCES;
+    if (!put_config_part(engine, &head, sources, sizeof sources[0], engine->source_count))
+        return false;
+    head.part = PSTK_CONFIG_RULES;
+    return put_config_part(engine, &head, rules, sizeof rules[0], (uint32_t)rule_count);
+}
+
+static void put_new_codes(pstk_engine *engine) {
+    const pstk_code_ref *code;
+    size_t count = pstk_tags_new_codes(engine->tags, &code);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = pstk_tags_code_text(engine->tags, code[i].tag_id, code[i].code);
+        pstk_code_record record = {.tag_id = code[i].tag_id, .code = code[i].code};
+        pstk_copy_text(record.text, sizeof record.text, text ? text : "", text ? strlen(text) : 0);
+        pstk_engine_put_record(engine, PSTK_RECORD_CODE, 0, &record, sizeof record);
+        if (engine->code_image_count < PSTK_CODES_TOTAL_MAX)
+            engine->code_image[engine->code_image_count++] = record;
+    }
+    if (count)
+        pstk_tags_clear_new_codes(engine->tags);
+}
+
+/* TAG and CODE records stand before the first sample that uses them. Ring room: PSTK_RING_RESERVE is kept for these. */
+void pstk_engine_put_new_tags(pstk_engine *engine) {
+    uint32_t count = pstk_tags_count(engine->tags);
+    for (; engine->journaled_tags < count; engine->journaled_tags++) {
+        const pstk_tag *tag = pstk_tags_get(engine->tags, engine->journaled_tags);
+        pstk_tag_record record = {.tag_id = engine->journaled_tags,
+                                  .source = tag->source,
+                                  .type = tag->type,
+                                  .name_bytes = (uint8_t)tag->name_bytes};
+        memcpy(record.name, tag->name, tag->name_bytes);
+        if (!pstk_engine_put_record(engine, PSTK_RECORD_TAG, tag->source, &record, sizeof record))
+            return;
+        engine->tag_image[engine->tag_image_count++] = record;
+    }
+    put_new_codes(engine);
+}
+
+void pstk_engine_put_counts(pstk_engine *engine, uint16_t source_id, uint16_t stream) {
+    pstk_source *source = &engine->source[source_id];
+    pstk_counts_record record;
+    memcpy(record.dropped, source->dropped, sizeof record.dropped);
+    pstk_block block = {.kind = PSTK_RECORD_COUNTS,
+                        .source = source_id,
+                        .stream = stream,
+                        .used_total = source->used,
+                        .dropped_total = source->dropped_total,
+                        .count = 1};
+    bool is_feed = source->intake < 0 && source->position != PSTK_POSITION_NONE;
+    block.source_pos = is_feed ? source->position : engine->stream[stream].next_seq;
+    block.source_ord = is_feed ? (uint32_t)source->position_ord : 0;
+    if (pstk_engine_put(engine, &block, &record, sizeof record))
+        source->is_counts_due = 0;
+}
+
+/* Publishes the open SAMPLES block and judges it while it is hot. */
+void pstk_engine_commit_block(pstk_engine *engine) {
+    pstk_open_block *open = &engine->block;
+    if (!open->payload || open->count == 0) {
+        open->payload = NULL;
+        return;
+    }
+    pstk_source *source = &engine->source[open->source];
+    source->used += open->count;
+    pstk_block block = {.kind = PSTK_RECORD_SAMPLES,
+                        .source = open->source,
+                        .stream = open->stream,
+                        .recv_time_ns = engine->clock.last_ns,
+                        .source_pos = open->source_pos,
+                        .source_ord = open->source_ord,
+                        .used_total = source->used,
+                        .dropped_total = source->dropped_total,
+                        .count = open->count,
+                        .config_gen = engine->config_gen};
+    PSTK_CRASH("engine.commit.before");
+    pstk_ring_commit(engine->ring, &block, open->count * sizeof(pstk_sample));
+    PSTK_CRASH("engine.commit.after");
+    source->bytes += open->count * sizeof(pstk_sample) + sizeof block;
+    engine->blocks++;
+    open->payload = NULL;
+    open->count = 0;
+    if (!engine->is_backlogged)
+        pstk_engine_judge(engine);
+    PSTK_CRASH("engine.judged");
+}
+
+/* Room for what a payload can become (at worst 24 bytes for every six of JSON) and for control records behind it. */
+bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t payload_bytes, pstk_drop *out_reason) {
+    uint64_t size = pstk_ring_size(engine->ring);
+    uint64_t wanted = PSTK_MIN(payload_bytes * 4u + PSTK_RING_RESERVE * 2u, size / 2);
+    uint64_t room = pstk_ring_free(engine->ring);
+    if (room < size / 4 * 3)
+        engine->wants_checkpoint = 1;
+    *out_reason = PSTK_DROP_RING_FULL;
+    if (room < wanted)
+        return false;
+    *out_reason = PSTK_DROP_QUOTA;
+    uint64_t held = source->bytes - source->bytes_checkpointed;
+    return room > size / 4 || (double)held <= source->options.ring_share * (double)size;
+}

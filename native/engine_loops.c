@@ -1,0 +1,170 @@
+/* loops: what intake calls, and the two threads: one reads, judges and ticks; the keeper (engine_checkpoint.c) writes images. */
+#include "engine.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#define IDLE_WAIT_NS (200 * INT64_C(1000000)) /* longest sleep of the engine thread with nothing due */
+
+/* ---- sink: what intake calls ------------------------------------------------------------------------ */
+
+static bool sink_frames(void *context, uint32_t intake_source, uint32_t connection, const pstk_frame *frames,
+                        size_t count, size_t *out_taken) {
+    pstk_engine *engine = context;
+    pthread_mutex_lock(&engine->lock);
+    pstk_delivery delivery = {.source = engine->intake_source[intake_source],
+                              .connection = connection,
+                              .position = PSTK_POSITION_NONE,
+                              .now_ns = pstk_engine_now(engine)};
+    pstk_source *source = &engine->source[delivery.source];
+    delivery.may_wait = source->options.full == PSTK_FULL_BLOCK;
+    size_t i = 0;
+    while (i < count && pstk_engine_take_frame(engine, &delivery, &frames[i]))
+        i++;
+    uint16_t stream = engine->block.stream;
+    pstk_engine_commit_block(engine);
+    if (source->is_counts_due)
+        pstk_engine_put_counts(engine, delivery.source, stream);
+    source->is_paused = i < count;
+    bool wants_checkpoint = engine->wants_checkpoint;
+    pthread_mutex_unlock(&engine->lock);
+    if (wants_checkpoint)
+        pthread_cond_signal(&engine->keeper_wake);
+    *out_taken = i;
+    return i == count;
+}
+
+static void put_link(pstk_engine *engine, uint16_t source_id, pstk_source_change change) {
+    pstk_source_record record = {.change = (uint32_t)change};
+    engine->source[source_id].is_up = change == PSTK_SOURCE_UP;
+    pstk_engine_put_record(engine, PSTK_RECORD_SOURCE, source_id, &record, sizeof record);
+}
+
+/* A source is up while one of its connections is. */
+static void sink_link(void *context, uint32_t intake_source, uint32_t connection, pstk_link link) {
+    pstk_engine *engine = context;
+    (void)connection;
+    pthread_mutex_lock(&engine->lock);
+    uint16_t source_id = engine->intake_source[intake_source];
+    pstk_source *source = &engine->source[source_id];
+    if (link == PSTK_LINK_UP && source->ready++ == 0)
+        put_link(engine, source_id, PSTK_SOURCE_UP);
+    if (link == PSTK_LINK_DOWN && source->ready > 0 && --source->ready == 0)
+        put_link(engine, source_id, PSTK_SOURCE_DOWN);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+static void sink_drop(void *context, uint32_t intake_source, pstk_drop reason, uint64_t count) {
+    pstk_engine *engine = context;
+    pthread_mutex_lock(&engine->lock);
+    uint16_t source = engine->intake_source[intake_source];
+    engine->source[source].received += count;
+    pstk_engine_drop(engine, source, reason, count);
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* ---- the engine thread -------------------------------------------------------------------------------- */
+
+static int64_t duty_cycle(pstk_engine *engine) {
+    pthread_mutex_lock(&engine->lock);
+    int64_t now = pstk_engine_now(engine);
+    int64_t deadline = pstk_judge_deadline_ns(engine->judge);
+    if (deadline <= now && pstk_engine_is_clock_plausible(engine, now)) {
+        if (pstk_engine_put_record(engine, PSTK_RECORD_TICK, 0, NULL, 0))
+            engine->ticks++;
+        deadline = pstk_judge_deadline_ns(engine->judge);
+    }
+    if (engine->is_backlogged)
+        pstk_engine_judge(engine);
+    for (uint32_t i = 0; i < engine->intake_count; i++) {
+        pstk_source *source = &engine->source[engine->intake_source[i]];
+        pstk_drop reason;
+        if (source->is_paused && pstk_engine_has_room(engine, source, source->options.frame_bytes_max, &reason)) {
+            source->is_paused = 0;
+            pstk_intake_resume(engine->intake, i);
+        }
+    }
+    int64_t wait = deadline == INT64_MAX ? IDLE_WAIT_NS : deadline - now;
+    bool is_held = engine->is_backlogged || engine->wants_checkpoint;
+    pthread_mutex_unlock(&engine->lock);
+    return is_held ? PSTK_MIN(wait, 1000000) : PSTK_MIN(PSTK_MAX(wait, 100000), IDLE_WAIT_NS);
+}
+
+static void *engine_main(void *context) {
+    pstk_engine *engine = context;
+    while (!atomic_load_explicit(&engine->is_stopping, memory_order_relaxed)) {
+        int64_t wait = duty_cycle(engine);
+        if (atomic_load_explicit(&engine->is_failed, memory_order_relaxed))
+            break;
+        if (pstk_intake_poll(engine->intake, wait) < 0) {
+            pstk_error err;
+            pstk_fail(&err, PSTK_E_SYSTEM, 0, "the engine thread cannot wait on its sockets");
+            pstk_engine_fail(engine, &err);
+        }
+    }
+    return NULL;
+}
+
+static int open_intake(pstk_engine *engine, pstk_error *err) {
+    static const pstk_sink sink_calls = {.frames = sink_frames, .link = sink_link, .drop = sink_drop};
+    pstk_source_options *options = calloc(PSTK_SOURCES_MAX, sizeof *options);
+    if (!options)
+        return pstk_fail(err, PSTK_E_MEMORY, 0, "no memory for the sources' options");
+    for (uint32_t i = 0; i < engine->source_count; i++) {
+        pstk_source *source = &engine->source[i];
+        if (!source->is_configured || source->options.kind == PSTK_SOURCE_FEED)
+            continue;
+        source->intake = (int32_t)engine->intake_count;
+        engine->intake_source[engine->intake_count] = (uint16_t)i;
+        options[engine->intake_count++] = source->options;
+    }
+    pstk_sink sink = sink_calls;
+    sink.context = engine;
+    int status = pstk_intake_open(options, engine->intake_count, &sink, &engine->intake, err);
+    free(options);
+    if (status == PSTK_OK)
+        status = pstk_intake_start(engine->intake, err);
+    return status;
+}
+
+static int start_thread(pthread_t *out_thread, void *(*body)(void *), pstk_engine *engine, pstk_error *err) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* the host's handlers never run on our threads */
+    int failure = pthread_create(out_thread, NULL, body, engine);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return failure ? pstk_fail(err, PSTK_E_SYSTEM, failure, "a thread could not be started") : PSTK_OK;
+}
+
+int pstk_engine_threads_start(pstk_engine *engine, bool with_sockets, pstk_error *err) {
+    int status = PSTK_OK;
+    if (!with_sockets) {
+        status = start_thread(&engine->keeper_thread, pstk_engine_keeper, engine, err);
+        engine->has_keeper_thread = status == PSTK_OK;
+        return status;
+    }
+    status = open_intake(engine, err);
+    if (status == PSTK_OK)
+        status = start_thread(&engine->engine_thread, engine_main, engine, err);
+    engine->has_engine_thread = status == PSTK_OK;
+    return status;
+}
+
+void pstk_engine_threads_stop(pstk_engine *engine) {
+    atomic_store(&engine->is_stopping, true);
+    if (engine->has_engine_thread) {
+        pstk_intake_wake(engine->intake);
+        pthread_join(engine->engine_thread, NULL);
+        engine->has_engine_thread = false;
+    }
+    if (engine->intake)
+        pstk_intake_close(engine->intake);
+    engine->intake = NULL;
+    if (!engine->has_keeper_thread)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    pthread_cond_signal(&engine->keeper_wake);
+    pthread_mutex_unlock(&engine->lock);
+    pthread_join(engine->keeper_thread, NULL);
+    engine->has_keeper_thread = false;
+}

@@ -1,0 +1,56 @@
+"""penstock: millisecond machine telemetry in, one business document in the right ERP out, with proof.
+
+``import penstock`` needs the standard library and our extension. On platforms without the native engine
+contracts, client and testing import all the same; ``Engine`` says why it does not.
+"""
+
+from __future__ import annotations
+
+from penstock.errors import (
+    Ambiguous,
+    ConfigError,
+    EngineClosed,
+    EngineError,
+    EngineFailed,
+    LedgerError,
+    LockedError,
+    MappingError,
+    PenstockError,
+    Permanent,
+    PostError,
+    RingFull,
+    StateError,
+    Transient,
+    UnsupportedPlatform,
+)
+from penstock.engine import Batch, Engine, Results, SourceStats, Stats
+from penstock.events import Context, Event, Evidence
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Ambiguous",
+    "Batch",
+    "ConfigError",
+    "Context",
+    "Engine",
+    "EngineClosed",
+    "EngineError",
+    "EngineFailed",
+    "Event",
+    "Evidence",
+    "LedgerError",
+    "LockedError",
+    "MappingError",
+    "PenstockError",
+    "Permanent",
+    "PostError",
+    "Results",
+    "RingFull",
+    "SourceStats",
+    "StateError",
+    "Stats",
+    "Transient",
+    "UnsupportedPlatform",
+    "__version__",
+]

@@ -1,0 +1,537 @@
+# cython: language_level=3, embedsignature=True, binding=True
+"""The border: typed calls over penstock.h. Calls cross per batch, never per sample; no callback crosses.
+
+The GIL is released around every call that may wait. Structures are copied; nothing borrowed outlives a call.
+"""
+
+from array import array
+from decimal import Decimal
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from penstock cimport _native as c
+
+from penstock.errors import (ConfigError, EngineClosed, EngineError, EngineFailed, LockedError,
+                             RingFull, StateError, UnsupportedPlatform)
+from penstock.events import Context, Event, Evidence
+
+if sizeof(c.pstk_event) != 384 or sizeof(c.pstk_sample) != 24 or sizeof(c.pstk_result) != 96:
+    raise ImportError("penstock was built with another layout of its records; reinstall it")
+
+cdef enum:
+    BATCH = 256  # events of one poll
+    RESULTS = 4096  # windows of one call
+
+NO_POSITION = 0xFFFFFFFFFFFFFFFF
+TYPES = {"f64": 1, "i64": 2, "bool": 3, "code": 4}
+EVENT_FLAGS = ("partial", "incomplete", "bridged", "rollover", "reset", "micro", "cut_late",
+               "clock_regress", "baseline", "unknown_lot", "uncertain")
+DROP_REASONS = tuple(c.pstk_drop_name(reason).decode() for reason in range(c.PSTK_DROP_COUNT))
+
+cdef dict _ERRORS = {
+    c.PSTK_E_LOCKED: LockedError, c.PSTK_E_STATE: StateError, c.PSTK_E_FULL: RingFull,
+    c.PSTK_E_FAILED: EngineFailed, c.PSTK_E_CLOSED: EngineClosed, c.PSTK_E_FORKED: EngineClosed,
+    c.PSTK_E_UNSUPPORTED: UnsupportedPlatform,
+}
+
+
+def version():
+    """Version of the native library."""
+    return c.pstk_version().decode()
+
+
+def has_crash_points():
+    """True in test builds, where PENSTOCK_CRASH_AT names a point to die at."""
+    return bool(c.pstk_has_crash_points())
+
+
+cdef int _check(int status, c.pstk_error *err) except -1:
+    """The one translation of a native status into an exception."""
+    if status == c.PSTK_OK:
+        return 0
+    text = err.text.decode("utf-8", "replace")
+    if status == c.PSTK_E_ARGUMENT:
+        raise ValueError(text)
+    if status == c.PSTK_E_SYSTEM:
+        raise StateError(text)
+    if status == c.PSTK_E_MEMORY:
+        raise MemoryError(text)
+    raise _ERRORS.get(status, EngineError)(text)
+
+
+cdef int _put_text(char *out, size_t capacity, object text, str path) except -1:
+    cdef bytes raw = text.encode("utf-8")
+    if len(raw) >= capacity or b"\0" in raw:
+        raise ConfigError(path, f"{text!r} is longer than {capacity - 1} bytes or holds a zero byte",
+                          "shorten it")
+    memcpy(out, <const char *>raw, len(raw))
+    return 0
+
+
+cdef str _text(const char *raw):
+    return raw.decode("utf-8", "replace")
+
+
+# ---- configuration: plain dictionaries whose keys are the C field names ---------------------------------
+
+cdef int _fill_options(c.pstk_engine_options *out, dict o) except -1:
+    memset(out, 0, sizeof(c.pstk_engine_options))
+    out.abi_version = c.PSTK_ABI_VERSION
+    out.clock = o.get("clock", 0)
+    _put_text(out.plant, sizeof(out.plant), o["plant"], "plant.name")
+    _put_text(out.state_dir, sizeof(out.state_dir), o["state_dir"], "engine.state_dir")
+    _put_text(out.ring_dir, sizeof(out.ring_dir), o["ring_dir"], "engine.ring_dir")
+    out.ring_bytes = o["ring_bytes"]
+    out.tags_max = o["tags_max"]
+    out.instances_max = o["instances_max"]
+    out.streams_max = o["streams_max"]
+    out.assets_max = o["assets_max"]
+    out.event_slots = o["event_slots"]
+    out.result_slots = o["result_slots"]
+    out.reorder_slots = o["reorder_slots"]
+    out.codes_max = o["codes_max"]
+    out.checkpoint_ns = o["checkpoint_ns"]
+    return 0
+
+
+cdef int _fill_source(c.pstk_source_options *out, dict s, str path) except -1:
+    memset(out, 0, sizeof(c.pstk_source_options))
+    _put_text(out.name, sizeof(out.name), s["name"], f"{path}.name")
+    out.kind = s["kind"]
+    out.format = s.get("format", 0)
+    out.is_bind = s.get("is_bind", 0)
+    out.full = s.get("full", 0)
+    out.port = s.get("port", 0)
+    _put_text(out.host, sizeof(out.host), s.get("host", ""), f"{path}.host")
+    _put_text(out.user, sizeof(out.user), s.get("user", ""), f"{path}.user")
+    _put_text(out.password, sizeof(out.password), s.get("password", ""), f"{path}.password")
+    _put_text(out.token, sizeof(out.token), s.get("token", ""), f"{path}.token")
+    subjects = s.get("subjects", ())
+    if len(subjects) > c.PSTK_SUBJECTS_MAX:
+        raise ConfigError(f"{path}.subjects", f"more than {c.PSTK_SUBJECTS_MAX} subjects", "use a wildcard")
+    out.subject_count = len(subjects)
+    for i, subject in enumerate(subjects):
+        _put_text(out.subjects[i], sizeof(out.subjects[0]), subject, f"{path}.subjects[{i}]")
+    out.lateness_ns = s.get("lateness_ns", 0)
+    out.idle_after_ns = s.get("idle_after_ns", 2_000_000_000)
+    out.future_max_ns = s.get("future_max_ns", 60_000_000_000)
+    out.heartbeat_ns = s.get("heartbeat_ns", 5_000_000_000)
+    out.handshake_ns_max = s.get("handshake_ns_max", 5_000_000_000)
+    out.reconnect_ns_min = s.get("reconnect_ns_min", 100_000_000)
+    out.reconnect_ns_max = s.get("reconnect_ns_max", 5_000_000_000)
+    out.coalesce_ns = s.get("coalesce_ns", 0)
+    out.frame_bytes_max = s.get("frame_bytes_max", 1 << 20)
+    out.connections_max = s.get("connections_max", 64)
+    out.ring_share = s.get("ring_share", 0.5)
+    return 0
+
+
+cdef int _fill_level(c.pstk_limit_level *out, object level) except -1:
+    if level is None:
+        return 0
+    out.is_set = level.get("is_set", 1)
+    out.value = level["value"]
+    out.deadband = level.get("deadband", 0.0)
+    out.on_delay_ns = level.get("on_delay_ns", 0)
+    out.off_delay_ns = level.get("off_delay_ns", 0)
+    return 0
+
+
+cdef int _fill_states(c.pstk_rule *out, dict r, str path) except -1:
+    codes, texts = r.get("state_code", ()), r.get("state_text", ())
+    count = r.get("state_count", max(len(codes), len(texts)))
+    if count > c.PSTK_STATES_MAX:
+        raise ConfigError(f"{path}.states", f"more than {c.PSTK_STATES_MAX} states", "split the rule")
+    out.state_count = count
+    for i, code in enumerate(codes[:count]):
+        out.state_code[i] = code
+    for i, text in enumerate(texts[:count]):
+        _put_text(out.state_text[i], sizeof(out.state_text[0]), text, f"{path}.states[{i}]")
+    return 0
+
+
+cdef int _fill_rule(c.pstk_rule *out, dict r, str path) except -1:
+    memset(out, 0, sizeof(c.pstk_rule))
+    _put_text(out.name, sizeof(out.name), r["name"], f"{path}.name")
+    _put_text(out.series, sizeof(out.series), r.get("series", "1"), f"{path}.series")
+    _put_text(out.unit, sizeof(out.unit), r.get("unit", ""), f"{path}.unit")
+    for i, pattern in enumerate(r["pattern"]):
+        _put_text(out.pattern[i], sizeof(out.pattern[0]), pattern, f"{path}.pattern[{i}]")
+    _put_text(out.asset, sizeof(out.asset), r.get("asset", ""), f"{path}.asset")
+    out.kind = r["kind"]
+    out.order = r.get("order", 0)
+    out.emit = r.get("emit", 0)
+    out.cut_on = r.get("cut_on", 0)
+    out.emits_zero = r.get("emits_zero", 0)
+    out.events_per_minute_max = r.get("events_per_minute_max", 0)
+    for i, level in enumerate(r.get("level", ())):
+        _fill_level(&out.level[i], level)
+    out.rollover = r.get("rollover", 0.0)
+    out.size_ns = r.get("size_ns", 0)
+    out.offset_ns = r.get("offset_ns", 0)
+    out.since_unit_ns = r.get("since_unit_ns", 1)
+    out.rate_unit_ns = r.get("rate_unit_ns", 3_600_000_000_000)
+    out.min_duration_ns = r.get("min_duration_ns", 0)
+    return _fill_states(out, r, path)
+
+
+cdef c.pstk_rule *_make_rules(list rules) except? NULL:
+    cdef c.pstk_rule *out = <c.pstk_rule *>calloc(len(rules) + 1, sizeof(c.pstk_rule))
+    if out == NULL:
+        raise MemoryError()
+    try:
+        for i, rule in enumerate(rules):
+            _fill_rule(&out[i], rule, f"rule[{i}]")
+    except BaseException:
+        free(out)
+        raise
+    return out
+
+
+# ---- values --------------------------------------------------------------------------------------------
+
+cdef object _value(c.pstk_value value, int kind):
+    return value.f64 if kind == c.PSTK_TYPE_F64 else value.i64
+
+
+cdef object _context(c.pstk_context_values *v):
+    return Context(_text(v.order), _text(v.operation), _text(v.material), _text(v.lot), _text(v.shift))
+
+
+cdef frozenset _flags(uint32_t bits):
+    return frozenset([name for bit, name in enumerate(EVENT_FLAGS) if bits >> bit & 1])
+
+
+cdef str _uuid(const uint8_t *raw):
+    text = (<const char *>raw)[:16].hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+cdef class Engine:
+    """One native engine. ``penstock.Engine`` is the typed face of it; see there."""
+
+    cdef c.pstk_engine *_h
+    cdef c.pstk_event *_events
+    cdef object _plant
+    cdef dict _units, _tags, _rules, _assets
+
+    def __cinit__(self, dict options, list sources, list rules):
+        cdef c.pstk_engine_options native
+        cdef c.pstk_error err
+        cdef c.pstk_source_options *native_sources
+        cdef c.pstk_rule *native_rules
+        cdef size_t source_count = len(sources), rule_count = len(rules)
+        cdef int status
+        self._plant = options["plant"]
+        self._tags, self._rules, self._assets = {}, {}, {}
+        self._units = {rule["name"]: rule.get("unit", "") for rule in rules}
+        _fill_options(&native, options)
+        self._events = <c.pstk_event *>calloc(BATCH, sizeof(c.pstk_event))
+        native_sources = <c.pstk_source_options *>calloc(source_count + 1, sizeof(c.pstk_source_options))
+        if self._events == NULL or native_sources == NULL:
+            free(native_sources)
+            raise MemoryError()
+        try:
+            for i, source in enumerate(sources):
+                _fill_source(&native_sources[i], source, f"source[{i}]")
+            native_rules = _make_rules(rules)
+            with nogil:
+                status = c.pstk_engine_open(&native, native_sources, source_count, native_rules, rule_count,
+                                            &self._h, &err)
+            free(native_rules)
+        finally:
+            free(native_sources)
+        _check(status, &err)
+
+    def __dealloc__(self):
+        if self._h != NULL:
+            with nogil:
+                c.pstk_engine_free(self._h)
+        free(self._events)
+
+    def start(self):
+        cdef c.pstk_error err
+        cdef int status
+        with nogil:
+            status = c.pstk_engine_start(self._h, &err)
+        _check(status, &err)
+
+    def close(self):
+        cdef c.pstk_error err
+        cdef int status
+        with nogil:
+            status = c.pstk_engine_close(self._h, &err)
+        _check(status, &err)
+
+    def reconfigure(self, list rules):
+        cdef c.pstk_error err
+        cdef size_t count = len(rules)
+        cdef int status
+        cdef c.pstk_rule *native = _make_rules(rules)
+        with nogil:
+            status = c.pstk_engine_reconfigure(self._h, native, count, &err)
+        free(native)
+        _check(status, &err)
+        self._units.update({rule["name"]: rule.get("unit", "") for rule in rules})
+
+    # ---- in ------------------------------------------------------------------------------------------
+
+    def tag(self, uint32_t source, str name, str type):
+        """Id of a tag of a source, made on first sight. ``type`` is f64, i64, bool or code."""
+        cdef c.pstk_error err
+        cdef uint32_t tag = 0
+        cdef bytes raw = name.encode("utf-8")
+        if type not in TYPES:
+            raise ValueError(f"tag {name}: type {type!r} is none of {', '.join(TYPES)}")
+        _check(c.pstk_engine_tag(self._h, source, raw, len(raw), TYPES[type], &tag, &err), &err)
+        return tag
+
+    def feed(self, uint32_t source, const uint32_t[::1] tags not None, const uint64_t[::1] values not None,
+             const int64_t[::1] times=None, const uint16_t[::1] quality=None,
+             uint64_t position=NO_POSITION, int64_t recv_time_ns=0):
+        """Columns into the journal; returns (used, dropped). Copied before the call returns."""
+        cdef c.pstk_feed feed
+        cdef c.pstk_feed_result result
+        cdef c.pstk_error err
+        cdef int status
+        cdef size_t count = tags.shape[0]
+        if <size_t>values.shape[0] != count or (times is not None and <size_t>times.shape[0] != count) \
+                or (quality is not None and <size_t>quality.shape[0] != count):
+            raise ValueError("feed: tags, time_ns, values and quality differ in length")
+        memset(&feed, 0, sizeof(feed))
+        feed.source, feed.position, feed.recv_time_ns, feed.count = source, position, recv_time_ns, count
+        if count:
+            feed.tag_ids, feed.values = &tags[0], &values[0]
+            feed.time_ns = &times[0] if times is not None else NULL
+            feed.quality = &quality[0] if quality is not None else NULL
+        with nogil:
+            status = c.pstk_engine_feed(self._h, &feed, &result, &err)
+        _check(status, &err)
+        return result.used, result.dropped
+
+    def feed_frame(self, uint32_t source, const uint8_t[::1] payload not None, bytes subject=b"",
+                   uint64_t position=NO_POSITION, int64_t recv_time_ns=0):
+        """One payload in the source's format; returns (used, dropped)."""
+        cdef c.pstk_feed_result result
+        cdef c.pstk_error err
+        cdef int status
+        cdef size_t size = payload.shape[0], subject_size = len(subject)
+        cdef const uint8_t *bytes_ = &payload[0] if size else NULL
+        cdef const uint8_t *key = <const uint8_t *><const char *>subject
+        with nogil:
+            status = c.pstk_engine_feed_frame(self._h, source, key if subject_size else NULL, subject_size, bytes_,
+                                              size, position, recv_time_ns, &result, &err)
+        _check(status, &err)
+        return result.used, result.dropped
+
+    def tick(self, int64_t now_ns):
+        cdef c.pstk_error err
+        cdef int status
+        with nogil:
+            status = c.pstk_engine_tick(self._h, now_ns, &err)
+        _check(status, &err)
+
+    def context(self, str asset, dict values, at_ns=None):
+        cdef c.pstk_context record
+        cdef c.pstk_error err
+        cdef int status
+        memset(&record, 0, sizeof(record))
+        _put_text(record.asset, sizeof(record.asset), asset, "asset")
+        record.at_ns = c.PSTK_TIME_NONE if at_ns is None else at_ns
+        for bit, name in enumerate(("order", "operation", "material", "lot", "shift")):
+            if values.get(name) is not None:
+                record.set |= <uint32_t>1 << <int>bit
+        _put_text(record.values.order, sizeof(record.values.order), values.get("order") or "", "order")
+        _put_text(record.values.operation, sizeof(record.values.operation), values.get("operation") or "", "operation")
+        _put_text(record.values.material, sizeof(record.values.material), values.get("material") or "", "material")
+        _put_text(record.values.lot, sizeof(record.values.lot), values.get("lot") or "", "lot")
+        _put_text(record.values.shift, sizeof(record.values.shift), values.get("shift") or "", "shift")
+        with nogil:
+            status = c.pstk_engine_context(self._h, &record, &err)
+        _check(status, &err)
+
+    def baseline(self, str rule, str series, str tag, end_reading, int64_t end_ns):
+        cdef c.pstk_baseline record
+        cdef c.pstk_error err
+        cdef int status
+        memset(&record, 0, sizeof(record))
+        _put_text(record.rule, sizeof(record.rule), rule, "rule")
+        _put_text(record.series, sizeof(record.series), series, "series")
+        _put_text(record.tag, sizeof(record.tag), tag, "tag")
+        record.end_ns = end_ns
+        record.value_type = c.PSTK_TYPE_I64 if isinstance(end_reading, int) else c.PSTK_TYPE_F64
+        if record.value_type == c.PSTK_TYPE_I64:
+            record.end_reading.i64 = end_reading
+        else:
+            record.end_reading.f64 = end_reading
+        with nogil:
+            status = c.pstk_engine_baseline(self._h, &record, &err)
+        _check(status, &err)
+
+    def position(self, uint32_t source):
+        cdef c.pstk_error err
+        cdef uint64_t position = 0
+        _check(c.pstk_engine_position(self._h, source, &position, &err), &err)
+        return None if position == NO_POSITION else position
+
+    def checkpoint(self, bint to_disk):
+        cdef c.pstk_error err
+        cdef int status
+        with nogil:
+            status = c.pstk_engine_checkpoint(self._h, to_disk, &err)
+        _check(status, &err)
+
+    # ---- out -----------------------------------------------------------------------------------------
+
+    def event_fd(self):
+        return c.pstk_engine_event_fd(self._h)
+
+    def poll(self, int most=BATCH):
+        """Up to ``most`` events not yet polled, as (Event, tag id)."""
+        cdef c.pstk_error err
+        cdef size_t count = 0, wanted = max(0, min(most, BATCH))
+        _check(c.pstk_engine_poll(self._h, self._events, wanted, &count, &err), &err)
+        return [(self._event(&self._events[i]), self._events[i].tag) for i in range(count)]
+
+    def acknowledge(self, uint64_t seq):
+        cdef c.pstk_error err
+        cdef int status
+        with nogil:
+            status = c.pstk_engine_acknowledge(self._h, seq, &err)
+        _check(status, &err)
+
+    def rewind(self):
+        cdef c.pstk_error err
+        _check(c.pstk_engine_rewind(self._h, &err), &err)
+
+    cdef object _event(self, c.pstk_event *e):
+        kind = _text(c.pstk_event_kind_name(e.kind))
+        rule, series = self._rule_name(e.rule)
+        tag, value = self.tag_name(e.tag), _value(e.value, e.value_type)
+        is_quantity = e.kind == c.PSTK_EVENT_COUNTER_SEGMENT or e.kind == c.PSTK_EVENT_TOTAL_SEGMENT
+        is_limit = kind.startswith("limit.")
+        is_window = e.kind == c.PSTK_EVENT_WINDOW_CLOSE
+        is_counter = e.kind == c.PSTK_EVENT_COUNTER_SEGMENT
+        quantity = Decimal(repr(value)) if is_quantity else None
+        text = self.code_text(e.tag, value) if e.value_type == c.PSTK_TYPE_CODE else ""
+        return Event(
+            _uuid(e.id), (<const char *>e.digest)[:16].hex(), e.seq, e.pos, kind, self._plant, rule, series, tag,
+            self._asset_name(e.asset), e.at_ns, e.start_ns, None if e.end_ns == c.PSTK_TIME_NONE else e.end_ns,
+            value, self._units.get(rule, "") if is_quantity or is_window or is_limit else "", quantity, text,
+            _value(e.start_reading, e.value_type) if is_counter else None,
+            _value(e.end_reading, e.value_type) if is_counter else None,
+            e.limit if is_limit else None, e.count,
+            e.sum if is_window else None, e.min if is_window else None, e.max if is_window else None,
+            e.first if is_window else None, e.last if is_window else None,
+            _flags(e.flags), _context(&e.context), e.occurrence, e.time_epoch, e.revision, e.engine_time_ns,
+            e.config_gen_low)
+
+    def results(self):
+        """Closed windows not yet taken, as a dictionary of columns (array.array) and the names they index."""
+        cdef c.pstk_error err
+        cdef size_t count = 0
+        cdef int status
+        cdef c.pstk_result *rows = <c.pstk_result *>calloc(RESULTS, sizeof(c.pstk_result))
+        if rows == NULL:
+            raise MemoryError()
+        try:
+            with nogil:
+                status = c.pstk_engine_results(self._h, rows, RESULTS, &count, &err)
+            _check(status, &err)
+            columns = {name: array(code) for name, code in (
+                ("rule", "I"), ("tag", "I"), ("start_ns", "q"), ("end_ns", "q"), ("count", "Q"), ("sum", "d"),
+                ("mean", "d"), ("min", "d"), ("max", "d"), ("first", "d"), ("last", "d"), ("flags", "I"))}
+            for i in range(count):
+                for name, value in zip(columns, (
+                        rows[i].rule, rows[i].tag, rows[i].start_ns, rows[i].end_ns, rows[i].count, rows[i].sum,
+                        rows[i].mean, rows[i].min, rows[i].max, rows[i].first, rows[i].last, rows[i].flags)):
+                    columns[name].append(value)
+        finally:
+            free(rows)
+        columns["rule_names"] = {i: self._rule_name(i)[0] for i in set(columns["rule"])}
+        columns["tag_names"] = {i: self.tag_name(i) for i in set(columns["tag"])}
+        return columns
+
+    def evidence(self, uint32_t tag, uint64_t pos, size_t before_max, size_t after_max):
+        """Samples of one tag around a journal position; see penstock.h."""
+        cdef c.pstk_error err
+        cdef size_t before = 0, count = 0
+        cdef int status
+        cdef c.pstk_sample *samples = <c.pstk_sample *>calloc(before_max + after_max + 1, sizeof(c.pstk_sample))
+        if samples == NULL:
+            raise MemoryError()
+        kind = c.pstk_engine_tag_type(self._h, tag)
+        try:
+            with nogil:
+                status = c.pstk_engine_evidence(self._h, tag, pos, before_max, after_max, samples, &before, &count,
+                                                &err)
+            _check(status, &err)
+            return Evidence(self.tag_name(tag), tuple([samples[i].time_ns for i in range(count)]),
+                            tuple([float(_value(samples[i].value, kind)) for i in range(count)]),
+                            tuple([samples[i].quality for i in range(count)]), before)
+        finally:
+            free(samples)
+
+    # ---- names and figures -----------------------------------------------------------------------------
+
+    def tag_name(self, uint32_t tag):
+        cdef char name[96]
+        if tag not in self._tags:
+            if c.pstk_engine_tag_name(self._h, tag, name, sizeof(name)) < 0:
+                return ""
+            self._tags[tag] = _text(name)
+        return self._tags[tag]
+
+    def tag_id(self, str name):
+        """Id of a tag that some event of this run carried."""
+        for tag, known in self._tags.items():
+            if known == name:
+                return tag
+        raise ValueError(f"tag {name!r} has made no event in this run")
+
+    def code_text(self, uint32_t tag, int64_t code):
+        cdef char text[64]
+        return _text(text) if c.pstk_engine_code_text(self._h, tag, code, text, sizeof(text)) >= 0 else ""
+
+    def _rule_name(self, uint32_t rule):
+        cdef char name[64]
+        cdef char series[16]
+        if rule not in self._rules:
+            if c.pstk_engine_rule_name(self._h, rule, name, sizeof(name), series, sizeof(series)) < 0:
+                return "", ""
+            self._rules[rule] = (_text(name), _text(series))
+        return self._rules[rule]
+
+    def _asset_name(self, uint32_t asset):
+        cdef char name[96]
+        if asset not in self._assets:
+            if c.pstk_engine_asset_name(self._h, asset, name, sizeof(name)) < 0:
+                return ""
+            self._assets[asset] = _text(name)
+        return self._assets[asset]
+
+    def port(self, uint32_t source):
+        return c.pstk_engine_port(self._h, source)
+
+    def stats(self):
+        """pstk_stats as a dictionary."""
+        cdef c.pstk_stats s
+        if c.pstk_engine_stats(self._h, &s) != c.PSTK_OK:
+            raise EngineClosed("the engine is closed")
+        return s
+
+    def source_stats(self, uint32_t source):
+        """pstk_source_stats as a dictionary; ``dropped`` by reason, ``residual`` = received - used - dropped."""
+        cdef c.pstk_source_stats s
+        if c.pstk_engine_source_stats(self._h, source, &s) != c.PSTK_OK:
+            raise EngineClosed("the engine is closed, or has no such source")
+        dropped = {name: s.dropped[i] for i, name in enumerate(DROP_REASONS) if s.dropped[i]}
+        return {
+            "name": _text(s.name), "received": s.received, "used": s.used, "dropped": dropped,
+            "residual": s.received - s.used - sum(dropped.values()), "lost_upstream": s.lost_upstream,
+            "sent_upstream": s.sent_upstream, "is_numbered": bool(s.is_numbered), "is_up": bool(s.is_up),
+            "frames": s.frames, "bytes": s.bytes, "connections": s.connections, "reconnects": s.reconnects,
+            "protocol_errors": s.protocol_errors, "late": s.late, "out_of_order": s.out_of_order,
+        }

@@ -1,0 +1,424 @@
+"""Engine: samples go in as sockets, arrays or payloads; events and results come out in batches.
+
+The typed face of the native engine. Nothing here runs per sample: ``feed`` hands whole columns over, ``poll`` takes a
+batch. The engine is a guest: it prints nothing, installs no handler, starts no thread at import.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from penstock.errors import EngineClosed, EngineError, UnsupportedPlatform
+from penstock.events import Event, Evidence
+
+try:
+    from penstock import _core
+except ImportError as error:  # macOS, Windows, or an architecture without a wheel
+    _core = None  # type: ignore[assignment]
+    _MISSING = str(error)
+
+if TYPE_CHECKING:
+    from penstock.config import Config
+
+    Buffer = bytes | bytearray | memoryview | array[Any]
+
+EVIDENCE_BEFORE = 192  # samples kept of what led to an event
+EVIDENCE_AFTER = 64  # and of what followed it
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStats:
+    """Figures of one source since its state directory was made. ``residual`` must be 0."""
+
+    name: str
+    received: int
+    used: int
+    dropped: Mapping[str, int]
+    residual: int
+    lost_upstream: int | None  # None: the source's samples are not numbered, so a loss cannot be counted
+    sent_upstream: int | None
+    is_up: bool
+    frames: int
+    bytes: int
+    connections: int
+    reconnects: int
+    protocol_errors: int
+    late: int
+    out_of_order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures of the engine; cursors in bytes of the journal (design: written >= judged >= checkpointed)."""
+
+    sources: tuple[SourceStats, ...]
+    written: int
+    judged: int
+    checkpointed: int
+    saved: int
+    ring_bytes: int
+    tags: int
+    instances: int
+    streams: int
+    assets: int
+    events: int
+    events_pending: int
+    events_polled: int
+    results: int
+    results_overwritten: int
+    late: int
+    out_of_order: int
+    reorder_overflow: int
+    chattering: int
+    checkpoints: int
+    checkpoint_ns_max: int
+    ticks: int
+    blocks: int
+    redelivered: int
+    engine_time_ns: int
+    config_gen: int
+    is_failed: bool
+    is_event_ring_full: bool
+    is_cold_start: bool
+
+    @property
+    def received(self) -> int:
+        """Samples received by all sources."""
+        return sum(source.received for source in self.sources)
+
+    @property
+    def dropped(self) -> int:
+        """Samples dropped by all sources, for every reason."""
+        return sum(sum(source.dropped.values()) for source in self.sources)
+
+    @property
+    def lost_upstream(self) -> int:
+        """Samples that numbered streams had sent and nobody here received."""
+        return sum(source.lost_upstream or 0 for source in self.sources)
+
+    @property
+    def residual(self) -> int:
+        """received - used - dropped over all sources: anything but 0 is a bug."""
+        return sum(abs(source.residual) for source in self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Closed windows in columns. Each column is an ``array.array``: NumPy and pyarrow read it without a copy.
+
+    ``rule`` and ``tag`` are indices into ``rule_names`` and ``tag_names``. Results are not durable: unread ones are
+    overwritten, counted in ``Stats.results_overwritten``.
+    """
+
+    columns: Mapping[str, array[Any]]
+    rule_names: Mapping[int, str]
+    tag_names: Mapping[int, str]
+
+    def __len__(self) -> int:
+        return len(self.columns["start_ns"])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a window, names in place of indices; for tests and small amounts."""
+        rows = [
+            dict(zip(self.columns, row, strict=True))
+            for row in zip(*self.columns.values(), strict=True)
+        ]
+        for row in rows:
+            row["rule"] = self.rule_names[row["rule"]]
+            row["tag"] = self.tag_names[row["tag"]]
+        return rows
+
+
+class Batch:
+    """Events in the order the engine made them. ``acknowledge`` once they are durable on your side."""
+
+    def __init__(self, engine: Engine, pairs: Sequence[tuple[Event, int]]) -> None:
+        self._engine = engine
+        self._tags = {event.id: tag for event, tag in pairs}
+        self.events: tuple[Event, ...] = tuple(event for event, _ in pairs)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __iter__(self) -> Iterable[Event]:  # type: ignore[override]
+        return iter(self.events)
+
+    def evidence(self, event: Event) -> Evidence | None:
+        """Up to 192 samples of the event's tag that led to it, or None when the ring holds none any more."""
+        found = self._engine.evidence(self._tags[event.id], event.pos, EVIDENCE_BEFORE, 0)
+        return found if found.time_ns else None
+
+    def acknowledge(self) -> None:
+        """Cumulative: these and all earlier events are done with. Unacknowledged ones come again after a restart."""
+        if self.events:
+            self._engine.acknowledge(self.events[-1].seq)
+
+
+def _words(values: Any) -> memoryview:
+    """Eight-byte values (f64 or i64, any buffer) as the raw words the engine stores."""
+    view = memoryview(values)
+    if not view.contiguous or view.itemsize != 8 or view.format not in ("d", "q", "Q", "l", "L"):
+        raise ValueError("feed: values must be a contiguous buffer of float64 or int64 (native byte order)")
+    return view.cast("B").cast("Q")
+
+
+def _typed(values: Any, formats: str, itemsize: int, name: str) -> memoryview:
+    view = memoryview(values)
+    if not view.contiguous or view.itemsize != itemsize or view.format not in tuple(formats):
+        raise ValueError(f"feed: {name} must be a contiguous buffer of {itemsize}-byte integers")
+    return view.cast("B").cast(formats[0])
+
+
+class Engine:
+    """One engine over one state directory; a context manager. Several may live in one process.
+
+    ``Engine(config)`` opens and recovers: after it returns, what an earlier process journaled is judged and its
+    unacknowledged events are pending again. ``start`` opens the sockets. Raises ``LockedError`` where another process
+    holds the state directory, ``StateError`` where it cannot be read or written, ``ConfigError`` for a bad value.
+    """
+
+    def __init__(self, config: Config, *, clock: str = "system") -> None:
+        if _core is None:
+            raise UnsupportedPlatform(
+                f"no native engine on this machine ({_MISSING}); contracts, client and testing work, "
+                "run the engine on Linux (glibc 2.28 or later, x86-64 or aarch64)"
+            )
+        native = config.options_for_core()
+        options = dict(native["options"])
+        options["clock"] = {"system": 0, "manual": 1}[clock]
+        self._sources = {source["name"]: i for i, source in enumerate(native["sources"])}
+        self._core: Any = _core.Engine(options, list(native["sources"]), list(native["rules"]))
+        self._is_iterating = False
+        self._is_closed = False
+        self._pending_tags: dict[str, int] = {}
+        for source, name, kind in native.get("tags", ()):
+            self.tag(name, kind, source=source)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, clock: str = "system") -> Self:
+        """An engine from a TOML file; see ``penstock docs config``."""
+        from penstock.config import Config
+
+        return cls(Config.from_file(Path(path)), clock=clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Opens the sockets of the configured sources and starts the engine thread."""
+        self._core.start()
+
+    def close(self) -> None:
+        """Stops intake, judges what is journaled, checkpoints to disk. Idempotent."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._core.close()
+
+    # ---- in -------------------------------------------------------------------------------------
+
+    def _source(self, name: str) -> int:
+        try:
+            return self._sources[name]
+        except KeyError:
+            known = ", ".join(self._sources) or "none"
+            raise ValueError(f"source {name!r} is not configured (known: {known})") from None
+
+    def tag(self, name: str, kind: str = "f64", *, source: str) -> int:
+        """Id of a tag for ``feed``, made on first sight; ``kind`` is f64, i64, bool or code, for life."""
+        return int(self._core.tag(self._source(source), name, kind))
+
+    def feed(
+        self,
+        tags: int | Buffer,
+        time_ns: Buffer | None,
+        values: Buffer,
+        *,
+        source: str,
+        position: int | None = None,
+        quality: Buffer | None = None,
+        recv_time_ns: int = 0,
+    ) -> tuple[int, int]:
+        """Columns into the journal; returns (used, dropped).
+
+        ``tags``: one id for all rows, or a buffer of uint32 ids from ``tag``. ``time_ns``: int64 nanoseconds UTC, or
+        None for the receive time. ``values``: float64 or int64 by each tag's type, shape (n,). ``position``: your
+        place of this batch (a file offset, a stream sequence); a batch not above the last is skipped whole, so that
+        a redelivery after a crash doubles nothing. All buffers are copied. On return the samples survive kill -9.
+        Raises ``RingFull`` when unacknowledged events hold the ring; feed the same position again after polling.
+        """
+        words = _words(values)
+        ids = array("I", [tags]) * len(words) if isinstance(tags, int) else tags
+        extra: dict[str, Any] = {"recv_time_ns": recv_time_ns}
+        if position is not None:
+            extra["position"] = position
+        used, dropped = self._core.feed(
+            self._source(source),
+            _typed(ids, "IL", 4, "tags"),
+            words,
+            None if time_ns is None else _typed(time_ns, "ql", 8, "time_ns"),
+            None if quality is None else _typed(quality, "H", 2, "quality"),
+            **extra,
+        )
+        return int(used), int(dropped)
+
+    def feed_frames(
+        self,
+        payloads: Iterable[Buffer],
+        *,
+        source: str,
+        subject: str = "",
+        position: int | None = None,
+        recv_time_ns: int = 0,
+    ) -> tuple[int, int]:
+        """Payloads in the source's format (packed or json) into the journal; returns (used, dropped).
+
+        ``position`` is the first payload's place; each next one has the place after it.
+        """
+        used = dropped = 0
+        index = self._source(source)
+        for offset, payload in enumerate(payloads):
+            extra = {} if position is None else {"position": position + offset}
+            one = self._core.feed_frame(
+                index, memoryview(payload).cast("B"), subject.encode(), recv_time_ns=recv_time_ns, **extra
+            )
+            used, dropped = used + one[0], dropped + one[1]
+        return used, dropped
+
+    def tick(self, now_ns: int) -> None:
+        """Manual clock only: engine time reaches ``now_ns``; idle streams and delays are judged."""
+        self._core.tick(now_ns)
+
+    def context(
+        self,
+        asset: str,
+        *,
+        order: str | None = None,
+        operation: str | None = None,
+        material: str | None = None,
+        lot: str | None = None,
+        shift: str | None = None,
+        at_ns: int | None = None,
+    ) -> None:
+        """What runs at an asset from ``at_ns`` (default now) on; None leaves a value as it is. Journaled on return."""
+        values = {
+            "order": order,
+            "operation": operation,
+            "material": material,
+            "lot": lot,
+            "shift": shift,
+        }
+        self._core.context(asset, values, at_ns)
+
+    def baseline(
+        self, rule: str, series: str, tag: str, end_reading: int | float, end_ns: int
+    ) -> None:
+        """Where the last document of a register ended, as the ledger says; the next segment starts no earlier."""
+        self._core.baseline(rule, series, tag, end_reading, end_ns)
+
+    def position(self, source: str) -> int | None:
+        """Place of the last batch of a feed source that is wholly journaled; None before the first."""
+        found: int | None = self._core.position(self._source(source))
+        return found
+
+    def reconfigure(self, config: Config) -> None:
+        """Rules from here on; sockets, registers and windows whose rules did not change go on."""
+        self._core.reconfigure(list(config.options_for_core()["rules"]))
+
+    def checkpoint(self, *, to_disk: bool = True) -> None:
+        """An image of what is needed to go on; fsynced on return when ``to_disk``."""
+        self._core.checkpoint(to_disk)
+
+    # ---- out ------------------------------------------------------------------------------------
+
+    def poll(self, most: int = 256) -> Batch:
+        """Events made since the last poll, at most 256; an empty batch when there are none. One consumer."""
+        return Batch(self, self._core.poll(most))
+
+    def acknowledge(self, seq: int) -> None:
+        """Every event up to this one is durable on your side. Prefer ``Batch.acknowledge``."""
+        self._core.acknowledge(seq)
+
+    async def events(self) -> AsyncIterator[Batch]:
+        """Batches as they come. One iterator at a time; unacknowledged events come again in the next one."""
+        import asyncio
+
+        if self._is_iterating:
+            raise EngineError("events() is being iterated already; an engine has one consumer")
+        self._is_iterating = True
+        loop, descriptor = asyncio.get_running_loop(), self.event_fd()
+        ready = asyncio.Event()
+        loop.add_reader(descriptor, ready.set)
+        self._core.rewind()
+        try:
+            while not self._is_closed:
+                ready.clear()
+                try:
+                    os.eventfd_read(descriptor)  # before the batch, so that no wake is lost
+                except BlockingIOError:
+                    pass
+                try:
+                    batch = self.poll()
+                except EngineClosed:
+                    return
+                if batch.events:
+                    yield batch
+                else:
+                    await ready.wait()
+        finally:
+            self._is_iterating = False
+            loop.remove_reader(descriptor)
+
+    def event_fd(self) -> int:
+        """A descriptor that is readable when events wait; the engine's own, never close it."""
+        return int(self._core.event_fd())
+
+    def results(self) -> Results:
+        """Closed windows not yet taken, at most 4,096 a call."""
+        columns = self._core.results()
+        rules, tags = columns.pop("rule_names"), columns.pop("tag_names")
+        return Results(columns, rules, tags)
+
+    def evidence(self, tag: int, pos: int, before: int, after: int) -> Evidence:
+        """Samples of one tag around a journal position; what the ring no longer holds is absent."""
+        found: Evidence = self._core.evidence(tag, pos, before, after)
+        return found
+
+    def evidence_after(self, event: Event, *, source: str | None = None) -> Evidence:
+        """Up to 64 samples of the event's tag that followed it."""
+        found: Evidence = self._core.evidence(self._core.tag_id(event.tag), event.pos, 0, EVIDENCE_AFTER)
+        return found
+
+    # ---- figures ----------------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        """Figures of the engine and of each source; costs a lock and a copy."""
+        native = dict(self._core.stats())
+        native.pop("reserved", None)
+        for flag in ("is_failed", "is_event_ring_full", "is_cold_start"):
+            native[flag] = bool(native[flag])
+        return Stats(sources=tuple(self._source_stats(i) for i in self._sources.values()), **native)
+
+    def _source_stats(self, index: int) -> SourceStats:
+        native = dict(self._core.source_stats(index))
+        if not native.pop("is_numbered"):
+            native["lost_upstream"] = native["sent_upstream"] = None
+        return SourceStats(**native)
+
+    def port(self, source: str) -> int | None:
+        """The port a binding source listens on, or None."""
+        port = int(self._core.port(self._source(source)))
+        return port if port >= 0 else None
