@@ -1,4 +1,4 @@
-"""The NATS wire against the recorded protocol cases: every case whole, cut at every position, and byte by byte."""
+"""The NATS wire against the recorded protocol cases: whole, cut at every position, byte by byte."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def results(runner: Path) -> dict[str, Case]:
         text=True,
         check=True,
         timeout=300,
-        # Freed blocks are used again soon: fresh pages for each of 65,000 runs took most of the time.
+        # Freed blocks are used again soon: fresh pages for each run took most of the time.
         env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1"},
     )
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -115,7 +115,7 @@ def test_nats_vector(case: Case, results: dict[str, Case]) -> None:
     assert result["runs"] == len(case["input"]) + 3
     assert (result["differs"], result["broken"]) == (0, 0)
     if case["expect"] == "reject":
-        # Cases without a line end are refused at their first impossible byte, the others at the latest at their LF.
+        # Refused at the first byte that cannot be, or at the latest at the line's end.
         assert result["status"] in (TAKE_CLOSE, TAKE_OVERSIZE)
         assert result["frames"] == 0
         return
