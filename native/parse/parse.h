@@ -1,7 +1,8 @@
 /* parse: payloads become samples, names become tag ids. The one header of the stage.
  * Owner    the tag table and the parser belong to the engine. A payload is borrowed for begin..step.
  * Threads  whoever holds the engine's writer lock.
- * Bound    tags_max tags, codes_max texts a tag, PSTK_NAME_BYTES - 1 bytes a name, depth PSTK_JSON_DEPTH_MAX.
+ * Bound    tags_max tags, codes_max texts a tag and PSTK_CODES_TOTAL_MAX in all, PSTK_NAME_BYTES - 1 bytes a name,
+ *          depth PSTK_JSON_DEPTH_MAX.
  * Full     a tag beyond tags_max is dropped{tag_limit}; nothing here waits or allocates after open.
  * Hostile  bytes come from outside: nothing is read past the payload, nothing is trusted before it is checked. */
 #ifndef PSTK_PARSE_H
@@ -12,6 +13,7 @@
 /* ---- tags ------------------------------------------------------------------------------------- */
 
 #define PSTK_TAG_NONE UINT32_MAX
+#define PSTK_CODES_TOTAL_MAX 65536u /* texts of all tags together: their memory must not be tags_max x codes_max */
 
 typedef struct pstk_tag {
     char name[PSTK_NAME_BYTES];

@@ -1,0 +1,105 @@
+/* json_sample: an item gets its tag and becomes a sample, by the tag's type. */
+#include "parse_private.h"
+
+#define EXPONENT_BITS UINT64_C(0x7FF0000000000000)
+
+bool pstk_json_begin(pstk_parser *parser, pstk_slice payload, pstk_message *out_message) {
+    pstk_json *json = &parser->json;
+    if (!pstk_json_read(json, payload.bytes, payload.size))
+        return false;
+    *out_message = (pstk_message){.samples = json->item_count,
+                                  .stream = json->stream,
+                                  .boot = json->boot,
+                                  .is_numbered = json->has_seq,
+                                  .seq = json->has_seq ? json->seq : 0};
+    return true;
+}
+
+/* "motor" . "rpm": written from its end. False: longer than a name may be. */
+static bool join_path(const pstk_json *json, const pstk_json_item *item,
+                      uint8_t out[PSTK_NAME_BYTES], pstk_slice *out_name) {
+    size_t left = PSTK_NAME_BYTES - 1;
+    uint32_t node = item->node;
+    if (item->name_bytes > left)
+        return false;
+    left -= item->name_bytes;
+    memcpy(out + left, item->name, item->name_bytes);
+    for (; node; node = json->node[node].parent) {
+        const pstk_json_node *above = &json->node[node];
+        if (left == 0 || above->name_bytes > left - 1)
+            return false;
+        out[--left] = '.';
+        left -= above->name_bytes;
+        memcpy(out + left, above->name, above->name_bytes);
+    }
+    *out_name = (pstk_slice){out + left, PSTK_NAME_BYTES - 1 - left};
+    return true;
+}
+
+/* A number makes an f64 tag: a flow that happens to read 5 first must not lose its 5.1. A tag that
+ * is known as i64 takes integer literals exactly. */
+static void set_types(uint8_t kind, pstk_tag_query *query) {
+    switch (kind) {
+    case PSTK_JSON_INT:
+    case PSTK_JSON_BIG:
+        query->type = PSTK_TYPE_F64;
+        query->accepts = PSTK_BIT(PSTK_TYPE_F64) | PSTK_BIT(PSTK_TYPE_I64);
+        return;
+    case PSTK_JSON_BOOL:
+        query->type = PSTK_TYPE_BOOL;
+        break;
+    case PSTK_JSON_TEXT:
+        query->type = PSTK_TYPE_CODE;
+        break;
+    default:
+        query->type = PSTK_TYPE_F64;
+    }
+    query->accepts = PSTK_BIT(query->type);
+}
+
+static pstk_drop take_number(const pstk_json_item *item, uint8_t tag_type, pstk_value *out) {
+    if (tag_type == PSTK_TYPE_I64) {
+        out->i64 = item->value.number.i64;
+        return item->kind == PSTK_JSON_INT ? PSTK_REASON_NONE : PSTK_DROP_RANGE;
+    }
+    double number = item->value.number.f64;
+    if (item->kind == PSTK_JSON_INT)
+        number = (double)item->value.number.i64;
+    out->f64 = number == 0 ? 0 : number; /* -0.0 is stored as 0.0: one zero, one bit pattern */
+    return (out->bits & EXPONENT_BITS) == EXPONENT_BITS ? PSTK_DROP_RANGE : PSTK_REASON_NONE;
+}
+
+static pstk_drop take_value(pstk_parser *parser, const pstk_json_item *item, pstk_sample *out) {
+    if (item->kind == PSTK_JSON_BOOL) {
+        out->value = item->value.number;
+        return PSTK_REASON_NONE;
+    }
+    if (item->kind != PSTK_JSON_TEXT)
+        return take_number(item, pstk_tags_type(parser->tags, out->tag_id), &out->value);
+    bool is_known = pstk_tags_code(parser->tags, out->tag_id, item->value.text, item->text_bytes,
+                                   &out->value.i64);
+    return is_known ? PSTK_REASON_NONE : PSTK_DROP_CODE_LIMIT;
+}
+
+pstk_drop pstk_json_sample(pstk_parser *parser, uint32_t index, pstk_sample *out) {
+    const pstk_json_item *item = &parser->json.item[index];
+    uint8_t joined[PSTK_NAME_BYTES];
+    uint32_t *hint = pstk_parser_hint(parser);
+    pstk_tag_query query = {.name = {item->name, item->name_bytes}, .source = parser->source};
+    pstk_drop reason;
+    if (item->reason != PSTK_REASON_NONE)
+        return (pstk_drop)item->reason;
+    if (!item->name)
+        query.name = parser->subject;
+    else if (item->node && !join_path(&parser->json, item, joined, &query.name))
+        return PSTK_DROP_TAG_NAME;
+    set_types(item->kind, &query);
+    out->tag_id = pstk_tags_take(parser->tags, &query, *hint, &reason);
+    if (out->tag_id == PSTK_TAG_NONE)
+        return reason;
+    *hint = out->tag_id;
+    out->time_ns = item->time_ns;
+    out->quality = item->quality;
+    out->flags = 0;
+    return take_value(parser, item, out);
+}

@@ -1,0 +1,140 @@
+/* parse_private: what the files of this stage share and nobody else includes. */
+#ifndef PSTK_PARSE_PRIVATE_H
+#define PSTK_PARSE_PRIVATE_H
+
+#include "number.h"
+#include "parse.h"
+
+#define PSTK_REASON_NONE PSTK_DROP_COUNT
+#define PSTK_PACKED_NAMES_MAX 255u
+#define PSTK_PARSER_FRAME_MAX (64u << 20) /* the scratch is a multiple of it: see parser.c */
+#define PSTK_BIT(type) ((uint8_t)(1u << (type)))
+
+typedef struct pstk_slice {
+    const uint8_t *bytes;
+    size_t size;
+} pstk_slice;
+
+/* One look-up. type: what a new tag becomes; accepts: PSTK_BIT of each type a known tag may have.
+ */
+typedef struct pstk_tag_query {
+    pstk_slice name;
+    uint16_t source;
+    uint8_t type;
+    uint8_t accepts;
+} pstk_tag_query;
+
+uint32_t pstk_tags_take(pstk_tags *tags, const pstk_tag_query *query, uint32_t hint,
+                        pstk_drop *out_reason);
+/* Of an id that take or resolve returned: no check. */
+uint8_t pstk_tags_type(const pstk_tags *tags, uint32_t tag_id);
+
+/* ---- packed -----------------------------------------------------------------------------------
+ */
+
+typedef struct pstk_packed_name { /* resolved at its first sample */
+    uint32_t at;                  /* of { type, bytes, name } in the payload */
+    uint32_t tag_id;              /* PSTK_TAG_NONE: every sample of it is dropped for reason */
+    uint8_t is_resolved;
+    uint8_t wire_type;
+    uint8_t tag_type;
+    uint8_t reason;
+} pstk_packed_name;
+
+typedef struct pstk_packed {
+    const uint8_t *payload;
+    const uint8_t *samples;
+    int64_t time0_ns;
+    uint32_t name_count; /* of the table; 0 = name[0] is the subject's */
+    pstk_packed_name name[PSTK_PACKED_NAMES_MAX];
+} pstk_packed;
+
+/* ---- json -------------------------------------------------------------------------------------
+ */
+
+typedef enum pstk_json_kind {
+    PSTK_JSON_NULL = 0,
+    PSTK_JSON_INT,  /* integer literal that fits i64 */
+    PSTK_JSON_BIG,  /* integer literal that does not: f64, for an i64 tag out of range */
+    PSTK_JSON_REAL, /* written with a fraction or an exponent */
+    PSTK_JSON_BOOL,
+    PSTK_JSON_TEXT,
+    PSTK_JSON_BROKEN, /* an array or object where a value belongs */
+} pstk_json_kind;
+
+typedef struct pstk_json_item { /* one sample before its name is looked up; 48 bytes */
+    int64_t time_ns;            /* PSTK_TIME_NONE: not given yet */
+    union {
+        pstk_value number;
+        const uint8_t *text;
+    } value;
+    const uint8_t *name; /* NULL = the subject's */
+    uint32_t name_bytes;
+    uint32_t text_bytes;
+    uint32_t node; /* path above the name, 0 = none */
+    uint16_t quality;
+    uint8_t kind;   /* pstk_json_kind */
+    uint8_t reason; /* pstk_drop, or PSTK_REASON_NONE */
+} pstk_json_item;
+
+typedef struct pstk_json_node { /* a member that holds an object: its name stands before a '.' */
+    const uint8_t *name;
+    uint32_t name_bytes;
+    uint32_t parent;
+} pstk_json_node;
+
+typedef struct pstk_json {
+    const uint8_t *at, *end;
+    pstk_json_item *item; /* scratch, reserved at open; one item costs at least 5 bytes of text */
+    pstk_json_node *node; /* [0] stands for "no path" */
+    uint8_t *text;        /* strings without their escapes, and numbers for the slow path */
+    uint32_t item_count, item_max;
+    uint32_t node_count, node_max;
+    uint32_t text_used, text_max;
+    uint32_t depth;
+    uint32_t mute;      /* > 0: syntax only, no item is made */
+    pstk_number number; /* of the last number token */
+    pstk_slice string;  /* of the last string token */
+    void *locale;       /* "C", for the slow path of number.c */
+    uint32_t stream, boot;
+    uint64_t seq;
+    bool has_seq;
+} pstk_json;
+
+/* Reads a whole document into items. False: not JSON, too deep, or a reserved member of the wrong
+ * type. */
+bool pstk_json_read(pstk_json *json, const uint8_t *payload, size_t size);
+/* json_text.c: at stands behind the opening quote; the slice lies in the payload or in json->text.
+ */
+bool pstk_json_string(pstk_json *json, pstk_slice *out);
+/* json_time.c: stamps. PSTK_REASON_NONE, or why the stamp is unusable. */
+pstk_drop pstk_time_from_number(const pstk_number *number, int64_t *out_time_ns);
+pstk_drop pstk_time_from_text(pstk_slice text, int64_t *out_time_ns);
+
+/* ---- parser -----------------------------------------------------------------------------------
+ */
+
+struct pstk_parser {
+    pstk_tags *tags;
+    uint32_t frame_bytes_max;
+    uint32_t count; /* samples of the message at hand */
+    uint32_t next;  /* of them, the next to be taken */
+    uint16_t source;
+    uint8_t format; /* pstk_format */
+    pstk_slice subject;
+    pstk_packed packed;
+    pstk_json json;
+    uint32_t last[PSTK_SOURCES_MAX]; /* per source the tag seen last: the hint across messages */
+};
+
+/* Decodes sample number index into *out; PSTK_REASON_NONE, or why it is dropped. */
+pstk_drop pstk_packed_sample(pstk_parser *parser, uint32_t index, pstk_sample *out);
+pstk_drop pstk_json_sample(pstk_parser *parser, uint32_t index, pstk_sample *out);
+bool pstk_packed_begin(pstk_parser *parser, pstk_slice payload, pstk_message *out_message);
+bool pstk_json_begin(pstk_parser *parser, pstk_slice payload, pstk_message *out_message);
+
+static inline uint32_t *pstk_parser_hint(pstk_parser *parser) {
+    return &parser->last[parser->source % PSTK_SOURCES_MAX];
+}
+
+#endif
