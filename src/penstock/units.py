@@ -158,8 +158,15 @@ _TABLE: dict[str, tuple[tuple[str, str, Fraction | str], ...]] = {
         ("2M", "centimetre per second", "0.01"),
         ("C16", "millimetre per second", "0.001"),
     ),
-    "frequency": (("HTZ", "hertz", "1"), ("KHZ", "kilohertz", "1000"), ("MHZ", "megahertz", "1000000")),
-    "rotation": (("RPS", "revolutions per second", "1"), ("RPM", "revolutions per minute", Fraction(1, 60))),
+    "frequency": (
+        ("HTZ", "hertz", "1"),
+        ("KHZ", "kilohertz", "1000"),
+        ("MHZ", "megahertz", "1000000"),
+    ),
+    "rotation": (
+        ("RPS", "revolutions per second", "1"),
+        ("RPM", "revolutions per minute", Fraction(1, 60)),
+    ),
     "current": (("AMP", "ampere", "1"), ("4K", "milliampere", "0.001")),
     "voltage": (("VLT", "volt", "1"), ("2Z", "millivolt", "0.001"), ("KVT", "kilovolt", "1000")),
     "charge": (("AMH", "ampere hour", "1"),),
@@ -178,7 +185,9 @@ def _build() -> dict[str, Unit]:
     for unit in (
         Unit("KEL", "kelvin", "temperature", Fraction(1)),
         Unit("CEL", "degree Celsius", "temperature", Fraction(1), _KELVIN_AT_0_C),
-        Unit("FAH", "degree Fahrenheit", "temperature", fahrenheit, _KELVIN_AT_0_C - 32 * fahrenheit),
+        Unit(
+            "FAH", "degree Fahrenheit", "temperature", fahrenheit, _KELVIN_AT_0_C - 32 * fahrenheit
+        ),
     ):
         units[unit.code] = unit
     return units
@@ -191,7 +200,9 @@ def find(code: str) -> Unit | None:
     """The unit of a code, or None. A package code (Recommendation 21) is its own dimension: it converts to itself."""
     if code in UNITS:
         return UNITS[code]
-    return Unit(code, "package", f"package {code}", Fraction(1)) if _PACKAGE.fullmatch(code) else None
+    return (
+        Unit(code, "package", f"package {code}", Fraction(1)) if _PACKAGE.fullmatch(code) else None
+    )
 
 
 def is_convertible(source: str, target: str) -> bool:
@@ -204,7 +215,7 @@ def convert(value: Decimal | int | Fraction, source: str, target: str) -> Fracti
     """``value`` of unit ``source`` in unit ``target``, exactly. ValueError where the units do not fit."""
     one, other = find(source), find(target)
     if one is None or other is None or one.dimension != other.dimension:
-        raise ValueError(f"{source} cannot be converted to {target}")
+        raise ValueError(f"{source or 'no unit'} cannot be converted to {target or 'no unit'}")
     return (Fraction(value) * one.factor + one.offset - other.offset) / other.factor
 
 
@@ -213,7 +224,10 @@ def is_exact_in_decimals(source: str, target: str) -> bool:
     one, other = find(source), find(target)
     if one is None or other is None or one.dimension != other.dimension:
         return False
-    return all(_is_decimal(part) for part in (one.factor / other.factor, (one.offset - other.offset) / other.factor))
+    return all(
+        _is_decimal(part)
+        for part in (one.factor / other.factor, (one.offset - other.offset) / other.factor)
+    )
 
 
 def round_to(value: Fraction, step: Decimal, rounding: str = "half_even") -> Fraction:
@@ -243,7 +257,7 @@ def read_step(text: str) -> Decimal | None:
 def to_text(value: Fraction) -> str:
     """The one decimal text of an exact value: no exponent, no trailing zero, no minus zero. ValueError where endless."""
     if not _is_decimal(value):
-        raise ValueError("no finite decimal")
+        raise ValueError("has endless decimals, and no rounding is declared")
     digits = 0
     scaled = value
     while scaled.denominator != 1:

@@ -26,7 +26,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78
 
-INSTALL_LINE = "pip install 'penstock[cli]'"
+# Which extra brings a module; every other third-party module comes with its target's extra, post.
+EXTRAS = {"cyclopts": "cli", "rich": "cli"}
 
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("run", "Run the configured plant: sources in, documents out."),
@@ -44,7 +45,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return _dispatch(tokens)
     except ModuleNotFoundError as missing:
         if not _is_ours(missing.name):
-            return say_missing(missing.name or "", INSTALL_LINE)
+            return say_missing(missing.name or "a module")
         say(f"penstock {tokens[0]}: not part of this build (no module {missing.name})")
         return EXIT_USAGE
     except ConfigError as wrong:
@@ -61,16 +62,24 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def say_missing(module: str, install: str) -> int:
+def say_missing(module: str) -> int:
     """Names what is not installed and the line that installs it; returns the exit code."""
-    say(f"penstock: this command needs {module}, which is not installed. Install it with:\n  {install}")
+    extra = EXTRAS.get(module.partition(".")[0], "post")
+    say(f"penstock: this command needs {module}, which is not installed. Install it with:")
+    say(f"  pip install 'penstock[{extra}]'")
     return EXIT_USAGE
 
 
 def fail(error: PenstockError, *, code: int, is_json: bool) -> int:
     """Reports an error on stderr, as one JSON object on stdout with ``--json``; returns ``code``."""
     if is_json:
-        emit({"ok": False, "exit": code, "errors": [error_record(each) for each in each_error(error)]})
+        emit(
+            {
+                "ok": False,
+                "exit": code,
+                "errors": [error_record(each) for each in each_error(error)],
+            }
+        )
     else:
         for each in each_error(error):
             say(f"penstock: {each}")
@@ -104,10 +113,16 @@ def stdout() -> Console:
 
 
 def _dispatch(tokens: list[str]) -> int:
-    from cyclopts import App, CycloptsError
+    from cyclopts import App, CycloptsError, Parameter
     from rich.console import Console
 
-    root = App(name="penstock", help=_help(), version_flags=[], help_format="plaintext")
+    root = App(
+        name="penstock",
+        help=_help(),
+        version_flags=[],
+        help_format="plaintext",
+        default_parameter=Parameter(negative=""),
+    )
     chosen = tokens[0] if tokens else ""
     for name, text in COMMANDS:
         if name == chosen:

@@ -33,7 +33,9 @@ def version(*, json: bool = False) -> int:
         cli.emit(found)
     else:
         native = found["native"] or "none on this machine"
-        print(f"penstock {found['version']} (native {native}, Python {found['python']}, {found['platform']})")
+        print(
+            f"penstock {found['version']} (native {native}, Python {found['python']}, {found['platform']})"
+        )
     return cli.EXIT_OK
 
 

@@ -10,6 +10,7 @@ from penstock.contracts.documents import (
     ProductionConfirmation,
     Scrap,
     read_body,
+    read_member,
     to_body,
 )
 from penstock.contracts.envelope import (
@@ -45,6 +46,7 @@ __all__ = [
     "encode_envelope",
     "read_body",
     "read_date",
+    "read_member",
     "read_quantity",
     "read_time",
     "source_urn",

@@ -32,14 +32,22 @@ class Member:
 
 
 def _member(
-    kind: Kind, help: str, source: str = "", *, name: str = "", choices: tuple[str, ...] = (), is_required: bool = False
+    kind: Kind,
+    help: str,
+    source: str = "",
+    *,
+    name: str = "",
+    choices: tuple[str, ...] = (),
+    is_required: bool = False,
 ) -> Any:
     metadata = {"member": (name, kind, help, is_required, source, choices)}
     return field(metadata=metadata) if is_required else field(default=None, metadata=metadata)
 
 
 def _order(is_required: bool) -> Any:
-    return _member("text", "Production order, as the ERP numbers it.", "context.order", is_required=is_required)
+    return _member(
+        "text", "Production order, as the ERP numbers it.", "context.order", is_required=is_required
+    )
 
 
 def _time(name: str, help: str) -> Any:
@@ -70,7 +78,11 @@ def _flags() -> Any:
 
 
 def _reading(which: str) -> Any:
-    return _member("quantity", f"Reading of the machine's register at the {which} of the interval.", f"{which}_reading")
+    return _member(
+        "quantity",
+        f"Reading of the machine's register at the {which} of the interval.",
+        f"{which}_reading",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +100,9 @@ class ProductionConfirmation:
     lot: str | None = _text(_LOT, "context.lot")
     shift: str | None = _text(_SHIFT, "context.shift")
     asset: str | None = _text(_ASSET, "asset")
-    is_final: bool | None = _member("boolean", "The order's last confirmation: the ERP may close it.", name="final")
+    is_final: bool | None = _member(
+        "boolean", "The order's last confirmation: the ERP may close it.", name="final"
+    )
     start_reading: Quantity | None = _reading("start")
     end_reading: Quantity | None = _reading("end")
 
@@ -134,9 +148,13 @@ class MaterialConsumption:
     storage_location: str | None = _text("Where the component was taken from.")
     shift: str | None = _text(_SHIFT, "context.shift")
     asset: str | None = _text(_ASSET, "asset")
-    movement: str | None = _member("choice", "Issue to the order, or return from it.", choices=("issue", "return"))
+    movement: str | None = _member(
+        "choice", "Issue to the order, or return from it.", choices=("issue", "return")
+    )
     method: str | None = _member(
-        "choice", "How the quantity is known.", choices=("metered", "weighed", "counted", "backflushed")
+        "choice",
+        "How the quantity is known.",
+        choices=("metered", "weighed", "counted", "backflushed"),
     )
     start_reading: Quantity | None = _reading("start")
     end_reading: Quantity | None = _reading("end")
@@ -147,24 +165,35 @@ class Downtime:
     """One stop of one asset, from its first to its last instant."""
 
     asset: str = _text(_ASSET, "asset", is_required=True)
-    state: str = _text("State that held (PackML name, or the machine's own text or code).", "state", is_required=True)
+    state: str = _text(
+        "State that held (PackML name, or the machine's own text or code).",
+        "state",
+        is_required=True,
+    )
     start_ns: int = _time("start", "When the state began. UTC.")
     end_ns: int = _time("end", "When it ended. UTC.")
-    duration: Quantity = _member("quantity", "Length of the stop; seconds (SEC) by default.", "duration", is_required=True)
+    duration: Quantity = _member(
+        "quantity", "Length of the stop; seconds (SEC) by default.", "duration", is_required=True
+    )
     posting_date: date = _posting_date()
     flags: tuple[str, ...] = _flags()
     order: str | None = _order(False)
     operation: str | None = _text(_OPERATION, "context.operation")
     shift: str | None = _text(_SHIFT, "context.shift")
     reason: str | None = _text("Reason code, in the ERP's own coding where a map gives it.")
-    category: str | None = _member("choice", "Whether it was planned.", choices=("planned", "unplanned"))
+    category: str | None = _member(
+        "choice", "Whether it was planned.", choices=("planned", "unplanned")
+    )
     cause: str | None = _member(
         "choice",
         "Where the cause lay: internal (PackML held), external (suspended), or starved or blocked by a neighbour.",
         choices=("internal", "external", "starved", "blocked"),
     )
     is_micro: bool | None = _member(
-        "boolean", "Shorter than the rule's min_duration_s: to be kept apart from stops.", "flags.micro", name="micro"
+        "boolean",
+        "Shorter than the rule's min_duration_s: to be kept apart from stops.",
+        "flags.micro",
+        name="micro",
     )
 
 
@@ -206,7 +235,9 @@ def _contract(noun: str, struct: type[Document], subject: str) -> Contract:
         member = Member(name or each.name, kind, help_text, is_required, source, choices)
         members[member.name] = member
         attributes[member.name] = each.name
-    return Contract(noun, 1, struct, subject, MappingProxyType(members), MappingProxyType(attributes))
+    return Contract(
+        noun, 1, struct, subject, MappingProxyType(members), MappingProxyType(attributes)
+    )
 
 
 _ALL = (
@@ -236,7 +267,7 @@ def read_body(contract: Contract, body: Mapping[str, object]) -> Document:
     for name, member in contract.members.items():
         if name in body:
             try:
-                values[contract.attributes[name]] = _read(body[name], member)
+                values[contract.attributes[name]] = read_member(member, body[name])
             except ValueError as wrong:
                 raise ValueError(f"{contract.name} {name}: {wrong}") from wrong
         elif member.is_required:
@@ -254,7 +285,8 @@ def _write(value: object, member: Member) -> object:
     return list(cast(tuple[str, ...], value)) if member.kind == "texts" else value
 
 
-def _read(value: object, member: Member) -> object:
+def read_member(member: Member, value: object) -> object:
+    """One member's Python value from its canonical form. ValueError says what is wrong with it."""
     if member.kind == "quantity":
         return read_quantity(value)
     if member.kind == "time":
@@ -280,6 +312,8 @@ def _read_text(value: object) -> str:
         raise ValueError("must be a text of at least one character")
     if len(value.encode("utf-8", "surrogatepass")) > TEXT_BYTES_MAX:
         raise ValueError(f"is longer than {TEXT_BYTES_MAX} bytes")
-    if any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in value):
+    if any(
+        ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in value
+    ):
         raise ValueError("must not contain control characters")
     return value

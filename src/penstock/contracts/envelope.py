@@ -31,7 +31,9 @@ _INT32 = range(-(2**31), 2**31)
 
 def source_urn(plant: str, enterprise: str = "") -> str:
     """The CloudEvents ``source`` of a plant: ``urn:penstock:enterprise:plant``, or ``urn:penstock:plant``."""
-    return ":".join(["urn:penstock", *(quote(part, safe="") for part in (enterprise, plant) if part)])
+    return ":".join(
+        ["urn:penstock", *(quote(part, safe="") for part in (enterprise, plant) if part)]
+    )
 
 
 def encode_envelope(attributes: Mapping[str, str], data: Mapping[str, object]) -> bytes:
@@ -108,7 +110,9 @@ def _is_time(text: str) -> bool:
     if found is None:
         return False
     hours, minutes = int(found[3] or 0), int(found[4] or 0)
-    clock = found[2][:-2] + "59" if found[2].endswith("60") else found[2]  # a leap second is legal in RFC 3339
+    clock = (
+        found[2][:-2] + "59" if found[2].endswith("60") else found[2]
+    )  # a leap second is legal in RFC 3339
     try:
         datetime.fromisoformat(f"{found[1]}T{clock}").replace(tzinfo=UTC)
     except ValueError:

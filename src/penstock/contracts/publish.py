@@ -12,14 +12,23 @@ from penstock.contracts.documents import CONTRACTS, TEXT_BYTES_MAX, Contract, Me
 from penstock.contracts.values import DECIMAL_PATTERN, TIME_PATTERN, UNIT_PATTERN
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_TEXT = {"type": "string", "minLength": 1, "maxLength": TEXT_BYTES_MAX, "pattern": r"^[^\u0000-\u001f\u007f]+$"}
+_TEXT = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": TEXT_BYTES_MAX,
+    "pattern": r"^[^\u0000-\u001f\u007f]+$",
+}
 _QUANTITY = {
     "type": "object",
     "description": "An exact number with its unit.",
     "required": ["unit", "value"],
     "additionalProperties": False,
     "properties": {
-        "unit": {"type": "string", "pattern": UNIT_PATTERN, "description": "UN/ECE Recommendation 20 code."},
+        "unit": {
+            "type": "string",
+            "pattern": UNIT_PATTERN,
+            "description": "UN/ECE Recommendation 20 code.",
+        },
         "value": {
             "type": "string",
             "pattern": DECIMAL_PATTERN,
@@ -47,15 +56,35 @@ def envelope_schema(contract: Contract) -> dict[str, object]:
     """JSON Schema of the CloudEvent that carries the document."""
     attributes = {
         "specversion": {"const": "1.0"},
-        "id": {"type": "string", "format": "uuid", "description": "command_id: the same document has the same id."},
+        "id": {
+            "type": "string",
+            "format": "uuid",
+            "description": "command_id: the same document has the same id.",
+        },
         "source": {"type": "string", "format": "uri", "description": "The plant, urn:penstock:…"},
         "type": {"const": contract.event_type},
-        "subject": {"type": "string", "minLength": 1, "description": "Business object, as the ERP numbers it."},
-        "time": {"type": "string", "format": "date-time", "description": "When it happened, nanoseconds, UTC."},
+        "subject": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Business object, as the ERP numbers it.",
+        },
+        "time": {
+            "type": "string",
+            "format": "date-time",
+            "description": "When it happened, nanoseconds, UTC.",
+        },
         "datacontenttype": {"const": "application/json"},
         "dataschema": {"const": contract.schema_id},
-        "eventid": {"type": "string", "format": "uuid", "description": "The event that made this document."},
-        "correlationid": {"type": "string", "format": "uuid", "description": "All documents of one order run."},
+        "eventid": {
+            "type": "string",
+            "format": "uuid",
+            "description": "The event that made this document.",
+        },
+        "correlationid": {
+            "type": "string",
+            "format": "uuid",
+            "description": "All documents of one order run.",
+        },
         "plant": {"type": "string", "minLength": 1},
         "data": {"$ref": f"./{file_name(contract)}"},
     }
@@ -111,9 +140,14 @@ def file_name(contract: Contract) -> str:
 
 def published() -> dict[str, str]:
     """Every published file: name to text."""
-    files: dict[str, object] = {file_name(each): document_schema(each) for each in CONTRACTS.values()}
+    files: dict[str, object] = {
+        file_name(each): document_schema(each) for each in CONTRACTS.values()
+    }
     files["asyncapi.json"] = asyncapi()
-    return {name: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for name, value in files.items()}
+    return {
+        name: json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        for name, value in files.items()
+    }
 
 
 def _member_schema(member: Member) -> dict[str, object]:

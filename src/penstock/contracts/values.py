@@ -41,7 +41,11 @@ def read_quantity(value: object) -> Quantity:
     if not isinstance(value, Mapping) or set(value) != {"unit", "value"}:
         raise ValueError("a quantity has exactly unit and value")
     number, unit = value["value"], value["unit"]
-    if not isinstance(number, str) or not re.search(DECIMAL_PATTERN, number, re.ASCII) or number == "-0":
+    if (
+        not isinstance(number, str)
+        or not re.search(DECIMAL_PATTERN, number, re.ASCII)
+        or number == "-0"
+    ):
         raise ValueError("value must be a plain decimal text without exponent or trailing zeros")
     if not isinstance(unit, str) or units.find(unit) is None:
         raise ValueError("unit must be a known UN/ECE Rec 20 code")
@@ -74,7 +78,9 @@ def read_date(value: object) -> date:
 def canonical_json(value: object) -> bytes:
     """The one JSON of a value: same value, same bytes. TypeError for a float: no binary number enters a document."""
     _refuse_floats(value)
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8")
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(
+        "utf-8"
+    )
 
 
 def _refuse_floats(value: object) -> None:

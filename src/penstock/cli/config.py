@@ -1,0 +1,143 @@
+"""``penstock config``: check a configuration, show what it means, print its JSON Schema."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Iterable
+from pathlib import Path
+
+from cyclopts import App
+
+from penstock import cli
+from penstock.config import Config, ConfigErrors, Notice, load_config
+from penstock.errors import ConfigError
+
+app = App(
+    name="config", help="Check or show a configuration, or print its JSON Schema.", version_flags=[]
+)
+
+
+@app.command
+def check(
+    file: Path, /, *, no_environment: bool = False, deny_warnings: bool = False, json: bool = False
+) -> int:
+    """Check a configuration: syntax, keys, values, references, then this machine and its neighbours.
+
+    Exit code: 0 well, 1 a check of the environment failed, 2 wrong usage, 78 the configuration is invalid (or has
+    warnings, with --deny-warnings).
+
+    Parameters
+    ----------
+    file
+        The TOML file; conf.d/*.toml beside it belongs to it.
+    no_environment
+        Look at no directory, address or secret: for a check on another machine.
+    deny_warnings
+        A warning makes the configuration invalid.
+    json
+        One JSON object: ok, exit, errors, warnings, environment.
+    """
+    from penstock.config.environment import check_environment
+
+    notices: Iterable[Notice] = ()
+    errors: tuple[ConfigError, ...] = ()
+    findings = []
+    try:
+        config = load_config(file, is_environment_known=not no_environment)
+        errors = tuple(_target_errors(config))
+        notices = config.notices
+        if not errors and not no_environment:
+            findings = check_environment(config)
+    except ConfigErrors as wrong:
+        errors = wrong.errors
+    if errors or (deny_warnings and notices):
+        code = cli.EXIT_CONFIG
+    else:
+        code = cli.EXIT_OK if all(finding.is_ok for finding in findings) else cli.EXIT_FAILED
+    if json:
+        cli.emit(
+            {
+                "ok": code == cli.EXIT_OK,
+                "exit": code,
+                "errors": [cli.error_record(each) for each in errors],
+                "warnings": [
+                    {"path": each.path, "text": each.text, "fix": each.fix} for each in notices
+                ],
+                "environment": [
+                    {"path": each.path, "ok": each.is_ok, "text": each.text, "fix": each.fix}
+                    for each in findings
+                ],
+            }
+        )
+        return code
+    for each in errors:
+        cli.say(f"error    {each}")
+    for notice in notices:
+        cli.say(f"warning  {notice}")
+    for finding in findings:
+        if not finding.is_ok:
+            cli.say(f"failed   {finding.path}: {finding.text}; {finding.fix}")
+    print(f"{file}: {_verdict(code, len(errors))}")
+    return code
+
+
+@app.command
+def show(file: Path, /, *, json: bool = False) -> int:
+    """Show what a configuration means: all files merged, references replaced, defaults filled in, secrets as ***.
+
+    Parameters
+    ----------
+    file
+        The TOML file; conf.d/*.toml beside it belongs to it.
+    json
+        One JSON object in place of TOML.
+    """
+    from penstock.config.show import to_plain, to_toml
+
+    config = load_config(file)
+    if json:
+        cli.emit(to_plain(config))
+    else:
+        print(to_toml(config), end="")
+    return cli.EXIT_OK
+
+
+@app.command
+def schema(*, json: bool = False) -> int:
+    """Print the JSON Schema (2020-12) of a configuration file, for editors: "#:schema ./penstock.schema.json".
+
+    Parameters
+    ----------
+    json
+        On one line.
+    """
+    from penstock.config.schema import build_schema, schema_text
+
+    print(
+        json_module.dumps(build_schema(), ensure_ascii=False) if json else schema_text(),
+        end="\n" if json else "",
+    )
+    return cli.EXIT_OK
+
+
+def _target_errors(config: Config) -> Iterable[ConfigError]:
+    """What the modules of the targets' kinds refuse: kinds, options and addresses."""
+    from penstock import post
+
+    for target in config.targets:
+        try:
+            post.open_target(target, f"target[{target.name}]")
+        except ConfigErrors as wrong:
+            yield from wrong.errors
+        except ConfigError as wrong:
+            yield wrong
+
+
+def _verdict(code: int, errors: int) -> str:
+    if errors:
+        return f"{errors} error{'s' if errors > 1 else ''}"
+    return {
+        cli.EXIT_OK: "well",
+        cli.EXIT_FAILED: "valid, and this machine or a neighbour is not ready",
+        cli.EXIT_CONFIG: "warnings are denied",
+    }[code]

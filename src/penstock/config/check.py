@@ -1,0 +1,253 @@
+"""Checks of sources and rules: each alone, and against each other. Nothing here looks at the machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from penstock import units
+from penstock.config import vocabulary as words
+from penstock.config.forms import Problems
+from penstock.config.model import Notice, Rule, Source
+from penstock.errors import ConfigError
+
+_COMMON = {"name", "kind", "series", "tag", "asset", "unit", "order_by"}
+_QUANTITY = {"lot", "order", "cut_on", "emits_zero", "every_s", "offset_s"}
+RULE_KEYS: Mapping[str, frozenset[str]] = {
+    "counter": frozenset(_COMMON | _QUANTITY | {"start", "rollover"}),
+    "total": frozenset(_COMMON | _QUANTITY | {"per"}),
+    "state": frozenset(_COMMON | {"order", "since", "since_unit", "states", "min_duration_s"}),
+    "limit": frozenset(_COMMON | set(words.LEVELS) | {"events_per_minute_max"}),
+    "window": frozenset(_COMMON | {"size_s", "offset_s", "emit"}),
+}
+ALL_KEYS = frozenset().union(*RULE_KEYS.values())
+RULE_REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "counter": ("unit",),
+    "total": ("unit", "per"),
+    "state": ("states",),
+    "limit": (),
+    "window": ("size_s",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One table of a list: the model (None where it could not be read), its name as written, and its path."""
+
+    path: str
+    name: str
+    model: object
+    keys: frozenset[str]
+
+
+def check_duplicates(items: Iterable[Item], problems: Problems) -> None:
+    """Names are unique within their list."""
+    seen: dict[str, str] = {}
+    for item in items:
+        if item.name and item.name in seen:
+            problems.append(
+                ConfigError(
+                    f"{item.path}.name",
+                    f"{item.name!r} is taken by {seen[item.name]}",
+                    "rename one",
+                )
+            )
+        seen.setdefault(item.name, item.path)
+
+
+def check_source(source: Source, path: str, problems: Problems) -> None:
+    """What one source must fulfil by its kind."""
+
+    def refuse(key: str, reason: str, fix: str) -> None:
+        problems.append(ConfigError(f"{path}.{key}", reason, fix))
+
+    if source.full == "block" and source.kind in ("zmq_sub", "nats"):
+        refuse(
+            "full",
+            f"block is not possible for {source.kind}: its sender does not wait",
+            'write full = "drop"',
+        )
+    if source.kind in ("feed", "zmq_pull") and source.subjects:
+        refuse("subjects", f"{source.kind} has no subjects", "leave it out")
+    if source.kind == "nats":
+        _check_nats(source, refuse)
+    elif source.user or source.password or source.token:
+        refuse(
+            "user",
+            f"{source.kind} takes no credentials in this release",
+            "leave user, password and token out",
+        )
+    if source.reconnect_min_s > source.reconnect_max_s:
+        refuse("reconnect_min_s", "is above reconnect_max_s", "make it smaller")
+
+
+def _check_nats(source: Source, refuse: Callable[[str, str, str], None]) -> None:
+    if not source.subjects:
+        refuse("subjects", "is required for nats", 'write subjects = ["tel.>"]')
+    for index, subject in enumerate(source.subjects):
+        parts = subject.split(".")
+        if not all(parts) or any(letter.isspace() for letter in subject) or ">" in parts[:-1]:
+            refuse(
+                f"subjects[{index}]",
+                f"{subject!r} is no NATS subject",
+                "tokens with '.', '*', and '>' at the end",
+            )
+    if source.token and (source.user or source.password):
+        refuse("token", "token and user exclude each other", "leave one out")
+    if source.password and not source.user:
+        refuse("password", "stands without user", "write user, or token")
+
+
+def check_binds(sources: Iterable[tuple[str, Source]], problems: Problems) -> None:
+    """No two sources listen on one address."""
+    seen: dict[str, str] = {}
+    for path, source in sources:
+        if source.bind and source.bind in seen and not source.bind.endswith(":0"):
+            problems.append(
+                ConfigError(
+                    f"{path}.bind",
+                    f"{source.bind} is taken by {seen[source.bind]}",
+                    "change the port",
+                )
+            )
+        seen.setdefault(source.bind, path)
+
+
+def finish_rule(rule: Rule, keys: frozenset[str]) -> Rule:
+    """The rule with the defaults that depend on its kind."""
+    if rule.kind in ("counter", "total") and "cut_on" not in keys:
+        rule = replace(rule, cut_on=tuple(cut for cut in ("lot", "order") if getattr(rule, cut)))
+    if not rule.emit:
+        rule = replace(rule, emit="result" if rule.kind == "window" else "event")
+    return rule
+
+
+def check_rule(rule: Rule, keys: frozenset[str], path: str, problems: Problems) -> None:
+    """What one rule must fulfil by its kind."""
+
+    def refuse(key: str, reason: str, fix: str = "") -> None:
+        problems.append(ConfigError(f"{path}.{key}", reason, fix))
+
+    for key in sorted((keys & ALL_KEYS) - RULE_KEYS[rule.kind]):
+        owners = [kind for kind, allowed in RULE_KEYS.items() if key in allowed]
+        refuse(key, f"is no key of a {rule.kind} rule", f"it belongs to {', '.join(owners)}")
+    for key in RULE_REQUIRED[rule.kind]:
+        if not getattr(rule, key):
+            refuse(key, f"is required for a {rule.kind} rule", _REQUIRED_HELP[key])
+    if rule.unit and units.find(rule.unit) is None:
+        refuse("unit", f"{rule.unit!r} is no known UN/ECE Rec 20 code", _REQUIRED_HELP["unit"])
+    for key in ("lot", "order", "start", "since", "asset"):
+        if "*" in getattr(rule, key) and "*" not in rule.tag:
+            refuse(key, "has a '*', and tag has none", "put the '*' into tag too")
+    roles = [getattr(rule, role) for role in words.ROLES if getattr(rule, role)]
+    if len(set(roles)) < len(roles):
+        refuse("tag", "two roles read the same tag", "name a tag for each role")
+    _KIND_CHECKS[rule.kind](rule, refuse)
+
+
+Refuse = Callable[..., None]
+_REQUIRED_HELP = {
+    "unit": "write the UN/ECE Rec 20 code of what is counted, such as C62 (pieces), KGM or LTR",
+    "per": 'write per = "h", "min" or "s": the time the flow is given in',
+    "states": "list the states that make an event when they end",
+    "size_s": "write the window's length in seconds",
+}
+
+
+def _check_quantity(rule: Rule, refuse: Refuse) -> None:
+    for cut in rule.cut_on:
+        if not cut.startswith("context.") and not getattr(rule, cut):
+            refuse(
+                "cut_on",
+                f"names {cut!r}, and the rule has no {cut} tag",
+                f"write {cut} = ..., or context.{cut}",
+            )
+    if not rule.cut_on and not rule.every_s:
+        refuse(
+            "cut_on",
+            "nothing ever cuts: the rule would never make an event",
+            "give lot, order, cut_on or every_s",
+        )
+    if rule.offset_s and not rule.every_s:
+        refuse("offset_s", "has no meaning without every_s", "leave it out")
+    if rule.every_s and rule.every_s < 0.001:
+        refuse("every_s", "is shorter than a millisecond", "0.001 or more")
+    if rule.start and not rule.lot:
+        refuse(
+            "start",
+            "is the reading where a lot began, and the rule has no lot tag",
+            "write lot = ...",
+        )
+
+
+def _check_state(rule: Rule, refuse: Refuse) -> None:
+    if len({type(state) for state in rule.states}) > 1:
+        refuse("states", "mixes texts and numbers", "a tag is one or the other")
+
+
+def _check_limit(rule: Rule, refuse: Refuse) -> None:
+    levels = rule.levels()
+    if not levels:
+        refuse("high", "no level is set", "set high_high, high, low or low_low")
+    ordered = list(levels.items())
+    for (upper, above), (lower, below) in zip(ordered, ordered[1:], strict=False):
+        if above.value <= below.value:
+            refuse(
+                upper, f"{above.value:g} is not above {lower} {below.value:g}", "HH > H > L > LL"
+            )
+    for lower, level in levels.items():
+        if lower in ("high_high", "high"):
+            continue
+        for upper in ("high", "high_high"):
+            other = levels.get(upper)
+            if other and level.value + level.deadband >= other.value:
+                refuse(
+                    f"{lower}.deadband",
+                    f"reaches {upper}: the level could never clear",
+                    "make it smaller",
+                )
+
+
+def _check_window(rule: Rule, refuse: Refuse) -> None:
+    if 0 < rule.size_s < 0.001:
+        refuse("size_s", "is shorter than a millisecond", "0.001 or more")
+
+
+_KIND_CHECKS: Mapping[str, Callable[[Rule, Refuse], None]] = {
+    "counter": _check_quantity,
+    "total": _check_quantity,
+    "state": _check_state,
+    "limit": _check_limit,
+    "window": _check_window,
+}
+
+
+def check_panes(
+    rules: Iterable[tuple[str, Rule]], sources: Iterable[Source], problems: Problems
+) -> None:
+    """Open panes of a window: 2 + ceil(lateness / size), at most 64, by the source that may come latest."""
+    lateness_s = max((source.lateness_s for source in sources), default=0.0)
+    for path, rule in rules:
+        if rule.kind != "window" or rule.size_s < 0.001:
+            continue
+        panes = 2 + math.ceil(lateness_s / rule.size_s)
+        if panes > words.PANES_MAX:
+            least_s = lateness_s / (words.PANES_MAX - 2)
+            fix = f"size_s of at least {least_s:g}, or a smaller lateness_s"
+            problems.append(
+                ConfigError(
+                    f"{path}.size_s",
+                    f"{panes} panes would be open, at most {words.PANES_MAX} are kept",
+                    fix,
+                )
+            )
+
+
+def source_notices(sources: Iterable[tuple[str, Source]]) -> list[Notice]:
+    """What is legal in a source and probably not meant."""
+    return [
+        Notice(f"{path}.bind", "listens on every network of the machine", "bind to one address")
+        for path, source in sources
+        if source.bind.startswith(("tcp://*", "tcp://0.0.0.0", "tcp://[::]"))
+    ]

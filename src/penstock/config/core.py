@@ -1,0 +1,132 @@
+"""Core options: a checked Config becomes plain numbers and texts under the names of penstock.h."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from penstock.config import vocabulary as words
+from penstock.config.endpoint import endpoint_of
+from penstock.config.model import Config, EngineOptions, Level, Rule, Source
+
+_ABI_VERSION = 1
+
+
+def options_for_core(config: Config) -> dict[str, Any]:
+    """What the native engine is opened with.
+
+    Plain ``dict``, ``list``, ``str``, ``int``, ``float``; keys are exactly the C field names, times ns, enumerations
+    their C numbers, flags 0 or 1. Texts are UTF-8 and fit their C arrays with the zero. ``reserved*`` fields are left
+    out: they are 0. A list shorter than its C array is followed by zeros. Shape::
+
+        {"options": pstk_engine_options: abi_version clock plant state_dir ring_dir ring_bytes tags_max instances_max
+                    streams_max assets_max event_slots result_slots reorder_slots codes_max checkpoint_ns
+         "sources": list of pstk_source_options: name kind format is_bind full port subject_count host user password
+                    token subjects (list of str, subject_count long) lateness_ns idle_after_ns future_max_ns
+                    heartbeat_ns handshake_ns_max reconnect_ns_min reconnect_ns_max coalesce_ns frame_bytes_max
+                    connections_max ring_share
+         "rules":   list of pstk_rule: name series unit pattern (list of 5 str, by pstk_role) asset kind order emit
+                    cut_on emits_zero events_per_minute_max level (list of 4 dict, HH H L LL: is_set value deadband
+                    on_delay_ns off_delay_ns) rollover size_ns offset_ns since_unit_ns rate_unit_ns min_duration_ns
+                    state_count state_code (list of int) state_text (list of str), both state_count long
+         "tags":    list of (source name, tag name, "f64" | "i64" | "bool" | "code"): declared types by exact name,
+                    to register at open
+         "tag_patterns": the same for names with a '*': kept for later use}
+
+    Passwords and tokens stand in clear text here: never log the result.
+    """
+    declared = [
+        (source.name, name, kind) for source in config.sources for name, kind in source.tags
+    ]
+    return {
+        "options": _engine(config.engine, config.plant.name),
+        "sources": [_source(each) for each in config.sources],
+        "rules": [_rule(each) for each in config.rules],
+        "tags": [each for each in declared if "*" not in each[1]],
+        "tag_patterns": [each for each in declared if "*" in each[1]],
+    }
+
+
+def to_ns(seconds: float) -> int:
+    """Nanoseconds of a duration, by its shortest decimal text: 0.1 is 100,000,000."""
+    return int((Decimal(repr(float(seconds))) * 1_000_000_000).to_integral_value())
+
+
+def _engine(engine: EngineOptions, plant: str) -> dict[str, Any]:
+    names = ("state_dir", "ring_dir", "ring_bytes", "tags_max", "instances_max", "streams_max", "assets_max",
+             "event_slots", "result_slots", "reorder_slots", "codes_max")  # fmt: skip
+    return {
+        "abi_version": _ABI_VERSION,
+        "clock": 0,
+        "plant": plant,
+        **{name: getattr(engine, name) for name in names},
+        "checkpoint_ns": to_ns(engine.checkpoint_s),
+    }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    endpoint = endpoint_of(source)
+    return {
+        "name": source.name,
+        "kind": words.SOURCE_KINDS[source.kind],
+        "format": words.FORMATS[source.format],
+        "is_bind": int(endpoint is not None and endpoint.is_bind),
+        "full": words.FULL[source.full],
+        "port": endpoint.port if endpoint else 0,
+        "subject_count": len(source.subjects),
+        "host": endpoint.host if endpoint else "",
+        "user": source.user,
+        "password": source.password.reveal(),
+        "token": source.token.reveal(),
+        "subjects": list(source.subjects),
+        "lateness_ns": to_ns(source.lateness_s),
+        "idle_after_ns": to_ns(source.idle_after_s),
+        "future_max_ns": to_ns(source.future_max_s),
+        "heartbeat_ns": to_ns(source.heartbeat_s),
+        "handshake_ns_max": to_ns(source.handshake_s),
+        "reconnect_ns_min": to_ns(source.reconnect_min_s),
+        "reconnect_ns_max": to_ns(source.reconnect_max_s),
+        "coalesce_ns": to_ns(source.coalesce_s),
+        "frame_bytes_max": source.frame_bytes_max,
+        "connections_max": source.connections_max,
+        "ring_share": source.ring_share,
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    is_text = bool(rule.states) and isinstance(rule.states[0], str)
+    return {
+        "name": rule.name,
+        "series": rule.series,
+        "unit": rule.unit,
+        "pattern": [getattr(rule, role) for role in words.ROLES],
+        "asset": rule.asset,
+        "kind": words.RULE_KINDS[rule.kind],
+        "order": words.ORDERS.get(rule.order_by, 0),
+        "emit": words.OUTPUTS[rule.emit],
+        "cut_on": sum(words.CUTS[cut] for cut in rule.cut_on),
+        "emits_zero": int(rule.emits_zero),
+        "events_per_minute_max": rule.events_per_minute_max,
+        "level": [_level(getattr(rule, name)) for name in words.LEVELS],
+        "rollover": rule.rollover,
+        "size_ns": to_ns(rule.size_s or rule.every_s),
+        "offset_ns": to_ns(rule.offset_s),
+        "since_unit_ns": words.SINCE_UNITS_NS[rule.since_unit],
+        "rate_unit_ns": words.PER_NS.get(rule.per, 0),
+        "min_duration_ns": to_ns(rule.min_duration_s),
+        "state_count": len(rule.states),
+        "state_code": [0 if is_text else state for state in rule.states],
+        "state_text": [state if is_text else "" for state in rule.states],
+    }
+
+
+def _level(level: Level | None) -> dict[str, Any]:
+    if level is None:
+        return {"is_set": 0, "value": 0.0, "deadband": 0.0, "on_delay_ns": 0, "off_delay_ns": 0}
+    return {
+        "is_set": 1,
+        "value": level.value,
+        "deadband": level.deadband,
+        "on_delay_ns": to_ns(level.on_delay_s),
+        "off_delay_ns": to_ns(level.off_delay_s),
+    }

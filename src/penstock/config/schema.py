@@ -1,0 +1,68 @@
+"""Schema: the model classes become one JSON Schema 2020-12, for editors and other tools.
+
+``python -m penstock.config.schema`` rewrites ``penstock.schema.json`` beside this module; a test keeps them equal.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from penstock.config.check import RULE_KEYS, RULE_REQUIRED
+from penstock.config.forms import known_fields, table_schema
+from penstock.config.model import DocumentMapping, EngineOptions, Plant, Rule, Source, Target
+
+SCHEMA_FILE = Path(__file__).with_name("penstock.schema.json")
+
+
+def build_schema() -> dict[str, Any]:
+    """JSON Schema of a configuration file. It says less than the checks: references between tables are not in it."""
+    rule = table_schema(Rule)
+    rule["allOf"] = [_rule_kind(kind) for kind in RULE_KEYS]
+    lists = {
+        "source": ("Where telemetry comes from.", table_schema(Source)),
+        "rule": ("What makes events and results.", rule),
+        "target": ("Where documents are posted.", table_schema(Target, is_open=True)),
+        "mapping": ("Which event becomes which document.", table_schema(DocumentMapping)),
+    }
+    properties: dict[str, Any] = {
+        "plant": {"description": (Plant.__doc__ or "").strip(), **table_schema(Plant)},
+        "engine": {
+            "description": (EngineOptions.__doc__ or "").strip(),
+            **table_schema(EngineOptions),
+        },
+    }
+    for section, (text, items) in lists.items():
+        properties[section] = {"description": text, "type": "array", "items": items}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:penstock:schema:configuration:1",
+        "title": "penstock configuration",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        "required": ["plant"],
+    }
+
+
+def schema_text() -> str:
+    """The published text."""
+    return json.dumps(build_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _rule_kind(kind: str) -> dict[str, Any]:
+    refused = sorted(set(known_fields(Rule)) - RULE_KEYS[kind])
+    then: dict[str, Any] = {"properties": dict.fromkeys(refused, False)}
+    if RULE_REQUIRED[kind]:
+        then["required"] = list(RULE_REQUIRED[kind])
+    return {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": then}
+
+
+def main() -> None:
+    """Rewrites the published file."""
+    SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

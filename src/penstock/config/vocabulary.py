@@ -1,0 +1,137 @@
+"""Vocabulary: the words a configuration may use, with the sizes and numbers that penstock.h gives them.
+
+The core must not import the engine's border, so these stand here; tests/unit/test_config_header.py reads penstock.h and
+fails where the two differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+# Bytes of text that fit, without the terminating zero.
+PLANT_BYTES: Final = 63
+PATH_BYTES: Final = 511
+NAME_BYTES: Final = 95
+RULE_NAME_BYTES: Final = 63
+SERIES_BYTES: Final = 15
+UNIT_BYTES: Final = 15
+STATE_BYTES: Final = 31
+SOURCE_NAME_BYTES: Final = 63
+SUBJECT_BYTES: Final = 127
+HOST_BYTES: Final = 255
+USER_BYTES: Final = 127
+PASSWORD_BYTES: Final = 255
+TOKEN_BYTES: Final = 255
+
+SUBJECTS_MAX: Final = 16
+SOURCES_MAX: Final = 256
+RULES_MAX: Final = 4096
+STATES_MAX: Final = 16
+RING_BYTES_MIN: Final = 1 << 20
+RING_BYTES_MAX: Final = 1 << 30
+PANES_MAX: Final = 64
+
+SOURCE_KINDS: Final[Mapping[str, int]] = MappingProxyType(
+    {"feed": 0, "zmq_pull": 1, "zmq_sub": 2, "nats": 3}
+)
+FORMATS: Final[Mapping[str, int]] = MappingProxyType({"packed": 0, "json": 1})
+FULL: Final[Mapping[str, int]] = MappingProxyType({"block": 0, "drop": 1})
+TYPES: Final[Mapping[str, int]] = MappingProxyType({"f64": 1, "i64": 2, "bool": 3, "code": 4})
+RULE_KINDS: Final[Mapping[str, int]] = MappingProxyType(
+    {"limit": 1, "counter": 2, "total": 3, "state": 4, "window": 5}
+)
+ROLES: Final = ("tag", "lot", "order", "start", "since")  # PSTK_ROLE_*, in its order
+LEVELS: Final[Mapping[str, str]] = MappingProxyType(
+    {"high_high": "HH", "high": "H", "low": "L", "low_low": "LL"}
+)
+ORDERS: Final[Mapping[str, int]] = MappingProxyType({"arrival": 1, "event": 2})
+OUTPUTS: Final[Mapping[str, int]] = MappingProxyType({"event": 0, "result": 1})
+CUTS: Final[Mapping[str, int]] = MappingProxyType(
+    {"lot": 1, "order": 2, "context.order": 4, "context.lot": 8}
+)
+SINCE_UNITS_NS: Final[Mapping[str, int]] = MappingProxyType({"ns": 1, "ms": 1_000_000})
+PER_NS: Final[Mapping[str, int]] = MappingProxyType(
+    {"h": 3_600_000_000_000, "min": 60_000_000_000, "s": 1_000_000_000}
+)
+
+EVENT_KINDS: Final = (
+    *(f"limit.{level}.{turn}" for level in LEVELS.values() for turn in ("trip", "clear")),
+    "limit.chattering",
+    "counter.segment",
+    "total.segment",
+    "state.end",
+    "window.close",
+    "rule.restarted",
+)
+
+# Each flag of an event with the sentence a planner reads when a document waits because of it.
+FLAGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "partial": "quantity incomplete: the interval began before penstock saw it",
+        "incomplete": "quantity incomplete: part of the interval was not seen",
+        "bridged": "part of the interval was not seen; the machine's own register gives the quantity across it",
+        "rollover": "the machine's register rolled over in the interval",
+        "reset": "the machine's register was reset; what it counted just before the reset is unknown",
+        "micro": "a stop shorter than the rule's shortest",
+        "cut_late": "the change of lot or order was told too late to split the quantity exactly",
+        "clock_regress": "the machine's clock went back; the interval was closed early",
+        "baseline": "the interval starts where the last document ended",
+        "unknown_lot": "which lot made this quantity is not known",
+        "uncertain": "a value of uncertain quality took part",
+    }
+)
+HOLD_DEFAULT: Final = ("incomplete", "partial", "unknown_lot")
+
+# What a mapping may take from an event: path to (kind of value, events that have it; "" = all). "number" takes the
+# rule's unit; "duration" is a quantity in seconds.
+_ANY = ("",)
+_INTERVAL = (
+    "counter.segment",
+    "total.segment",
+    "state.end",
+    "window.close",
+    "limit.HH.clear",
+    "limit.H.clear",
+    "limit.L.clear",
+    "limit.LL.clear",
+)
+_LIMIT = tuple(kind for kind in EVENT_KINDS if kind.startswith("limit."))
+_WINDOW = ("window.close",)
+EVENT_PATHS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
+    {
+        **dict.fromkeys(("id", "kind", "plant", "rule", "series", "tag", "asset", "unit"), ("text", _ANY)),
+        **{
+            f"context.{part}": ("text", _ANY)
+            for part in ("order", "operation", "material", "lot", "shift")
+        },
+        "state": ("text", ("state.end",)),
+        "at": ("time", _ANY),
+        "start": ("time", _ANY),
+        "end": ("time", _INTERVAL),
+        "posting_date": ("date", _ANY),
+        "duration": ("duration", _INTERVAL),
+        "quantity": ("number", ("counter.segment", "total.segment")),
+        "start_reading": ("number", ("counter.segment",)),
+        "end_reading": ("number", ("counter.segment",)),
+        "limit": ("number", _LIMIT),
+        "value": ("number", (*_LIMIT, "state.end", *_WINDOW)),
+        **dict.fromkeys(("sum", "min", "max", "first", "last"), ("number", _WINDOW)),
+        "flags": ("texts", _ANY),
+        **{f"flags.{flag}": ("boolean", _ANY) for flag in FLAGS},
+    }
+)
+
+
+def kinds_of_rule(kind: str) -> tuple[str, ...]:
+    """The event kinds a rule of this kind can make."""
+    return tuple(
+        each for each in EVENT_KINDS if each.startswith(f"{kind}.") or each == "rule.restarted"
+    )
+
+
+def has_path(path: str, event_kind: str) -> bool:
+    """Whether events of this kind carry this path."""
+    found = EVENT_PATHS.get(path)
+    return found is not None and (found[1] == _ANY or event_kind in found[1])
