@@ -69,7 +69,9 @@ typedef struct pstk_ring_options {
 } pstk_ring_options;
 
 /* Attaches to the journal of that id where its file is whole, else makes a new one (*out_is_new). File mode 0600 in a
- * directory 0700 named penstock-<journal id>. ENOSPC at once (posix_fallocate), never SIGBUS later. */
+ * directory 0700 named penstock-<journal id>. ENOSPC at once (posix_fallocate), never SIGBUS later.
+ * err->text may hold a sentence though the status is OK: the old ring was damaged, or keeps its size because it holds
+ * what is in no checkpoint. With another ring_bytes and nothing of that kind the ring is made anew at the same position. */
 int pstk_ring_open(const pstk_ring_options *options, pstk_ring **out_ring, bool *out_is_new, pstk_error *err);
 void pstk_ring_close(pstk_ring *ring);  /* the file stays */
 void pstk_ring_remove(const char *ring_dir, const uint8_t journal_id[16]);
@@ -77,24 +79,27 @@ const char *pstk_ring_folder(const pstk_ring *ring);
 
 /* Room for one block of up to payload_bytes; NULL when full. A second claim before commit replaces the first. */
 uint8_t *pstk_ring_claim(pstk_ring *ring, size_t payload_bytes);
-/* payload_bytes may be smaller than claimed. Fills block->bytes and block->pos, publishes by release store of written. */
+/* payload_bytes may be smaller than claimed. Fills block->bytes and block->pos, publishes by release store of written.
+ * Returns the block's position. */
 uint64_t pstk_ring_commit(pstk_ring *ring, pstk_block *block, size_t payload_bytes);
 uint64_t pstk_ring_free(const pstk_ring *ring);
 
-/* The block at pos, or NULL at the tail. PAD is skipped: *out_next is where to go on. Judge only. */
+/* The block at pos, or NULL at the tail. PAD is skipped: *out_next is where to go on. Judge only.
+ * NULL with *out_next below written: the mapping was spoiled under us; go no further. */
 const pstk_block *pstk_ring_peek(const pstk_ring *ring, uint64_t pos, uint64_t *out_next);
 static inline const uint8_t *pstk_block_payload(const pstk_block *block) { return (const uint8_t *)(block + 1); }
 
 uint64_t pstk_ring_written(const pstk_ring *ring);
-uint64_t pstk_ring_oldest(const pstk_ring *ring); /* oldest position still whole */
+uint64_t pstk_ring_oldest(const pstk_ring *ring); /* oldest block still whole; never above checkpointed */
 uint64_t pstk_ring_judged(const pstk_ring *ring);
-void pstk_ring_set_judged(pstk_ring *ring, uint64_t pos);
+void pstk_ring_set_judged(pstk_ring *ring, uint64_t pos); /* below checkpointed: lowers that too (recovery only) */
 uint64_t pstk_ring_checkpointed(const pstk_ring *ring);
 void pstk_ring_set_checkpointed(pstk_ring *ring, uint64_t pos); /* the writer may overwrite below it */
 uint64_t pstk_ring_size(const pstk_ring *ring);
 
-/* Cold read: copies the whole block at pos, then verifies that it was not overwritten meanwhile. False: gone.
- * *out_next is the following block's position. */
+/* Cold read: copies the whole block at pos, then verifies that it was not overwritten meanwhile.
+ * *out_next is the following block's position. False: gone, or longer than capacity, and *out_next is where to go on,
+ * always forward; or the tail, and *out_next is pos. */
 bool pstk_ring_copy(const pstk_ring *ring, uint64_t pos, void *out_block, size_t capacity, uint64_t *out_next);
 /* Position of the block that begins nearest to distance bytes before pos (never before oldest), from a sparse index the
  * writer keeps (one entry each 256 KiB): cold readers go back without a chain of back links. */
