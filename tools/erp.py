@@ -1,26 +1,24 @@
 #!/usr/bin/env python3
-"""A real Tryton for the demo and the tests: installs it, seeds a plant, runs it in a folder, stops it.
+"""A real Tryton for the demo and the tests: installs it, seeds a plant, runs it in a folder.
 
 Standard library only. Tryton lives in a virtual environment of its own and in its own process.
 
-    erp.py setup [--machines A,B]           install, make and seed the database template (cached)
-    erp.py start --dir DIR [--port N]       copy the template to DIR if empty, run the server, print one JSON line
-    erp.py seed  --dir DIR --machines C,D   start one more production order a machine on a running server
-    erp.py stop  --dir DIR                  stop the server that runs in DIR
+    erp.py setup [--machines A,B]          install, make and seed the database template (cached)
+    erp.py start --dir DIR [--port N]      copy the template to DIR if empty, run the server,
+                                           print one JSON line
+    erp.py seed  --dir DIR --machines C,D  start one more production order a machine on a server
+    erp.py stop  --dir DIR                 stop the server that runs in DIR
 
-`start` stays in the foreground: the server lives as long as it does, and it lives as long as its parent.
-Cached under $PENSTOCK_CACHE, else .penstock/erp: the first time takes about 30 s, later ones about one.
+`start` stays in the foreground: the server lives as long as it does, and it as long as its parent.
+Cached under $PENSTOCK_CACHE, else .penstock/erp: the first time takes about 30 s, later ones one.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
 import ctypes
-import datetime as dt
 import fcntl
-import gzip
 import hashlib
 import http.client
 import json
@@ -36,21 +34,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from tryton_plant import SERVICE_USER, PlantError, seed_master, seed_orders
+from tryton_rpc import Rpc, RpcError
 
 REPO = Path(__file__).resolve().parent.parent
 ADDON = REPO / "tools" / "tryton_penstock"
 SERIES = ">=8.0,<8.1"
-PACKAGES = tuple(f"{name}{SERIES}" for name in ("trytond", "trytond-production", "trytond-stock-lot"))
+PACKAGES = tuple(f"{n}{SERIES}" for n in ("trytond", "trytond-production", "trytond-stock-lot"))
 MODULES = ("company", "production", "stock_lot", "penstock")
 DATABASE = "plant"
-SERVICE_USER = "penstock"
-FINISHED, RAW = "FG-100", "RM-100"
-RAW_KG_PER_PIECE = 0.05
-RAW_STOCK_KG = 1_000_000.0
-ORDER_PIECES = 1_000_000.0
 SEEDED_KEPT = 4  # cached machine lists; about 4 MB each
 START_S_MAX = 60.0
 STOP_S_MAX = 10.0
@@ -61,82 +56,6 @@ Say = Callable[[str], None]
 
 class ErpError(Exception):
     """The ERP could not be installed, started or reached; the message says what to do."""
-
-
-class RpcError(ErpError):
-    """Tryton refused a call: HTTP status and, for status 200, the error list it sent."""
-
-    def __init__(self, method: str, status: int, error: Any) -> None:
-        self.method, self.status, self.error = method, status, error
-        super().__init__(f"{method}: {status}: {error}")
-
-
-# ---- JSON-RPC --------------------------------------------------------------------------------
-
-
-def _encode(value: object) -> dict[str, object]:
-    if isinstance(value, Decimal):
-        return {"__class__": "Decimal", "decimal": str(value)}
-    if isinstance(value, dt.datetime):
-        parts = ("year", "month", "day", "hour", "minute", "second", "microsecond")
-        return {"__class__": "datetime", **{p: getattr(value, p) for p in parts}}
-    if isinstance(value, dt.date):
-        return {"__class__": "date", **{p: getattr(value, p) for p in ("year", "month", "day")}}
-    raise TypeError(f"not for JSON-RPC: {value!r}")
-
-
-def _decode(value: dict[str, Any]) -> object:
-    kind = value.pop("__class__", None)
-    if kind == "Decimal":
-        return Decimal(value["decimal"])
-    if kind == "datetime":
-        return dt.datetime(**value)
-    if kind == "date":
-        return dt.date(**value)
-    return value
-
-
-class Rpc:
-    """A logged-in JSON-RPC session (facts of Tryton 8.0: exactly three keys in the body, gzip always asked for)."""
-
-    def __init__(self, url: str, database: str, user: str, password: str, timeout_s: float = 60) -> None:
-        host, _, port = url.removeprefix("http://").rstrip("/").partition(":")
-        self._host, self._port, self._timeout_s = host, int(port), timeout_s
-        self._path = f"/{database}/rpc/"
-        self._auth = ""
-        self.context: dict[str, Any] = {}
-        uid, token, _ = self.raw("common.db.login", [user, {"password": password}, "en"])
-        self.user_id = uid
-        self._auth = "Session " + base64.b64encode(f"{user}:{uid}:{token}".encode()).decode()
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Read the user's own context again: company, language, groups."""
-        self.context = self.raw("model.res.user.get_preferences", [True, {}])
-
-    def raw(self, method: str, params: list[Any]) -> Any:
-        body = json.dumps({"id": 1, "method": method, "params": params}, default=_encode)
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
-        if self._auth:
-            headers["Authorization"] = self._auth
-        link = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
-        try:
-            link.request("POST", self._path, body.encode(), headers)
-            answer = link.getresponse()
-            data = answer.read()
-        finally:
-            link.close()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        if answer.status != 200:
-            raise RpcError(method, answer.status, data[:300].decode(errors="replace"))
-        out = json.loads(data, object_hook=_decode)
-        if "error" in out:
-            raise RpcError(method, 200, out["error"])
-        return out["result"]
-
-    def __call__(self, model: str, method: str, *args: Any) -> Any:
-        return self.raw(f"model.{model}.{method}", [*args, self.context])
 
 
 # ---- installing ------------------------------------------------------------------------------
@@ -182,7 +101,14 @@ def _ensure_venv(cache: Path, say: Say) -> Path:
     have = json.loads(marker.read_text()) if marker.exists() else {}
     if have == want:
         return venv
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip = [
+        str(venv / "bin" / "python"),
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "-q",
+    ]
     if {**have, "addon": ""} != {**want, "addon": ""}:
         say("erp: installing Tryton 8.0 (about 12 s)")
         shutil.rmtree(venv, ignore_errors=True)
@@ -199,11 +125,12 @@ def _ensure_venv(cache: Path, say: Say) -> Path:
 def _ensure_template(cache: Path, say: Say) -> Path:
     """A database with the modules activated and the plant's master data, no orders."""
     venv = _ensure_venv(cache, say)
-    ours = hashlib.sha256(Path(__file__).read_bytes() + (venv / "penstock.json").read_bytes())
+    recipe = Path(__file__).with_name("tryton_plant.py").read_bytes()
+    ours = hashlib.sha256(recipe + (venv / "penstock.json").read_bytes())
     template = cache / "template" / ours.hexdigest()[:16]
     if template.exists():
         return template
-    for old in (cache / "template", cache / "seeded"):
+    for old in (cache / "template", cache / "seeded", *cache.glob("new-*")):
         shutil.rmtree(old, ignore_errors=True)
     work = Path(tempfile.mkdtemp(dir=cache, prefix="new-"))
     say("erp: making the database (about 13 s)")
@@ -224,7 +151,7 @@ def _ensure_template(cache: Path, say: Say) -> Path:
     say("erp: seeding master data")
     with Server(work, venv, 0) as server:
         rpc = server.rpc("admin")
-        _seed_master(rpc, password)
+        seed_master(rpc, password)
     return _publish(work, template)
 
 
@@ -283,108 +210,6 @@ def setup(
             _copy_database(seeded, directory)
 
 
-# ---- the plant -------------------------------------------------------------------------------
-
-
-def _seed_master(rpc: Rpc, password: str) -> None:
-    """Company, units, products, bill of materials, stock, and the user penstock works as."""
-    (euro,) = rpc(
-        "currency.currency", "create",
-        [{"name": "Euro", "symbol": "€", "code": "EUR", "digits": 2, "rounding": Decimal("0.01"),
-          "rates": [["create", [{"date": dt.date(2020, 1, 1), "rate": Decimal(1)}]]]}],
-    )  # fmt: skip
-    (party,) = rpc("party.party", "create", [{"name": "Packaging Plant"}])
-    (company,) = rpc(
-        "company.company", "create", [{"party": party, "currency": euro, "timezone": "UTC"}]
-    )
-    rpc("res.user", "write", [rpc.user_id], {"companies": [["add", [company]]], "company": company})
-    rpc.refresh()
-    unit, kilogram = _one(rpc, "product.uom", "symbol", "u"), _one(rpc, "product.uom", "symbol", "kg")
-    # Scales give grams; the shipped unit has two decimals.
-    rpc("product.uom", "write", [kilogram], {"digits": 3, "rounding": 0.001})
-    raw = _seed_product(rpc, RAW, "Carton board", kilogram, Decimal("0.90"))
-    finished = _seed_product(rpc, FINISHED, "Folding carton", unit, Decimal("0.05"), producible=True)
-    (bom,) = rpc(
-        "production.bom", "create",
-        [{"name": "Folding carton",
-          "inputs": [["create", [{"product": raw, "quantity": RAW_KG_PER_PIECE, "unit": kilogram}]]],
-          "outputs": [["create", [{"product": finished, "quantity": 1.0, "unit": unit}]]]}],
-    )  # fmt: skip
-    rpc("product.product", "write", [finished], {"boms": [["create", [{"bom": bom}]]]})
-    warehouse = _one(rpc, "stock.location", "code", "WH")
-    waste = _one(rpc, "stock.location", "name", "Lost and Found")
-    rpc("stock.location", "write", [warehouse], {"waste_locations": [["add", [waste]]]})
-    (inventory,) = rpc(
-        "stock.inventory", "create",
-        [{"location": _one(rpc, "stock.location", "code", "STO"), "company": company,
-          "date": dt.datetime.now(dt.UTC).date(),
-          "lines": [["create", [{"product": raw, "quantity": RAW_STOCK_KG}]]]}],
-    )  # fmt: skip
-    rpc("stock.inventory", "confirm", [inventory])
-    sequence = _one(rpc, "ir.sequence", "name", "Production")
-    rpc("ir.sequence", "write", [sequence], {"prefix": "MO-", "padding": 5})
-    groups = [_one(rpc, "res.group", "name", name) for name in ("Stock", "Production")]
-    rpc(
-        "res.user", "create",
-        [{"name": "Penstock", "login": SERVICE_USER, "password": password,
-          "groups": [["add", groups]], "companies": [["add", [company]]], "company": company}],
-    )  # fmt: skip
-
-
-def _one(rpc: Rpc, model: str, field: str, value: str) -> int:
-    """The one record of `model` whose `field` is `value`, as the modules ship it."""
-    found = rpc(model, "search", [(field, "=", value)], 0, None, None)
-    if len(found) != 1:
-        raise ErpError(f"{len(found)} records of {model} with {field} {value!r}, one expected")
-    return int(found[0])
-
-
-def _seed_product(rpc: Rpc, code: str, name: str, unit: int, cost: Decimal, **more: Any) -> int:
-    (template,) = rpc(
-        "product.template", "create",
-        [{"code": code, "name": name, "type": "goods", "default_uom": unit, "list_price": cost * 2,
-          "products": [["create", [{"cost_price": cost}]]], **more}],
-    )  # fmt: skip
-    (product,) = rpc("product.product", "search", [("template", "=", template)], 0, None, None)
-    return int(product)
-
-
-def seed_orders(rpc: Rpc, machines: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Start one production order a machine; returns what `penstock.posting.running` says of them."""
-    today = dt.datetime.now(dt.UTC).date()
-    company = rpc.context["company"]
-    unit, kilogram = _one(rpc, "product.uom", "symbol", "u"), _one(rpc, "product.uom", "symbol", "kg")
-    place = {code: _one(rpc, "stock.location", "code", code) for code in ("WH", "STO", "PROD")}
-    product = {code: _one(rpc, "product.product", "code", code) for code in (FINISHED, RAW)}
-    bom = _one(rpc, "production.bom", "name", "Folding carton")
-    (currency,) = rpc("company.company", "read", [company], ["currency"])
-    made = {
-        "product": product[FINISHED], "quantity": ORDER_PIECES, "unit": unit, "company": company,
-        "from_location": place["PROD"], "to_location": place["STO"], "unit_price": Decimal(0),
-        "currency": currency["currency"],
-    }  # fmt: skip
-    order = {
-        "company": company, "warehouse": place["WH"], "location": place["PROD"], "type": "assembly",
-        "product": product[FINISHED], "bom": bom, "unit": unit, "quantity": ORDER_PIECES,
-        "planned_date": today, "planned_start_date": today, "outputs": [["create", [made]]],
-    }  # fmt: skip
-    ids = rpc(
-        "production", "create", [{**order, "reference": m, "penstock_asset": m} for m in machines]
-    )
-    # Running an order issues its inputs. These machines weigh what they use, so the plan comes after.
-    for button in ("wait", "assign_try", "run"):
-        rpc("production", button, ids)
-    planned = {
-        "product": product[RAW], "quantity": ORDER_PIECES * RAW_KG_PER_PIECE, "unit": kilogram,
-        "company": company, "from_location": place["STO"], "to_location": place["PROD"],
-    }  # fmt: skip
-    rpc("stock.move", "create", [{**planned, "production_input": i} for i in ids])
-    orders: list[dict[str, Any]] = rpc("penstock.posting", "running", list(machines))
-    if len(orders) != len(machines):
-        raise ErpError(f"{len(machines)} orders started, {len(orders)} run")
-    return orders
-
-
 # ---- the server ------------------------------------------------------------------------------
 
 
@@ -408,7 +233,7 @@ def _free_port(wanted: int = 0) -> int:
 
 
 def _die_with_parent(parent: int, signal_number: int) -> None:
-    """Linux: the kernel signals this process when the thread that started it ends, however it ends."""
+    """Linux: the kernel signals this process when the thread that started it ends, however."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
     if os.getppid() != parent:
         raise SystemExit("erp: the parent is gone")
@@ -432,7 +257,10 @@ class Access:
 
 
 class Server:
-    """A Tryton server over the database in `directory`; ends with the thread that started it at the latest."""
+    """A Tryton server over the database in `directory`.
+
+    It ends with the thread that started it at the latest.
+    """
 
     def __init__(self, directory: Path, venv: Path, port: int = 0) -> None:
         self.directory, self._venv, self._port_wanted = directory, venv, port
@@ -447,7 +275,7 @@ class Server:
         self.stop()
 
     def start(self) -> Access:
-        """Start, wait until it answers, write erp.json. Without a wanted port the last one is taken again."""
+        """Start, wait for an answer, write erp.json. Without a wanted port: the last one."""
         if self._process is not None:
             raise ErpError(f"the server in {self.directory} is running")
         for attempt in range(3):
@@ -462,16 +290,12 @@ class Server:
     def _choose_port(self, attempt: int) -> int:
         if self._port_wanted:
             return self._port_wanted
-        if self.port or (self.port == 0 and (self.directory / "erp.json").exists()):
+        place = self.directory / "erp.json"
+        if attempt == 0 and place.exists():
+            last = int(json.loads(place.read_text())["url"].rpartition(":")[2])
             with contextlib.suppress(OSError):
-                last = self.port or int(self._last()["url"].rpartition(":")[2])
-                if attempt == 0:
-                    return _free_port(last)
+                return _free_port(last)
         return _free_port()
-
-    def _last(self) -> dict[str, Any]:
-        last: dict[str, Any] = json.loads((self.directory / "erp.json").read_text())
-        return last
 
     def _spawn(self) -> None:
         _write_conf(self.directory, self.port)
@@ -573,7 +397,7 @@ def start(
     cache: Path | None = None,
     say: Say = print,
 ) -> Server:
-    """Set up `directory` where needed and start its server; `server.access` says how to reach it."""
+    """Set up `directory` where needed and start its server; `.access` says how to reach it."""
     cache = cache or default_cache()
     setup(directory, machines, cache=cache, say=say)
     server = Server(directory, cache / "venv", port)
@@ -582,7 +406,7 @@ def start(
 
 
 def stop(directory: Path) -> bool:
-    """Stop the server that erp.json names, if it is ours and still runs; says whether there was one."""
+    """Stop the server that erp.json names, if it runs; says whether there was one."""
     try:
         pid = int(json.loads((directory / "erp.json").read_text())["pid"])
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -593,7 +417,7 @@ def stop(directory: Path) -> bool:
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_S_MAX
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        if f"\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+        if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
             break
         time.sleep(0.05)
     return True
@@ -627,7 +451,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("command", choices=("setup", "start", "seed", "stop"))
     parser.add_argument("--dir", type=Path, help="folder of the database, erp.json and the log")
-    parser.add_argument("--port", type=int, default=0, help="0: the last one again, else a free one")
+    parser.add_argument("--port", type=int, default=0, help="0: the last one, else a free one")
     parser.add_argument("--machines", default="", help="codes, separated by commas")
     parser.add_argument("--cache", type=Path, help="default: $PENSTOCK_CACHE, else .penstock/erp")
     parser.add_argument("--json", action="store_true", help="one JSON line on standard output")
@@ -639,7 +463,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.command == "start":
             return _serve(args.dir, machines, args.port, args.cache)
         result = _command(args, machines)
-    except ErpError as error:
+    except (ErpError, PlantError, RpcError, OSError) as error:
         _say(f"erp: {error}")
         return 1
     print(json.dumps(result) if args.json else f"erp: {args.command} done: {result}")

@@ -1,0 +1,1 @@
+"""Testing: what a test of an integration needs; `import penstock` does not import it."""
