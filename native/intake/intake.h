@@ -38,7 +38,8 @@ typedef enum pstk_take {
 
 typedef struct pstk_took {
     size_t consumed;      /* bytes done with; the rest is an unfinished frame the reactor keeps for the next call */
-    size_t wanted;        /* > 0: total bytes the unfinished frame needs, never above frame_bytes_max + 64 */
+    size_t wanted;        /* > 0: total bytes the unfinished frame needs, never above frame_bytes_max + 64 (or 64 KiB if
+                             that is more). Not above what lies there: out is full, call again once it was sent */
     uint32_t malformed;   /* messages skipped inside this call that could not be used (counted, connection kept) */
     uint32_t oversize;    /* the same for messages over frame_bytes_max, where the wire can skip them */
 } pstk_took;
@@ -49,7 +50,7 @@ typedef struct pstk_wire_ops {
     size_t session_bytes;
     /* The connection is up: greeting out. options outlives the session. */
     void (*start)(void *session, const pstk_source_options *options, bool is_server, pstk_out *out, int64_t mono_ns);
-    /* Decode what is there, in place. Same bytes in any split give the same frames and the same bytes out. Never reads
+    /* Frames decoded before a refusal are handed over first. Decode what is there, in place. Same bytes in any split give the same frames and the same bytes out. Never reads
      * past size, never allocates. Stops early when frames are full (consumed tells how far). */
     int (*take)(void *session, const uint8_t *bytes, size_t size, pstk_frames *frames, pstk_out *out, pstk_took *out_took,
                 int64_t mono_ns);
@@ -81,7 +82,7 @@ typedef struct pstk_sink { /* the next stage, as the engine wires it */
 typedef struct pstk_intake_counters {
     uint64_t frames, bytes, connections, accepted, reconnects, protocol_errors;
     uint32_t ready; /* connections whose handshake is done */
-    uint32_t reserved;
+    uint32_t refused; /* accepted while connections_max were there, closed at once */
 } pstk_intake_counters;
 
 typedef struct pstk_intake pstk_intake;
@@ -97,7 +98,10 @@ int pstk_intake_start(pstk_intake *intake, pstk_error *err);
 int64_t pstk_intake_poll(pstk_intake *intake, int64_t timeout_ns);
 void pstk_intake_resume(pstk_intake *intake, uint32_t source); /* read on after the sink refused */
 void pstk_intake_wake(pstk_intake *intake);                    /* ends a waiting poll; any thread */
+/* Port bound (bind) or given (connect); -1 for a source without a socket. */
 int pstk_intake_port(const pstk_intake *intake, uint32_t source);
+/* Why we last closed a connection of that source on our own (each counts in protocol_errors); "" = never. */
+const char *pstk_intake_reason(const pstk_intake *intake, uint32_t source);
 void pstk_intake_counters_get(const pstk_intake *intake, uint32_t source, pstk_intake_counters *out_counters);
 void pstk_intake_close(pstk_intake *intake);
 
