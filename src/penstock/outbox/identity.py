@@ -1,0 +1,57 @@
+"""Identity: a note beside the ledger that says which ledger belongs here and how far it had come.
+
+The note is how a ledger that was deleted, or restored from an old copy, is noticed: then what
+happened in the gap is not known, and its entries start in doubt. It is not fsynced; a note that
+lags is harmless, one that leads is the alarm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.outbox.audit import Head
+
+NOTE_NAME = "ledger.id"
+_NOTE_BYTES = 256  # one write of a fixed size, in place
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What the file ``ledger.id`` says."""
+
+    ledger_id: str
+    commits: int
+    head: Head
+
+
+def read_note(ledger_path: Path) -> Note | None:
+    """The note, or None where there is none or it cannot be read."""
+    try:
+        found = json.loads(ledger_path.with_name(NOTE_NAME).read_text(encoding="utf-8"))
+        head = Head(int(found["audit_seq"]), str(found["audit_hash"]))
+        return Note(str(found["ledger"]), int(found["commits"]), head)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_note(ledger_path: Path, note: Note) -> None:
+    """Writes the note in place. Raises OSError."""
+    text = json.dumps(
+        {
+            "ledger": note.ledger_id,
+            "commits": note.commits,
+            "audit_seq": note.head.seq,
+            "audit_hash": note.head.hash,
+        }
+    )
+    raw = text.encode().ljust(_NOTE_BYTES - 1) + b"\n"
+    descriptor = os.open(
+        ledger_path.with_name(NOTE_NAME), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640
+    )
+    try:
+        os.pwrite(descriptor, raw, 0)
+    finally:
+        os.close(descriptor)
