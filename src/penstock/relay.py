@@ -107,7 +107,7 @@ class Relay:
         self._ledger = ledger
         self._ports = {each.target.name: each for each in ports}
         self._clock = clock or SystemClock()
-        self._news = asyncio.Event()
+        self._news = {name: asyncio.Event() for name in self._ports}
         self._is_stopping = False
         self._unheard = set(
             self._ports
@@ -127,7 +127,8 @@ class Relay:
 
     def notify(self) -> None:
         """New entries are committed."""
-        self._news.set()
+        for each in self._news.values():
+            each.set()
 
     def stop(self) -> None:
         """Nothing new is sent.
@@ -135,7 +136,7 @@ class Relay:
         ``run`` returns when what is on its way has ended, or after STOP_S.
         """
         self._is_stopping = True
-        self._news.set()
+        self.notify()
 
     async def run(self) -> None:
         """Posts until stopped. An error that is ours ends it; the rows stay as they are."""
@@ -157,7 +158,7 @@ class Relay:
         busy: dict[asyncio.Task[None], str] = {}
         try:
             while not self._is_stopping:
-                self._news.clear()
+                self._news[served.target.name].clear()
                 for entry in self._due(served, set(busy.values())):
                     busy[asyncio.create_task(self._handle(served, entry))] = entry.business_object
                 await self._wait(served, busy)
@@ -181,7 +182,7 @@ class Relay:
             next_ns = self._ledger.next_try_ns(served.target.name)
             if next_ns is not None and next_ns > (now_ns := self._clock.now_ns()):
                 wait_s = min(wait_s, (next_ns - now_ns) / NS_PER_S)
-        news = asyncio.create_task(self._news.wait())
+        news = asyncio.create_task(self._news[served.target.name].wait())
         try:
             await asyncio.wait(
                 [news, *busy], timeout=max(wait_s, 0.001), return_when=asyncio.FIRST_COMPLETED
@@ -274,7 +275,7 @@ class Relay:
         _log.log(level, "%s %s %s: %s", entry.contract, entry.key16, decision.state, what)
         if decision.state is State.POSTED:
             self.documents.append(self._ledger.reader.entry(entry.entry_id))
-        self._news.set()  # the next of this business object may go
+        self._news[entry.target].set()  # the next of this business object may go
 
     def _hear(self, served: Port, outcome: Outcome) -> None:
         """A target that answers again lets all go that only waited for it."""

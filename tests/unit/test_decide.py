@@ -90,10 +90,12 @@ def test_a_restart_or_a_lost_ledger_is_not_the_documents_failure() -> None:
         assert (decision.state, decision.counts) == (State.READY, False)
 
 
-def test_a_target_that_never_answers_and_never_posts_ends_as_dead_not_in_a_loop() -> None:
+def test_a_target_that_never_answers_and_never_posts_is_held_not_asked_for_ever() -> None:
     tired = entry(State.IN_DOUBT, category="no_answer", attempts=7)
     decision = decide(tired, Absent(), POLICY, NOW)
-    assert (decision.state, decision.category) == (State.DEAD, "attempts")
+    assert (decision.state, decision.category) == (State.HELD, "attempts")
+    keyed = decide(entry(attempts=7), NoAnswer("?"), Policy(has_readback=False), NOW)
+    assert (keyed.state, keyed.category) == (State.HELD, "attempts")
 
 
 def test_what_concerns_the_whole_target_never_counts_and_rests_it() -> None:
@@ -194,7 +196,7 @@ def test_no_decision_drops_an_entry_repeats_in_doubt_or_waits_for_ever(state: St
         if decision.state in (State.RETRY, State.IN_DOUBT, State.READY):
             assert NOW <= decision.next_try_ns <= NOW + 300 * S
         if isinstance(outcome, NoAnswer):
-            assert decision.state is not State.READY
+            assert decision.state not in (State.READY, State.DEAD)
             if not policy.has_key:
                 assert decision.state in (State.IN_DOUBT, State.HELD)
         if decision.state is State.POSTED:

@@ -170,11 +170,11 @@ def _absent(entry: Entry, policy: Policy, now_ns: int) -> Decision:
         # Not there now is no proof: the first send may still be on its way, and nothing would stop
         # the second.
         return Decision(State.HELD, "not_provable", entry.reason, counter="lookups_absent")
-    counts = (
-        entry.category == "no_answer"
-    )  # a restart or a lost ledger is not the document's failure
+    # A restart or a lost ledger is not the document's failure.
+    counts = entry.category == "no_answer"
     if counts and entry.attempts + 1 >= policy.attempts_max:
-        return Decision(State.DEAD, "attempts", entry.reason, counts=True, counter="lookups_absent")
+        # Held, not dead: silence is no refusal, and the last send may still be at work.
+        return Decision(State.HELD, "attempts", entry.reason, counts=True, counter="lookups_absent")
     wait_ns = _back_off_ns(entry, entry.attempts, policy) if counts and entry.attempts else 0
     return Decision(
         State.READY,
@@ -191,9 +191,11 @@ def _no_answer(entry: Entry, outcome: NoAnswer, policy: Policy, now_ns: int) -> 
         return Decision(
             State.IN_DOUBT, "no_answer", outcome.reason, now_ns + _ns(policy.look_up_after_s)
         )
-    if policy.has_key:
-        return _again(entry, "no_answer", outcome.reason, policy, now_ns)
-    return Decision(State.HELD, "not_provable", outcome.reason)
+    if not policy.has_key:
+        return Decision(State.HELD, "not_provable", outcome.reason)
+    if entry.attempts + 1 >= policy.attempts_max:
+        return Decision(State.HELD, "attempts", outcome.reason, counts=True)
+    return _again(entry, "no_answer", outcome.reason, policy, now_ns)
 
 
 def _refused(entry: Entry, outcome: Refused, policy: Policy, now_ns: int) -> Decision:

@@ -90,8 +90,21 @@ WHERE entry.state <> 'posting' AND entry.next_try_ns <= :now_ns
 ORDER BY entry.occurred_at_ns, entry.entry_id LIMIT :limit;
 
 -- name: entry_next_try_ns
--- When the next entry of a target may become due.
-SELECT min(next_try_ns) FROM entry WHERE target = :target AND state IN ('ready', 'posting', 'retry', 'in_doubt');
+-- When the next of a target's oldest open entries becomes due; those behind them wait anyway.
+WITH RECURSIVE object (name) AS (
+    SELECT min(business_object) FROM entry
+    WHERE target = :target AND state IN ('ready', 'posting', 'retry', 'in_doubt')
+    UNION ALL
+    SELECT (SELECT min(business_object) FROM entry
+            WHERE target = :target AND state IN ('ready', 'posting', 'retry', 'in_doubt') AND business_object > object.name)
+    FROM object WHERE object.name IS NOT NULL
+)
+SELECT min(entry.next_try_ns) FROM object JOIN entry ON entry.entry_id = (
+    SELECT first.entry_id FROM entry AS first
+    WHERE first.target = :target AND first.business_object = object.name
+      AND first.state IN ('ready', 'posting', 'retry', 'in_doubt')
+    ORDER BY first.occurred_at_ns, first.entry_id LIMIT 1)
+WHERE entry.state <> 'posting';
 
 -- name: entry_read
 -- One entry.

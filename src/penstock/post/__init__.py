@@ -25,7 +25,9 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType({"tryton": "penstock.post.try
 class Guarantees:
     """What a target can prove, and what that was checked against."""
 
-    has_key: bool  # a second post with our key is no second document, decided in its transaction
+    # A second post with our key is no second document: decided in the posting transaction, and
+    # before anything else about the document is judged.
+    has_key: bool
     has_readback: bool  # a document can be found by our key
     checked_against: str  # "real", "sandbox", "metadata", with the version
 

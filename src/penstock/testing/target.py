@@ -105,6 +105,8 @@ class MemoryTarget:
         return {key: len(self.books.get(key, ())) for key in keys}
 
     async def _meet(self, behaviour: Behaviour, request: Request) -> Receipt:
+        if behaviour is Behaviour.REFUSE and self.guarantees.has_key and request.key in self.books:
+            return self._commit(request)  # a known key is answered before anything else is looked at
         match behaviour:
             case Behaviour.DOWN:
                 raise Transient("no connection", category="unreachable")
