@@ -58,6 +58,11 @@ class ErpError(Exception):
     """The ERP could not be installed, started or reached; the message says what to do."""
 
 
+def say_to_stderr(line: str) -> None:
+    """A progress line that leaves standard output to results."""
+    print(line, file=sys.stderr, flush=True)
+
+
 # ---- installing ------------------------------------------------------------------------------
 
 
@@ -405,20 +410,24 @@ def start(
     return server
 
 
-def stop(directory: Path) -> bool:
-    """Stop the server that erp.json names, if it runs; says whether there was one."""
+def running_pid(directory: Path) -> int | None:
+    """The process that erp.json names, if it lives and serves this folder."""
     try:
         pid = int(json.loads((directory / "erp.json").read_text())["pid"])
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return False
-    if str(directory.resolve() / "trytond.conf").encode() not in command:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()  # empty for a dead, unreaped process
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return pid if str(directory.resolve() / "trytond.conf").encode() in command else None
+
+
+def stop(directory: Path) -> bool:
+    """Stop the server of this folder, if one runs; says whether there was one."""
+    pid = running_pid(directory)
+    if pid is None:
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_S_MAX
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-            break
+    while running_pid(directory) is not None and time.monotonic() < deadline:
         time.sleep(0.05)
     return True
 
@@ -426,13 +435,9 @@ def stop(directory: Path) -> bool:
 # ---- command line ----------------------------------------------------------------------------
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _serve(directory: Path, machines: tuple[str, ...], port: int, cache: Path | None) -> int:
     _die_with_parent(os.getppid(), signal.SIGTERM)
-    server = start(directory, machines, port=port, cache=cache, say=_say)
+    server = start(directory, machines, port=port, cache=cache, say=say_to_stderr)
 
     def leave(*_: object) -> None:
         raise KeyboardInterrupt
@@ -464,7 +469,7 @@ def main(argv: list[str] | None = None) -> int:
             return _serve(args.dir, machines, args.port, args.cache)
         result = _command(args, machines)
     except (ErpError, PlantError, RpcError, OSError) as error:
-        _say(f"erp: {error}")
+        say_to_stderr(f"erp: {error}")
         return 1
     print(json.dumps(result) if args.json else f"erp: {args.command} done: {result}")
     return 0
@@ -476,9 +481,9 @@ def _command(args: argparse.Namespace, machines: tuple[str, ...]) -> dict[str, A
         cache = args.cache or default_cache()
         if args.dir is None:
             with _locked(cache):
-                _ensure_seeded(cache, machines, _say)
+                _ensure_seeded(cache, machines, say_to_stderr)
         else:
-            setup(args.dir, machines, cache=cache, say=_say)
+            setup(args.dir, machines, cache=cache, say=say_to_stderr)
         return {"cache": str(cache), "seconds": round(time.monotonic() - started, 1)}
     if args.command == "stop":
         return {"stopped": stop(args.dir)}
