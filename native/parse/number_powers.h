@@ -1,4 +1,4 @@
-/* number_powers: 128 bits of 5^q for q = PSTK_POWER_MIN..PSTK_POWER_MAX, high half first.
+/* number_powers: 128 bits of 5^q, q = PSTK_POWER_MIN..PSTK_POWER_MAX, high half first.
  * Made by number_powers.py; a test compares. */
 #ifndef PSTK_NUMBER_POWERS_H
 #define PSTK_NUMBER_POWERS_H

@@ -1,9 +1,9 @@
-/* tool_json: payloads from stdin through the parser, for tests that compare with another
- * implementation. tool_json [--lines] [--packed] [--subject NAME] [--i64 NAME]... One document is
- * all of stdin, or with --lines each line. It prints "accept SAMPLES [STREAM BOOT SEQ]" (the last
- * three where numbered) or "reject SAMPLES REASON", then, of an accepted one, a line a sample "TYPE
- * BITS TIME QUALITY NAME" (BITS in hex; TIME "-" where there is none; of a code its text in hex)
- * and a line "dropped REASON COUNT" a reason. */
+/* tool_json: payloads from stdin through the parser, for tests that compare with another reader.
+ *   tool_json [--sized] [--packed] [--subject NAME] [--i64 NAME]...
+ * One document is all of stdin; with --sized there are many, each behind its u32 size. It prints
+ * "accept SAMPLES [STREAM BOOT SEQ]" (the last three where numbered) or "reject SAMPLES REASON", then,
+ * of an accepted one, a line a sample "TYPE BITS TIME QUALITY NAME" (BITS in hex; TIME "-" where there
+ * is none; of a code its text in hex) and a line "dropped REASON COUNT" a reason. */
 #include "parse/parse.h"
 
 #include <inttypes.h>
@@ -12,11 +12,12 @@
 #include <stdlib.h>
 
 #define INPUT_BYTES_MAX (32u << 20)
+#define FRAME_BYTES_MAX (1u << 20)
 
 typedef struct options {
     const char *subject;
     pstk_format format;
-    bool is_lines;
+    bool is_sized;
 } options;
 
 static const char *const drop_names[PSTK_DROP_COUNT] = {
@@ -79,15 +80,15 @@ static void run_document(pstk_parser *parser, const pstk_tags *tags, const optio
     free(payload);
 }
 
-static void run_lines(pstk_parser *parser, const pstk_tags *tags, const options *how,
+static void run_sized(pstk_parser *parser, const pstk_tags *tags, const options *how,
                       const uint8_t *bytes, size_t size) {
-    const uint8_t *end = bytes + size;
-    while (bytes < end) {
-        const uint8_t *stop = memchr(bytes, '\n', (size_t)(end - bytes));
-        if (!stop)
-            stop = end;
-        run_document(parser, tags, how, bytes, (size_t)(stop - bytes));
-        bytes = stop + 1;
+    while (size >= 4) {
+        size_t bytes_wanted = pstk_load_u32(bytes);
+        if (bytes_wanted > size - 4)
+            exit(2);
+        run_document(parser, tags, how, bytes + 4, bytes_wanted);
+        bytes += 4 + bytes_wanted;
+        size -= 4 + bytes_wanted;
     }
 }
 
@@ -95,8 +96,8 @@ static bool read_options(int argc, char **argv, pstk_tags *tags, options *out) {
     pstk_drop reason;
     for (int i = 1; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--lines") == 0) {
-            out->is_lines = true;
+        if (strcmp(argv[i], "--sized") == 0) {
+            out->is_sized = true;
         } else if (strcmp(argv[i], "--packed") == 0) {
             out->format = PSTK_FORMAT_PACKED;
         } else if (strcmp(argv[i], "--subject") == 0 && *next) {
@@ -120,16 +121,16 @@ int main(int argc, char **argv) {
     pstk_error err;
     setlocale(LC_ALL, ""); /* as a host program may: nothing here may change by it */
     uint8_t *input = malloc(INPUT_BYTES_MAX);
-    if (!input || pstk_tags_open(100000, 4096, &tags, &err) != PSTK_OK ||
-        pstk_parser_open(tags, INPUT_BYTES_MAX, &parser, &err) != PSTK_OK)
+    if (!input || pstk_tags_open(1000, 4096, &tags, &err) != PSTK_OK ||
+        pstk_parser_open(tags, FRAME_BYTES_MAX, &parser, &err) != PSTK_OK)
         return 2;
     if (!read_options(argc, argv, tags, &how)) {
-        fprintf(stderr, "usage: tool_json [--lines] [--packed] [--subject NAME] [--i64 NAME]...\n");
+        fprintf(stderr, "usage: tool_json [--sized] [--packed] [--subject NAME] [--i64 NAME]...\n");
         return 2;
     }
     size_t size = fread(input, 1, INPUT_BYTES_MAX, stdin);
-    if (how.is_lines)
-        run_lines(parser, tags, &how, input, size);
+    if (how.is_sized)
+        run_sized(parser, tags, &how, input, size);
     else
         run_document(parser, tags, &how, input, size);
     pstk_parser_close(parser);
