@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -287,7 +288,7 @@ static void test_refused_frames_come_again_once_and_in_order(void) {
 static void test_a_pause_is_not_the_peers_silence(void) {
     seen s = {.budget = 1};
     pstk_source_options options = bind_options();
-    options.heartbeat_ns = 20 * MS;
+    options.heartbeat_ns = 60 * MS;
     pstk_intake *intake = open_intake(&options, 1, &s);
     int fd = peer_ready(intake, pstk_intake_port(intake, 0));
     wire_bytes stream = {0};
@@ -295,7 +296,7 @@ static void test_a_pause_is_not_the_peers_silence(void) {
     add_message(&stream, "two", 3);
     peer_send(intake, fd, &stream);
     POLL_UNTIL(intake, s.refusals == 1);
-    poll_for(intake, 200 * MS); /* ten heartbeats */
+    poll_for(intake, 400 * MS); /* more than six heartbeats */
     CHECK(s.down == 0);
     s.budget = 10;
     pstk_intake_resume(intake, 0);
@@ -366,6 +367,55 @@ static void test_large_frames_grow_and_oversize_is_counted_and_closed(void) {
     close(fd);
     free(payload);
     free(stream.bytes);
+    close_all(intake, &s);
+}
+
+static void test_memory_of_a_large_frame_is_given_back(void) {
+    seen s = {0};
+    pstk_source_options options = bind_options();
+    pstk_intake *intake = open_intake(&options, 1, &s);
+    pstk_connection *c = &intake->connections[0];
+    int fd = peer_ready(intake, pstk_intake_port(intake, 0));
+    wire_bytes stream = {0};
+    uint8_t *payload = calloc(1, 200000);
+    REQUIRE(payload != NULL);
+    for (int i = 0; i < 5; i++)
+        add_message(&stream, payload, 200000);
+    peer_send(intake, fd, &stream);
+    POLL_UNTIL(intake, s.count == 5);
+    CHECK(c->big != NULL && c->big_bytes < 3 * 200000); /* kept for the next, not grown by each */
+    c->big_used_ns -= REACTOR_BIG_IDLE_NS;
+    pstk_reactor_due(intake, 0);
+    POLL_UNTIL(intake, c->big == NULL);
+    peer_send(intake, fd, &stream);
+    POLL_UNTIL(intake, s.count == 10);
+    free(payload);
+    free(stream.bytes);
+    close(fd);
+    close_all(intake, &s);
+}
+
+/* A full table of descriptors must neither spin nor end accepting for good. */
+static void test_accepts_again_once_descriptors_are_free(void) {
+    seen s = {0};
+    pstk_source_options options = bind_options();
+    pstk_intake *intake = open_intake(&options, 1, &s);
+    int fd = peer_connect(pstk_intake_port(intake, 0));
+    struct rlimit before, none;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = before;
+    none.rlim_cur = 3; /* below what is open: no further descriptor */
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    clock_t cpu = clock();
+    poll_for(intake, 100 * MS);
+    CHECK(clock() - cpu < CLOCKS_PER_SEC / 20);
+    CHECK(counters(intake).accepted == 0);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    wire_bytes stream = hello();
+    peer_send(intake, fd, &stream);
+    POLL_UNTIL(intake, s.up == 1);
+    free(stream.bytes);
+    close(fd);
     close_all(intake, &s);
 }
 
@@ -653,6 +703,8 @@ int main(void) {
     test_a_pause_is_not_the_peers_silence();
     test_a_peer_that_left_while_paused_is_read_to_its_end();
     test_large_frames_grow_and_oversize_is_counted_and_closed();
+    test_memory_of_a_large_frame_is_given_back();
+    test_accepts_again_once_descriptors_are_free();
     test_connections_are_capped_and_silent_ones_time_out();
     test_a_crowd_of_silent_connections_gives_way_to_a_good_one();
     test_poll_waits_less_than_a_millisecond();
