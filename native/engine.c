@@ -1,4 +1,5 @@
-/* engine: life cycle. Opens what the options name, recovers, and ends in an orderly way; FAILED is sticky. */
+/* engine: life cycle. Opens what the options name, recovers, and ends in an orderly way; FAILED is
+ * sticky. */
 #include "engine.h"
 
 #include <errno.h>
@@ -18,8 +19,8 @@ const char *pstk_version(void) { return PSTK_VERSION; }
 
 const char *pstk_status_text(int status) {
     switch (status) {
-#define STATUS_TEXT(name, number, text) \
-    case number: \
+#define STATUS_TEXT(name, number, text)                                                            \
+    case number:                                                                                   \
         return text;
         PSTK_STATUS_LIST(STATUS_TEXT)
 #undef STATUS_TEXT
@@ -54,7 +55,8 @@ int pstk_has_crash_points(void) {
 #endif
 }
 
-/* ---- a forked child: closes its copies, so that it does not keep the parent's lock --------------------- */
+/* ---- a forked child: closes its copies, so that it does not keep the parent's lock
+ * --------------------- */
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
@@ -72,7 +74,9 @@ static void after_fork_child(void) {
     }
     pthread_mutex_unlock(&registry_lock);
 }
-static void registry_init(void) { pthread_atfork(before_fork, after_fork_parent, after_fork_child); }
+static void registry_init(void) {
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
 
 static bool register_engine(pstk_engine *engine, pstk_engine *was) {
     pthread_once(&registry_once, registry_init);
@@ -86,11 +90,13 @@ static bool register_engine(pstk_engine *engine, pstk_engine *was) {
     return i < ENGINES_MAX;
 }
 
-/* ---- checks --------------------------------------------------------------------------------------------- */
+/* ---- checks
+ * --------------------------------------------------------------------------------------------- */
 
 int pstk_engine_check(const pstk_engine *engine, pstk_error *err) {
     if (engine->pid != getpid())
-        return pstk_fail(err, PSTK_E_FORKED, 0, "this engine belongs to the parent process; open one in the child");
+        return pstk_fail(err, PSTK_E_FORKED, 0,
+                         "this engine belongs to the parent process; open one in the child");
     if (atomic_load_explicit(&engine->is_closed, memory_order_acquire))
         return pstk_fail(err, PSTK_E_CLOSED, 0, "the engine is closed");
     if (atomic_load_explicit(&engine->is_failed, memory_order_acquire))
@@ -138,25 +144,32 @@ static int check_bounds(const pstk_engine_options *o, pstk_error *err) {
     for (size_t i = 0; i < sizeof bound / sizeof bound[0]; i++)
         if (bound[i].value < bound[i].min || bound[i].value > bound[i].max ||
             (bound[i].is_power && !is_power_of_two(bound[i].value)))
-            return pstk_fail(err, PSTK_E_ARGUMENT, 0, "engine.%s = %llu is not %s%llu..%llu", bound[i].name,
-                             (unsigned long long)bound[i].value, bound[i].is_power ? "a power of two in " : "in ",
+            return pstk_fail(err, PSTK_E_ARGUMENT, 0, "engine.%s = %llu is not %s%llu..%llu",
+                             bound[i].name, (unsigned long long)bound[i].value,
+                             bound[i].is_power ? "a power of two in " : "in ",
                              (unsigned long long)bound[i].min, (unsigned long long)bound[i].max);
     return PSTK_OK;
 }
 
 static int check_sources(const pstk_source_options *sources, size_t count, pstk_error *err) {
     if (count > PSTK_SOURCES_MAX)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "%zu sources are more than %u", count, PSTK_SOURCES_MAX);
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "%zu sources are more than %u", count,
+                         PSTK_SOURCES_MAX);
     for (size_t i = 0; i < count; i++) {
         const pstk_source_options *source = &sources[i];
         bool may_block = source->kind == PSTK_SOURCE_FEED || source->kind == PSTK_SOURCE_ZMQ_PULL;
-        if (source->kind > PSTK_SOURCE_NATS || source->format > PSTK_FORMAT_JSON || !source->name[0])
-            return pstk_fail(err, PSTK_E_ARGUMENT, 0, "source %zu has no name, or an unknown kind or format", i);
-        if (source->full == PSTK_FULL_BLOCK && !may_block)
+        if (source->kind > PSTK_SOURCE_NATS || source->format > PSTK_FORMAT_JSON ||
+            !source->name[0])
             return pstk_fail(err, PSTK_E_ARGUMENT, 0,
-                             "source %s: full = block would lose samples uncounted at the sender; use drop", source->name);
+                             "source %zu has no name, or an unknown kind or format", i);
+        if (source->full == PSTK_FULL_BLOCK && !may_block)
+            return pstk_fail(
+                err, PSTK_E_ARGUMENT, 0,
+                "source %s: full = block would lose samples uncounted at the sender; use drop",
+                source->name);
         if (source->frame_bytes_max < 256 || source->frame_bytes_max > (64u << 20))
-            return pstk_fail(err, PSTK_E_ARGUMENT, 0, "source %s: frame_bytes_max is not in 256..64 MiB", source->name);
+            return pstk_fail(err, PSTK_E_ARGUMENT, 0,
+                             "source %s: frame_bytes_max is not in 256..64 MiB", source->name);
         for (size_t k = 0; k < i; k++)
             if (strcmp(sources[k].name, source->name) == 0)
                 return pstk_fail(err, PSTK_E_ARGUMENT, 0, "two sources are named %s", source->name);
@@ -164,20 +177,23 @@ static int check_sources(const pstk_source_options *sources, size_t count, pstk_
     return PSTK_OK;
 }
 
-static int check_options(const pstk_engine_options *options, const pstk_source_options *sources, size_t source_count,
-                         size_t rule_count, pstk_error *err) {
+static int check_options(const pstk_engine_options *options, const pstk_source_options *sources,
+                         size_t source_count, size_t rule_count, pstk_error *err) {
     if (options->abi_version != PSTK_ABI_VERSION)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "built for ABI %u, this library has %u", options->abi_version,
-                         PSTK_ABI_VERSION);
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "built for ABI %u, this library has %u",
+                         options->abi_version, PSTK_ABI_VERSION);
     if (!options->plant[0] || !options->state_dir[0] || !options->ring_dir[0])
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "plant, state_dir and ring_dir must be given");
     if (rule_count > PSTK_RULES_MAX)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "%zu rules are more than %u", rule_count, PSTK_RULES_MAX);
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "%zu rules are more than %u", rule_count,
+                         PSTK_RULES_MAX);
     int status = check_bounds(options, err);
     return status == PSTK_OK ? check_sources(sources, source_count, err) : status;
 }
 
-/* ---- open ------------------------------------------------------------------------------------------------ */
+/* ---- open
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static int open_locks(pstk_engine *engine, pstk_error *err) {
     pthread_condattr_t attributes;
@@ -203,9 +219,10 @@ static int open_tables(pstk_engine *engine, uint32_t frame_bytes_max, pstk_error
     engine->tag_image = calloc(o->tags_max, sizeof *engine->tag_image);
     engine->code_image = calloc(PSTK_CODES_TOTAL_MAX, sizeof *engine->code_image);
     engine->scratch = calloc(PSTK_BLOCK_SAMPLES_MAX, sizeof *engine->scratch);
-    if (!engine->source || !engine->source_image || !engine->stream || !engine->stream_image || !engine->tag_image ||
-        !engine->code_image || !engine->scratch)
-        return pstk_fail(err, PSTK_E_MEMORY, 0, "no memory for the engine's tables; lower tags_max");
+    if (!engine->source || !engine->source_image || !engine->stream || !engine->stream_image ||
+        !engine->tag_image || !engine->code_image || !engine->scratch)
+        return pstk_fail(err, PSTK_E_MEMORY, 0,
+                         "no memory for the engine's tables; lower tags_max");
     int status = pstk_tags_open(o->tags_max, o->codes_max, &engine->tags, err);
     if (status == PSTK_OK)
         status = pstk_parser_open(engine->tags, frame_bytes_max, &engine->parser, err);
@@ -246,8 +263,9 @@ static void let_go(pstk_engine *engine) {
     engine->state = NULL;
 }
 
-int pstk_engine_open(const pstk_engine_options *options, const pstk_source_options *sources, size_t source_count,
-                     const pstk_rule *rules, size_t rule_count, pstk_engine **out_engine, pstk_error *err) {
+int pstk_engine_open(const pstk_engine_options *options, const pstk_source_options *sources,
+                     size_t source_count, const pstk_rule *rules, size_t rule_count,
+                     pstk_engine **out_engine, pstk_error *err) {
     *out_engine = NULL;
     int status = check_options(options, sources, source_count, rule_count, err);
     if (status != PSTK_OK)
@@ -283,7 +301,9 @@ int pstk_engine_start(pstk_engine *engine, pstk_error *err) {
     for (uint32_t i = 0; i < engine->config_source_count; i++)
         has_wire |= engine->source[engine->config_source[i]].options.kind != PSTK_SOURCE_FEED;
     if (engine->options.clock == PSTK_CLOCK_MANUAL)
-        return has_wire ? pstk_fail(err, PSTK_E_ARGUMENT, 0, "a manual clock serves feed sources only") : PSTK_OK;
+        return has_wire
+                   ? pstk_fail(err, PSTK_E_ARGUMENT, 0, "a manual clock serves feed sources only")
+                   : PSTK_OK;
     return pstk_engine_threads_start(engine, true, err);
 }
 
@@ -293,7 +313,9 @@ int pstk_engine_checkpoint(pstk_engine *engine, int to_disk, pstk_error *err) {
     return status == PSTK_OK ? pstk_engine_checkpoint_now(engine, to_disk != 0, err) : status;
 }
 
-/* ---- end -------------------------------------------------------------------------------------------------- */
+/* ---- end
+ * --------------------------------------------------------------------------------------------------
+ */
 
 int pstk_engine_close(pstk_engine *engine, pstk_error *err) {
     if (engine->pid != getpid()) {
@@ -312,7 +334,8 @@ int pstk_engine_close(pstk_engine *engine, pstk_error *err) {
     }
     register_engine(NULL, engine);
     while (atomic_load(&engine->guests) > 0)
-        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL); /* calls on other threads end first */
+        nanosleep(&(struct timespec){.tv_nsec = 100000},
+                  NULL); /* calls on other threads end first */
     let_go(engine);
     return status;
 }

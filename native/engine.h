@@ -1,7 +1,8 @@
 /* engine: one journal, one judge, and the threads that serve them. Private to engine*.c.
- * Threads  engine thread (sockets, TICK), keeper thread (checkpoints), callers of feed. All of them commit and judge under
- *          `lock`, one block at a time: the writer lock of design.md section 4.
- * Order    frames -> parse -> ring (commit) -> judge -> event ring -> eventfd. This header and engine_loops.c know it. */
+ * Threads  engine thread (sockets, TICK), keeper thread (checkpoints), callers of feed. All of them
+ * commit and judge under `lock`, one block at a time: the writer lock of design.md section 4. Order
+ * frames -> parse -> ring (commit) -> judge -> event ring -> eventfd. This header and
+ * engine_loops.c know it. */
 #ifndef PSTK_ENGINE_H
 #define PSTK_ENGINE_H
 
@@ -13,20 +14,22 @@
 #include <sys/types.h>
 
 #define PSTK_POSITION_NONE UINT64_MAX
-#define PSTK_STREAM_UNNUMBERED 0x80000000u /* and the connection: the clock of a source whose payloads name no stream */
-#define PSTK_RING_RESERVE 65536u      /* kept free for control records when samples fill the ring */
+#define PSTK_STREAM_UNNUMBERED                                                                     \
+    0x80000000u /* and the connection: the clock of a source whose payloads name no stream */
+#define PSTK_RING_RESERVE 65536u /* kept free for control records when samples fill the ring */
 #define PSTK_EVIDENCE_BYTES_MAX (16u << 20) /* how far a cold reader looks to either side */
 
 typedef struct pstk_source { /* index = the source's number in the journal, stable by name */
     pstk_source_options options;
     uint8_t is_configured; /* else only remembered from an earlier configuration */
     uint8_t is_numbered, is_up, is_counts_due;
-    uint32_t ready;        /* connections whose handshake is done */
+    uint32_t ready; /* connections whose handshake is done */
     uint64_t received, used, dropped_total;
     uint64_t dropped[PSTK_DROP_COUNT];
     uint64_t lost_upstream;
     uint64_t sent_upstream;
-    uint64_t bytes, bytes_checkpointed; /* journal bytes written, and at the last checkpoint: what the ring holds for it */
+    uint64_t bytes, bytes_checkpointed; /* journal bytes written, and at the last checkpoint: what
+                                           the ring holds for it */
     uint64_t position, position_ord;    /* feed: batch under way or done; ord 0 = done */
     int32_t intake;                     /* index in intake, -1 = feed */
     uint8_t is_paused;
@@ -47,8 +50,9 @@ typedef struct pstk_source_saved {
     uint8_t is_numbered, reserved[7];
 } pstk_source_saved;
 
-typedef struct pstk_open_block { /* the SAMPLES block being filled; one source, one stream, one receive */
-    uint8_t *payload; /* claimed; NULL = none */
+typedef struct pstk_open_block { /* the SAMPLES block being filled; one source, one stream, one
+                                    receive */
+    uint8_t *payload;            /* claimed; NULL = none */
     uint32_t count;
     uint16_t source, stream;
     uint64_t source_pos;
@@ -68,7 +72,7 @@ struct pstk_engine {
     pthread_t engine_thread, keeper_thread;
     bool has_engine_thread, has_keeper_thread, is_locks_made;
     atomic_bool is_stopping, is_closed, is_failed;
-    atomic_int guests;          /* calls under way; close waits until they have left */
+    atomic_int guests; /* calls under way; close waits until they have left */
     pid_t pid;
     pstk_error failure;
 
@@ -91,7 +95,8 @@ struct pstk_engine {
     uint32_t stream_count;
     uint32_t journaled_tags;
 
-    pstk_tag_record *tag_image; /* what an image says of tags and codes; append-only, so a snapshot is a length */
+    pstk_tag_record *tag_image; /* what an image says of tags and codes; append-only, so a snapshot
+                                   is a length */
     uint32_t tag_image_count;
     pstk_code_record *code_image;
     uint32_t code_image_count;
@@ -99,14 +104,15 @@ struct pstk_engine {
     pstk_stream *stream_image;
 
     pstk_open_block block;
-    pstk_sample *scratch; /* one block's samples, for the rare moment when new tags must be journaled first */
+    pstk_sample *scratch; /* one block's samples, for the rare moment when new tags must be
+                             journaled first */
     pstk_clock clock;
     uint16_t config_gen;
     uint64_t generation; /* of images */
     int64_t saved_boot_ns;
     atomic_uint_least64_t saved;
 
-    uint64_t polled;   /* consumer's cursor */
+    uint64_t polled;    /* consumer's cursor */
     uint64_t signalled; /* events the eventfd has told of */
     uint64_t redelivered, checkpoints, ticks, blocks;
     int64_t checkpoint_ns_max;
@@ -119,24 +125,27 @@ void pstk_engine_fail(pstk_engine *engine, const pstk_error *err);
 pstk_engine *pstk_engine_enter(pstk_engine *engine);
 void pstk_engine_leave(pstk_engine **engine);
 /* First line of every public call: what it uses is not let go before it returns. */
-#define PSTK_GUEST(engine) \
+#define PSTK_GUEST(engine)                                                                         \
     __attribute__((cleanup(pstk_engine_leave))) pstk_engine *guest_ = pstk_engine_enter(engine)
 
 /* engine_recover.c */
-int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources, size_t source_count,
-                        const pstk_rule *rules, size_t rule_count, pstk_error *err);
+int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
+                        size_t source_count, const pstk_rule *rules, size_t rule_count,
+                        pstk_error *err);
 
 /* engine_journal.c: everything below wants the writer lock held */
 int64_t pstk_engine_now(pstk_engine *engine);
 bool pstk_engine_is_clock_plausible(const pstk_engine *engine, int64_t now_ns);
 bool pstk_engine_put(pstk_engine *engine, pstk_block *block, const void *payload, size_t size);
-bool pstk_engine_put_record(pstk_engine *engine, pstk_record kind, uint16_t source, const void *payload, size_t size);
+bool pstk_engine_put_record(pstk_engine *engine, pstk_record kind, uint16_t source,
+                            const void *payload, size_t size);
 bool pstk_engine_put_config(pstk_engine *engine, const pstk_rule *rules, size_t rule_count);
 void pstk_engine_put_new_tags(pstk_engine *engine);
 void pstk_engine_put_counts(pstk_engine *engine, uint16_t source, uint16_t stream);
 void pstk_engine_judge(pstk_engine *engine);
 void pstk_engine_commit_block(pstk_engine *engine);
-bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t payload_bytes, pstk_drop *out_reason);
+bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t payload_bytes,
+                          pstk_drop *out_reason);
 
 /* engine_frames.c: writer lock held */
 typedef struct pstk_delivery { /* one payload on its way into the journal */
@@ -146,9 +155,11 @@ typedef struct pstk_delivery { /* one payload on its way into the journal */
     int64_t now_ns;
     bool may_wait;
 } pstk_delivery;
-bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery, const pstk_frame *frame);
+bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
+                            const pstk_frame *frame);
 int32_t pstk_engine_find_stream(const pstk_engine *engine, uint16_t source, uint32_t stream);
-int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk_message *message, uint32_t number);
+int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk_message *message,
+                                uint32_t number);
 bool pstk_engine_claim_block(pstk_engine *engine, uint16_t source, uint16_t stream);
 void pstk_engine_drop(pstk_engine *engine, uint16_t source, pstk_drop reason, uint64_t count);
 

@@ -1,12 +1,14 @@
-/* checkpoint: what is needed to go on, as an image; and the keeper thread that writes it beside the judge.
- * The writer lock is held for the copy only; writing and fsync happen outside it (design.md, invariant C). */
+/* checkpoint: what is needed to go on, as an image; and the keeper thread that writes it beside the
+ * judge. The writer lock is held for the copy only; writing and fsync happen outside it (design.md,
+ * invariant C). */
 #include "engine.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define TAG_OF(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+#define TAG_OF(a, b, c, d)                                                                         \
+    ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
 static void save_sources(pstk_engine *engine) {
     for (uint32_t i = 0; i < engine->source_count; i++) {
@@ -25,11 +27,13 @@ static void save_sources(pstk_engine *engine) {
     memcpy(engine->stream_image, engine->stream, engine->stream_count * sizeof *engine->stream);
 }
 
-/* Writer lock held. Tags and codes are append-only, so their part of the image is a length, not a copy. */
+/* Writer lock held. Tags and codes are append-only, so their part of the image is a length, not a
+ * copy. */
 static size_t gather(pstk_engine *engine, pstk_section *sections, pstk_image_head *out_head) {
     size_t count = pstk_judge_snapshot(engine->judge, sections);
 #ifdef PSTK_CRASH_POINTS
-    const char *plant = getenv("PENSTOCK_PLANT"); /* a known bug, so that the harness can show it sees it */
+    const char *plant =
+        getenv("PENSTOCK_PLANT"); /* a known bug, so that the harness can show it sees it */
     if (plant && strcmp(plant, "checkpoint-without-pending") == 0)
         for (size_t i = 0; i < count; i++)
             if (sections[i].tag == PSTK_SECTION_PENDING)
@@ -55,8 +59,8 @@ static size_t gather(pstk_engine *engine, pstk_section *sections, pstk_image_hea
     return count;
 }
 
-static int write_images(pstk_engine *engine, const pstk_image_head *head, const pstk_section *sections, bool to_disk,
-                        pstk_error *err) {
+static int write_images(pstk_engine *engine, const pstk_image_head *head,
+                        const pstk_section *sections, bool to_disk, pstk_error *err) {
     int status = pstk_image_write(pstk_ring_folder(engine->ring), head, sections, false, err);
     PSTK_CRASH("checkpoint.ring");
     if (status == PSTK_OK && to_disk) {
@@ -68,7 +72,8 @@ static int write_images(pstk_engine *engine, const pstk_image_head *head, const 
     return status;
 }
 
-/* Writer lock not held. E_FULL: the judge stands inside a block because the event ring is full; try again later. */
+/* Writer lock not held. E_FULL: the judge stands inside a block because the event ring is full; try
+ * again later. */
 int pstk_engine_checkpoint_now(pstk_engine *engine, bool to_disk, pstk_error *err) {
     pstk_section sections[PSTK_IMAGE_SECTIONS_MAX];
     pstk_image_head head;
@@ -83,7 +88,8 @@ int pstk_engine_checkpoint_now(pstk_engine *engine, bool to_disk, pstk_error *er
     pthread_mutex_unlock(&engine->lock);
     PSTK_CRASH("checkpoint.snapshot");
     int status = can ? write_images(engine, &head, sections, to_disk, err)
-                     : pstk_fail(err, PSTK_E_FULL, 0, "no checkpoint while the event ring is full; acknowledge events");
+                     : pstk_fail(err, PSTK_E_FULL, 0,
+                                 "no checkpoint while the event ring is full; acknowledge events");
     if (can && status == PSTK_OK) {
         pthread_mutex_lock(&engine->lock);
         pstk_ring_set_checkpointed(engine->ring, head.pos);
@@ -119,7 +125,8 @@ void *pstk_engine_keeper(void *context) {
         pstk_error err;
         int status = pstk_engine_checkpoint_now(engine, left <= 0, &err);
         if (status == PSTK_E_FULL)
-            wait_a_while(engine, PSTK_NS_PER_S / 100); /* wants_checkpoint was cleared: a plain pause */
+            wait_a_while(engine,
+                         PSTK_NS_PER_S / 100); /* wants_checkpoint was cleared: a plain pause */
         else if (status != PSTK_OK)
             pstk_engine_fail(engine, &err);
     }

@@ -1,9 +1,11 @@
-/* feed: the cautious path into the journal: columns or payloads that the caller holds, copied before the call returns. */
+/* feed: the cautious path into the journal: columns or payloads that the caller holds, copied
+ * before the call returns. */
 #include "engine.h"
 
 #include <math.h>
 
-/* ---- shared ----------------------------------------------------------------------------------------- */
+/* ---- shared
+ * ----------------------------------------------------------------------------------------- */
 
 static int check_source(pstk_engine *engine, uint32_t source, pstk_error *err) {
     int status = pstk_engine_check(engine, err);
@@ -30,7 +32,8 @@ static bool make_room(pstk_engine *engine) {
 
 static int full(pstk_error *err) {
     return pstk_fail(err, PSTK_E_FULL, 0,
-                     "the ring is full behind unacknowledged events; poll, acknowledge, then feed the rest again");
+                     "the ring is full behind unacknowledged events; poll, acknowledge, then feed "
+                     "the rest again");
 }
 
 static void finish_delivery(pstk_engine *engine, uint16_t source) {
@@ -40,7 +43,8 @@ static void finish_delivery(pstk_engine *engine, uint16_t source) {
         pstk_engine_put_counts(engine, source, stream);
 }
 
-/* ---- columns ---------------------------------------------------------------------------------------- */
+/* ---- columns
+ * ---------------------------------------------------------------------------------------- */
 
 typedef struct columns {
     const pstk_feed *feed;
@@ -107,10 +111,12 @@ static void fill_block(pstk_engine *engine, columns *in) {
 static size_t rows_journaled(const pstk_source *source, const pstk_feed *feed) {
     if (feed->position == PSTK_POSITION_NONE || source->position == PSTK_POSITION_NONE)
         return 0;
-    bool is_done = feed->position < source->position || (feed->position == source->position && !source->position_ord);
+    bool is_done = feed->position < source->position ||
+                   (feed->position == source->position && !source->position_ord);
     if (is_done)
         return feed->count;
-    return feed->position == source->position ? (size_t)PSTK_MIN(source->position_ord, feed->count) : 0;
+    return feed->position == source->position ? (size_t)PSTK_MIN(source->position_ord, feed->count)
+                                              : 0;
 }
 
 static int feed_columns(pstk_engine *engine, columns *in, pstk_error *err) {
@@ -118,7 +124,8 @@ static int feed_columns(pstk_engine *engine, columns *in, pstk_error *err) {
     pstk_drop reason;
     while (in->next < in->feed->count) {
         pstk_engine_commit_block(engine);
-        if (!pstk_engine_has_room(engine, source, PSTK_BLOCK_BYTES_MAX, &reason) && !make_room(engine))
+        if (!pstk_engine_has_room(engine, source, PSTK_BLOCK_BYTES_MAX, &reason) &&
+            !make_room(engine))
             return full(err);
         if (!pstk_engine_claim_block(engine, in->source, in->stream))
             return full(err);
@@ -130,17 +137,21 @@ static int feed_columns(pstk_engine *engine, columns *in, pstk_error *err) {
 static int32_t batch_stream(pstk_engine *engine, uint16_t source) {
     static const pstk_message unnumbered = {0};
     int32_t index = pstk_engine_find_stream(engine, source, PSTK_STREAM_UNNUMBERED);
-    return index >= 0 ? index : pstk_engine_open_stream(engine, source, &unnumbered, PSTK_STREAM_UNNUMBERED);
+    return index >= 0
+               ? index
+               : pstk_engine_open_stream(engine, source, &unnumbered, PSTK_STREAM_UNNUMBERED);
 }
 
-int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed, pstk_feed_result *out_result, pstk_error *err) {
+int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed, pstk_feed_result *out_result,
+                     pstk_error *err) {
     PSTK_GUEST(engine);
     memset(out_result, 0, sizeof *out_result);
     int status = check_source(engine, feed->source, err);
     if (status != PSTK_OK)
         return status;
     if (feed->count > UINT32_MAX || (feed->count && (!feed->tag_ids || !feed->values)))
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "feed wants tag_ids and values, at most 2^32 - 1 rows");
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0,
+                         "feed wants tag_ids and values, at most 2^32 - 1 rows");
     pthread_mutex_lock(&engine->lock);
     set_manual_clock(engine, feed->recv_time_ns);
     columns in = {.feed = feed, .source = engine->config_source[feed->source]};
@@ -149,7 +160,8 @@ int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed, pstk_feed_resul
     int32_t stream = batch_stream(engine, in.source);
     int64_t now = pstk_engine_now(engine);
     in.stream = (uint16_t)PSTK_MAX(stream, 0);
-    in.future_ns = pstk_engine_is_clock_plausible(engine, now) ? now + source->options.future_max_ns : INT64_MAX;
+    in.future_ns = pstk_engine_is_clock_plausible(engine, now) ? now + source->options.future_max_ns
+                                                               : INT64_MAX;
     in.next = rows_journaled(source, feed);
     if (in.next)
         pstk_engine_drop(engine, in.source, PSTK_DROP_DUPLICATE, in.next);
@@ -167,11 +179,13 @@ int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed, pstk_feed_resul
     return status;
 }
 
-/* ---- payloads --------------------------------------------------------------------------------------- */
+/* ---- payloads
+ * --------------------------------------------------------------------------------------- */
 
-int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uint8_t *subject, size_t subject_bytes,
-                           const uint8_t *payload, size_t payload_bytes, uint64_t position, int64_t recv_time_ns,
-                           pstk_feed_result *out_result, pstk_error *err) {
+int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uint8_t *subject,
+                           size_t subject_bytes, const uint8_t *payload, size_t payload_bytes,
+                           uint64_t position, int64_t recv_time_ns, pstk_feed_result *out_result,
+                           pstk_error *err) {
     PSTK_GUEST(engine);
     memset(out_result, 0, sizeof *out_result);
     int status = check_source(engine, source_index, err);
@@ -180,7 +194,8 @@ int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uin
     uint16_t source_id = engine->config_source[source_index];
     pstk_source *source = &engine->source[source_id];
     if (payload_bytes > source->options.frame_bytes_max || subject_bytes >= PSTK_NAME_BYTES)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "the payload is above source %s.frame_bytes_max, or its subject too long",
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0,
+                         "the payload is above source %s.frame_bytes_max, or its subject too long",
                          source->options.name);
     pthread_mutex_lock(&engine->lock);
     set_manual_clock(engine, recv_time_ns);
@@ -189,8 +204,10 @@ int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uin
                         .payload = payload,
                         .subject_bytes = (uint32_t)subject_bytes,
                         .payload_bytes = (uint32_t)payload_bytes};
-    pstk_delivery delivery = {
-        .source = source_id, .position = position, .now_ns = pstk_engine_now(engine), .may_wait = true};
+    pstk_delivery delivery = {.source = source_id,
+                              .position = position,
+                              .now_ns = pstk_engine_now(engine),
+                              .may_wait = true};
     bool is_taken = pstk_engine_take_frame(engine, &delivery, &frame);
     if (!is_taken && make_room(engine))
         is_taken = pstk_engine_take_frame(engine, &delivery, &frame);
@@ -201,26 +218,30 @@ int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uin
     return is_taken ? PSTK_OK : full(err);
 }
 
-/* ---- names, time, context ------------------------------------------------------------------------------ */
+/* ---- names, time, context
+ * ------------------------------------------------------------------------------ */
 
-int pstk_engine_tag(pstk_engine *engine, uint32_t source, const char *name, size_t name_bytes, int type, uint32_t *out_tag,
-                    pstk_error *err) {
+int pstk_engine_tag(pstk_engine *engine, uint32_t source, const char *name, size_t name_bytes,
+                    int type, uint32_t *out_tag, pstk_error *err) {
     PSTK_GUEST(engine);
     int status = check_source(engine, source, err);
     if (status != PSTK_OK)
         return status;
     if (type < PSTK_TYPE_F64 || type > PSTK_TYPE_CODE)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "tag type %d is none of f64, i64, bool, code", type);
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "tag type %d is none of f64, i64, bool, code",
+                         type);
     pthread_mutex_lock(&engine->lock);
     pstk_drop reason = PSTK_DROP_TAG_NAME;
-    uint32_t tag = pstk_tags_resolve(engine->tags, (const uint8_t *)name, name_bytes, engine->config_source[source],
-                                     (uint8_t)type, PSTK_TAG_NONE, &reason);
+    uint32_t tag =
+        pstk_tags_resolve(engine->tags, (const uint8_t *)name, name_bytes,
+                          engine->config_source[source], (uint8_t)type, PSTK_TAG_NONE, &reason);
     if (tag != PSTK_TAG_NONE)
         pstk_engine_put_new_tags(engine);
     pthread_mutex_unlock(&engine->lock);
     if (tag == PSTK_TAG_NONE)
-        return pstk_fail(err, reason == PSTK_DROP_TAG_LIMIT ? PSTK_E_FULL : PSTK_E_ARGUMENT, 0, "tag %.*s is refused: %s",
-                         (int)PSTK_MIN(name_bytes, PSTK_NAME_BYTES), name, pstk_drop_name(reason));
+        return pstk_fail(err, reason == PSTK_DROP_TAG_LIMIT ? PSTK_E_FULL : PSTK_E_ARGUMENT, 0,
+                         "tag %.*s is refused: %s", (int)PSTK_MIN(name_bytes, PSTK_NAME_BYTES),
+                         name, pstk_drop_name(reason));
     *out_tag = tag;
     return PSTK_OK;
 }
@@ -241,7 +262,8 @@ int pstk_engine_tick(pstk_engine *engine, int64_t now_ns, pstk_error *err) {
     return PSTK_OK;
 }
 
-static int put_cold(pstk_engine *engine, pstk_record kind, const void *payload, size_t size, pstk_error *err) {
+static int put_cold(pstk_engine *engine, pstk_record kind, const void *payload, size_t size,
+                    pstk_error *err) {
     int status = pstk_engine_check(engine, err);
     if (status != PSTK_OK)
         return status;
@@ -263,20 +285,23 @@ int pstk_engine_baseline(pstk_engine *engine, const pstk_baseline *baseline, pst
     return put_cold(engine, PSTK_RECORD_BASELINE, baseline, sizeof *baseline, err);
 }
 
-int pstk_engine_reconfigure(pstk_engine *engine, const pstk_rule *rules, size_t rule_count, pstk_error *err) {
+int pstk_engine_reconfigure(pstk_engine *engine, const pstk_rule *rules, size_t rule_count,
+                            pstk_error *err) {
     PSTK_GUEST(engine);
     int status = pstk_engine_check(engine, err);
     if (status != PSTK_OK)
         return status;
     if (rule_count > PSTK_RULES_MAX)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "%zu rules are more than %u", rule_count, PSTK_RULES_MAX);
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "%zu rules are more than %u", rule_count,
+                         PSTK_RULES_MAX);
     pthread_mutex_lock(&engine->lock);
     bool is_put = pstk_engine_put_config(engine, rules, rule_count);
     pthread_mutex_unlock(&engine->lock);
     return is_put ? PSTK_OK : full(err);
 }
 
-int pstk_engine_position(pstk_engine *engine, uint32_t source_index, uint64_t *out_position, pstk_error *err) {
+int pstk_engine_position(pstk_engine *engine, uint32_t source_index, uint64_t *out_position,
+                         pstk_error *err) {
     PSTK_GUEST(engine);
     int status = check_source(engine, source_index, err);
     if (status != PSTK_OK)
@@ -284,7 +309,9 @@ int pstk_engine_position(pstk_engine *engine, uint32_t source_index, uint64_t *o
     pthread_mutex_lock(&engine->lock);
     const pstk_source *source = &engine->source[engine->config_source[source_index]];
     bool is_inside = source->position != PSTK_POSITION_NONE && source->position_ord != 0;
-    *out_position = !is_inside ? source->position : source->position ? source->position - 1 : PSTK_POSITION_NONE;
+    *out_position = !is_inside         ? source->position
+                    : source->position ? source->position - 1
+                                       : PSTK_POSITION_NONE;
     pthread_mutex_unlock(&engine->lock);
     return PSTK_OK;
 }

@@ -1,7 +1,9 @@
-/* frames: a payload becomes samples, samples a block; sequences are followed and every loss is counted. Writer lock held. */
+/* frames: a payload becomes samples, samples a block; sequences are followed and every loss is
+ * counted. Writer lock held. */
 #include "engine.h"
 
-/* ---- streams: which clock and sequence a message belongs to ----------------------------------------- */
+/* ---- streams: which clock and sequence a message belongs to
+ * ----------------------------------------- */
 
 int32_t pstk_engine_find_stream(const pstk_engine *engine, uint16_t source, uint32_t stream) {
     for (uint32_t i = engine->stream_count; i-- > 0;)
@@ -13,12 +15,15 @@ int32_t pstk_engine_find_stream(const pstk_engine *engine, uint16_t source, uint
 static bool put_stream(pstk_engine *engine, uint32_t index) {
     const pstk_stream *stream = &engine->stream[index];
     pstk_stream_record record = {.index = index, .stream = stream->stream, .boot = stream->boot};
-    pstk_block block = {
-        .kind = PSTK_RECORD_STREAM, .source = stream->source, .stream = (uint16_t)index, .count = 1};
+    pstk_block block = {.kind = PSTK_RECORD_STREAM,
+                        .source = stream->source,
+                        .stream = (uint16_t)index,
+                        .count = 1};
     return pstk_engine_put(engine, &block, &record, sizeof record);
 }
 
-int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk_message *message, uint32_t number) {
+int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk_message *message,
+                                uint32_t number) {
     if (engine->stream_count >= engine->options.streams_max)
         return -1;
     uint32_t index = engine->stream_count++;
@@ -30,7 +35,8 @@ int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk
     return (int32_t)index;
 }
 
-static void count_gap(pstk_engine *engine, uint16_t index, pstk_source_change change, uint64_t lost, uint64_t next_seq) {
+static void count_gap(pstk_engine *engine, uint16_t index, pstk_source_change change, uint64_t lost,
+                      uint64_t next_seq) {
     pstk_stream *stream = &engine->stream[index];
     pstk_source *source = &engine->source[stream->source];
     source->lost_upstream += lost;
@@ -48,7 +54,8 @@ static void count_gap(pstk_engine *engine, uint16_t index, pstk_source_change ch
     pstk_engine_put(engine, &block, &record, sizeof record);
 }
 
-/* Compares a numbered message with what its stream had sent. Returns how many of its samples are already journaled. */
+/* Compares a numbered message with what its stream had sent. Returns how many of its samples are
+ * already journaled. */
 static uint64_t follow_sequence(pstk_engine *engine, uint16_t index, const pstk_message *message) {
     pstk_stream *stream = &engine->stream[index];
     pstk_source *source = &engine->source[stream->source];
@@ -64,7 +71,8 @@ static uint64_t follow_sequence(pstk_engine *engine, uint16_t index, const pstk_
     return PSTK_MIN(known, message->samples);
 }
 
-/* ---- one frame ------------------------------------------------------------------------------------- */
+/* ---- one frame
+ * ------------------------------------------------------------------------------------- */
 
 void pstk_engine_drop(pstk_engine *engine, uint16_t source_id, pstk_drop reason, uint64_t count) {
     pstk_source *source = &engine->source[source_id];
@@ -75,7 +83,8 @@ void pstk_engine_drop(pstk_engine *engine, uint16_t source_id, pstk_drop reason,
 
 bool pstk_engine_claim_block(pstk_engine *engine, uint16_t source, uint16_t stream) {
     pstk_open_block *open = &engine->block;
-    if (open->payload && open->source == source && open->stream == stream && open->count < PSTK_BLOCK_SAMPLES_MAX)
+    if (open->payload && open->source == source && open->stream == stream &&
+        open->count < PSTK_BLOCK_SAMPLES_MAX)
         return true;
     pstk_engine_commit_block(engine);
     open->payload = pstk_ring_claim(engine->ring, PSTK_BLOCK_SAMPLES_MAX * sizeof(pstk_sample));
@@ -85,11 +94,13 @@ bool pstk_engine_claim_block(pstk_engine *engine, uint16_t source, uint16_t stre
     return open->payload != NULL;
 }
 
-/* New names must stand in the journal before their samples: the open block steps aside for TAG and CODE records. */
+/* New names must stand in the journal before their samples: the open block steps aside for TAG and
+ * CODE records. */
 static bool journal_new_names(pstk_engine *engine) {
     pstk_open_block *open = &engine->block;
     const pstk_code_ref *codes;
-    if (engine->journaled_tags == pstk_tags_count(engine->tags) && pstk_tags_new_codes(engine->tags, &codes) == 0)
+    if (engine->journaled_tags == pstk_tags_count(engine->tags) &&
+        pstk_tags_new_codes(engine->tags, &codes) == 0)
         return true;
     size_t size = open->count * sizeof(pstk_sample);
     memcpy(engine->scratch, open->payload, size);
@@ -102,14 +113,15 @@ static bool journal_new_names(pstk_engine *engine) {
 }
 
 typedef struct message_run { /* a message on its way through the parser */
-    uint64_t taken;  /* samples of it done with, journaled before included */
+    uint64_t taken;          /* samples of it done with, journaled before included */
     uint64_t total;
     uint16_t stream;
     bool is_numbered;
     uint64_t seq;
 } message_run;
 
-static void mark_progress(pstk_engine *engine, const pstk_delivery *delivery, const message_run *run) {
+static void mark_progress(pstk_engine *engine, const pstk_delivery *delivery,
+                          const message_run *run) {
     pstk_source *source = &engine->source[delivery->source];
     pstk_open_block *open = &engine->block;
     uint64_t pos = source->intake < 0 ? PSTK_POSITION_NONE : 0, ord = 0;
@@ -135,7 +147,8 @@ static void run_message(pstk_engine *engine, const pstk_delivery *delivery, mess
     pstk_step step = {.is_done = run->taken >= run->total};
     while (!step.is_done) {
         if (!pstk_engine_claim_block(engine, delivery->source, run->stream)) {
-            pstk_engine_drop(engine, delivery->source, PSTK_DROP_RING_FULL, run->total - run->taken);
+            pstk_engine_drop(engine, delivery->source, PSTK_DROP_RING_FULL,
+                             run->total - run->taken);
             run->taken = run->total;
             mark_progress(engine, delivery, run);
             return;
@@ -143,7 +156,8 @@ static void run_message(pstk_engine *engine, const pstk_delivery *delivery, mess
         pstk_open_block *open = &engine->block;
         pstk_sample *out = (pstk_sample *)(void *)open->payload + open->count;
         uint64_t dropped[PSTK_DROP_COUNT] = {0};
-        pstk_parse_step(engine->parser, out, PSTK_BLOCK_SAMPLES_MAX - open->count, future, dropped, &step);
+        pstk_parse_step(engine->parser, out, PSTK_BLOCK_SAMPLES_MAX - open->count, future, dropped,
+                        &step);
         open->count += (uint32_t)step.samples;
         run->taken += step.taken;
         if (step.taken != step.samples)
@@ -167,20 +181,22 @@ static bool is_whole_duplicate(pstk_engine *engine, const pstk_delivery *deliver
 }
 
 /* How many samples of this message an earlier delivery has already journaled. */
-static uint64_t already_journaled(pstk_engine *engine, const pstk_delivery *delivery, const pstk_message *message,
-                                  uint16_t stream) {
+static uint64_t already_journaled(pstk_engine *engine, const pstk_delivery *delivery,
+                                  const pstk_message *message, uint16_t stream) {
     const pstk_source *source = &engine->source[delivery->source];
     if (message->is_numbered)
         return follow_sequence(engine, stream, message);
     if (is_whole_duplicate(engine, delivery))
         return message->samples;
-    if (source->intake < 0 && delivery->position != PSTK_POSITION_NONE && delivery->position == source->position)
+    if (source->intake < 0 && delivery->position != PSTK_POSITION_NONE &&
+        delivery->position == source->position)
         return PSTK_MIN(source->position_ord, message->samples);
     return 0;
 }
 
 /* False: no room and the source may wait; nothing of the frame was taken. */
-bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery, const pstk_frame *frame) {
+bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
+                            const pstk_frame *frame) {
     pstk_source *source = &engine->source[delivery->source];
     pstk_drop reason;
     bool has_room = pstk_engine_has_room(engine, source, frame->payload_bytes, &reason);
@@ -188,9 +204,9 @@ bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery, 
         return false;
     pstk_message message;
     pstk_drop begin_reason;
-    bool is_usable = pstk_parse_begin(engine->parser, (pstk_format)source->options.format, delivery->source,
-                                      frame->subject, frame->subject_bytes, frame->payload, frame->payload_bytes,
-                                      &message, &begin_reason);
+    bool is_usable = pstk_parse_begin(
+        engine->parser, (pstk_format)source->options.format, delivery->source, frame->subject,
+        frame->subject_bytes, frame->payload, frame->payload_bytes, &message, &begin_reason);
     source->received += message.samples;
     uint32_t number = message.is_numbered ? message.stream & ~PSTK_STREAM_UNNUMBERED
                                           : PSTK_STREAM_UNNUMBERED | delivery->connection;
@@ -198,7 +214,8 @@ bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery, 
     if (index < 0 && is_usable)
         index = pstk_engine_open_stream(engine, delivery->source, &message, number);
     if (index < 0) {
-        pstk_engine_drop(engine, delivery->source, is_usable ? PSTK_DROP_STREAM_LIMIT : begin_reason, message.samples);
+        pstk_engine_drop(engine, delivery->source,
+                         is_usable ? PSTK_DROP_STREAM_LIMIT : begin_reason, message.samples);
         return true;
     }
     uint64_t known = already_journaled(engine, delivery, &message, (uint16_t)index);
@@ -214,7 +231,8 @@ bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery, 
     if (known)
         pstk_engine_drop(engine, delivery->source, PSTK_DROP_DUPLICATE, known);
     if (!is_usable || !has_room) {
-        pstk_engine_drop(engine, delivery->source, is_usable ? reason : begin_reason, message.samples - known);
+        pstk_engine_drop(engine, delivery->source, is_usable ? reason : begin_reason,
+                         message.samples - known);
         run.taken = run.total;
         mark_progress(engine, delivery, &run);
         return true;
@@ -222,4 +240,3 @@ bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery, 
     run_message(engine, delivery, &run);
     return true;
 }
-

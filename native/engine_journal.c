@@ -1,9 +1,11 @@
-/* journal: what the engine writes, in what order, and the judge's turn after each block. Writer lock held throughout. */
+/* journal: what the engine writes, in what order, and the judge's turn after each block. Writer
+ * lock held throughout. */
 #include "engine.h"
 
 #include <unistd.h>
 
-#define SLEW_PER_SECOND_NS 1000000 /* an engine clock that runs ahead is drawn back by at most 1 ms a second */
+#define SLEW_PER_SECOND_NS                                                                         \
+    1000000 /* an engine clock that runs ahead is drawn back by at most 1 ms a second */
 
 int64_t pstk_engine_now(pstk_engine *engine) {
     pstk_clock *clock = &engine->clock;
@@ -22,9 +24,11 @@ int64_t pstk_engine_now(pstk_engine *engine) {
     return clock->last_ns;
 }
 
-/* A box without a battery clock wakes in 1970: until its clock is later than this code, T judges nothing. */
+/* A box without a battery clock wakes in 1970: until its clock is later than this code, T judges
+ * nothing. */
 bool pstk_engine_is_clock_plausible(const pstk_engine *engine, int64_t now_ns) {
-    return engine->options.clock == PSTK_CLOCK_MANUAL || now_ns > INT64_C(1767225600) * PSTK_NS_PER_S;
+    return engine->options.clock == PSTK_CLOCK_MANUAL ||
+           now_ns > INT64_C(1767225600) * PSTK_NS_PER_S;
 }
 
 static void wake_consumer(pstk_engine *engine) {
@@ -68,21 +72,24 @@ bool pstk_engine_put(pstk_engine *engine, pstk_block *block, const void *payload
     return true;
 }
 
-bool pstk_engine_put_record(pstk_engine *engine, pstk_record kind, uint16_t source, const void *payload, size_t size) {
+bool pstk_engine_put_record(pstk_engine *engine, pstk_record kind, uint16_t source,
+                            const void *payload, size_t size) {
     pstk_block block = {.kind = (uint16_t)kind, .source = source, .count = 1};
     return pstk_engine_put(engine, &block, payload, size);
 }
 
-static bool put_config_part(pstk_engine *engine, pstk_config_record *head, const void *items, size_t item_bytes,
-                            uint32_t total) {
+static bool put_config_part(pstk_engine *engine, pstk_config_record *head, const void *items,
+                            size_t item_bytes, uint32_t total) {
     uint8_t payload[PSTK_BLOCK_BYTES_MAX - sizeof(pstk_block)];
     uint32_t most = (uint32_t)((sizeof payload - sizeof *head) / item_bytes);
     for (uint32_t first = 0; first < total || first == 0; first += most) {
         head->first = first;
         head->count = PSTK_MIN(most, total - first);
         memcpy(payload, head, sizeof *head);
-        memcpy(payload + sizeof *head, (const uint8_t *)items + first * item_bytes, head->count * item_bytes);
-        if (!pstk_engine_put_record(engine, PSTK_RECORD_CONFIG, 0, payload, sizeof *head + head->count * item_bytes))
+        memcpy(payload + sizeof *head, (const uint8_t *)items + first * item_bytes,
+               head->count * item_bytes);
+        if (!pstk_engine_put_record(engine, PSTK_RECORD_CONFIG, 0, payload,
+                                    sizeof *head + head->count * item_bytes))
             return false;
         if (total == 0)
             break;
@@ -127,7 +134,8 @@ static void put_new_codes(pstk_engine *engine) {
         pstk_tags_clear_new_codes(engine->tags);
 }
 
-/* TAG and CODE records stand before the first sample that uses them. Ring room: PSTK_RING_RESERVE is kept for these. */
+/* TAG and CODE records stand before the first sample that uses them. Ring room: PSTK_RING_RESERVE
+ * is kept for these. */
 void pstk_engine_put_new_tags(pstk_engine *engine) {
     uint32_t count = pstk_tags_count(engine->tags);
     for (; engine->journaled_tags < count; engine->journaled_tags++) {
@@ -192,8 +200,10 @@ void pstk_engine_commit_block(pstk_engine *engine) {
     PSTK_CRASH("engine.judged");
 }
 
-/* Room for what a payload can become (at worst 24 bytes for every six of JSON) and for control records behind it. */
-bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t payload_bytes, pstk_drop *out_reason) {
+/* Room for what a payload can become (at worst 24 bytes for every six of JSON) and for control
+ * records behind it. */
+bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t payload_bytes,
+                          pstk_drop *out_reason) {
     uint64_t size = pstk_ring_size(engine->ring);
     uint64_t wanted = PSTK_MIN(payload_bytes * 4u + PSTK_RING_RESERVE * 2u, size / 2);
     uint64_t room = pstk_ring_free(engine->ring);

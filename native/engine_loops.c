@@ -1,15 +1,18 @@
-/* loops: what intake calls, and the two threads: one reads, judges and ticks; the keeper (engine_checkpoint.c) writes images. */
+/* loops: what intake calls, and the two threads: one reads, judges and ticks; the keeper
+ * (engine_checkpoint.c) writes images. */
 #include "engine.h"
 
 #include <signal.h>
 #include <stdlib.h>
 
-#define IDLE_WAIT_NS (200 * INT64_C(1000000)) /* longest sleep of the engine thread with nothing due */
+#define IDLE_WAIT_NS                                                                               \
+    (200 * INT64_C(1000000)) /* longest sleep of the engine thread with nothing due */
 
-/* ---- sink: what intake calls ------------------------------------------------------------------------ */
+/* ---- sink: what intake calls
+ * ------------------------------------------------------------------------ */
 
-static bool sink_frames(void *context, uint32_t intake_source, uint32_t connection, const pstk_frame *frames,
-                        size_t count, size_t *out_taken) {
+static bool sink_frames(void *context, uint32_t intake_source, uint32_t connection,
+                        const pstk_frame *frames, size_t count, size_t *out_taken) {
     pstk_engine *engine = context;
     pthread_mutex_lock(&engine->lock);
     pstk_delivery delivery = {.source = engine->intake_source[intake_source],
@@ -63,7 +66,8 @@ static void sink_drop(void *context, uint32_t intake_source, pstk_drop reason, u
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* ---- the engine thread -------------------------------------------------------------------------------- */
+/* ---- the engine thread
+ * -------------------------------------------------------------------------------- */
 
 static int64_t duty_cycle(pstk_engine *engine) {
     pthread_mutex_lock(&engine->lock);
@@ -79,7 +83,8 @@ static int64_t duty_cycle(pstk_engine *engine) {
     for (uint32_t i = 0; i < engine->intake_count; i++) {
         pstk_source *source = &engine->source[engine->intake_source[i]];
         pstk_drop reason;
-        if (source->is_paused && pstk_engine_has_room(engine, source, source->options.frame_bytes_max, &reason)) {
+        if (source->is_paused &&
+            pstk_engine_has_room(engine, source, source->options.frame_bytes_max, &reason)) {
             source->is_paused = 0;
             pstk_intake_resume(engine->intake, i);
         }
@@ -106,7 +111,8 @@ static void *engine_main(void *context) {
 }
 
 static int open_intake(pstk_engine *engine, pstk_error *err) {
-    static const pstk_sink sink_calls = {.frames = sink_frames, .link = sink_link, .drop = sink_drop};
+    static const pstk_sink sink_calls = {
+        .frames = sink_frames, .link = sink_link, .drop = sink_drop};
     pstk_source_options *options = calloc(PSTK_SOURCES_MAX, sizeof *options);
     if (!options)
         return pstk_fail(err, PSTK_E_MEMORY, 0, "no memory for the sources' options");
@@ -127,13 +133,15 @@ static int open_intake(pstk_engine *engine, pstk_error *err) {
     return status;
 }
 
-static int start_thread(pthread_t *out_thread, void *(*body)(void *), pstk_engine *engine, pstk_error *err) {
+static int start_thread(pthread_t *out_thread, void *(*body)(void *), pstk_engine *engine,
+                        pstk_error *err) {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* the host's handlers never run on our threads */
     int failure = pthread_create(out_thread, NULL, body, engine);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return failure ? pstk_fail(err, PSTK_E_SYSTEM, failure, "a thread could not be started") : PSTK_OK;
+    return failure ? pstk_fail(err, PSTK_E_SYSTEM, failure, "a thread could not be started")
+                   : PSTK_OK;
 }
 
 int pstk_engine_threads_start(pstk_engine *engine, bool with_sockets, pstk_error *err) {

@@ -1,14 +1,17 @@
-/* query: what the engine hands out: events, results, names, figures, and samples read cold from the ring. */
+/* query: what the engine hands out: events, results, names, figures, and samples read cold from the
+ * ring. */
 #include "engine.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- events and results: one consumer ------------------------------------------------------------------ */
+/* ---- events and results: one consumer
+ * ------------------------------------------------------------------ */
 
 int pstk_engine_event_fd(const pstk_engine *engine) { return engine->event_fd; }
 
-int pstk_engine_poll(pstk_engine *engine, pstk_event *out_events, size_t capacity, size_t *out_count, pstk_error *err) {
+int pstk_engine_poll(pstk_engine *engine, pstk_event *out_events, size_t capacity,
+                     size_t *out_count, pstk_error *err) {
     PSTK_GUEST(engine);
     *out_count = 0;
     int status = pstk_engine_check(engine, err);
@@ -25,7 +28,8 @@ int pstk_engine_acknowledge(pstk_engine *engine, uint64_t seq, pstk_error *err) 
     if (status != PSTK_OK)
         return status;
     if (seq >= engine->polled)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "event %llu was not polled yet", (unsigned long long)seq);
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "event %llu was not polled yet",
+                         (unsigned long long)seq);
     pstk_judge_events_acknowledge(engine->judge, seq);
     PSTK_CRASH("engine.acknowledged");
     pthread_mutex_lock(&engine->lock);
@@ -43,8 +47,8 @@ int pstk_engine_rewind(pstk_engine *engine, pstk_error *err) {
     return status;
 }
 
-int pstk_engine_results(pstk_engine *engine, pstk_result *out_results, size_t capacity, size_t *out_count,
-                        pstk_error *err) {
+int pstk_engine_results(pstk_engine *engine, pstk_result *out_results, size_t capacity,
+                        size_t *out_count, pstk_error *err) {
     PSTK_GUEST(engine);
     *out_count = 0;
     int status = pstk_engine_check(engine, err);
@@ -55,7 +59,8 @@ int pstk_engine_results(pstk_engine *engine, pstk_result *out_results, size_t ca
     return PSTK_OK;
 }
 
-/* ---- figures ------------------------------------------------------------------------------------------- */
+/* ---- figures
+ * ------------------------------------------------------------------------------------------- */
 
 static void add_judge_figures(pstk_engine *engine, pstk_stats *out) {
     pstk_judge_counters counters;
@@ -102,7 +107,8 @@ int pstk_engine_stats(pstk_engine *engine, pstk_stats *out) {
     return PSTK_OK;
 }
 
-static void add_intake_figures(pstk_engine *engine, const pstk_source *source, pstk_source_stats *out) {
+static void add_intake_figures(pstk_engine *engine, const pstk_source *source,
+                               pstk_source_stats *out) {
     if (source->intake < 0 || !engine->intake)
         return;
     pstk_intake_counters counters;
@@ -146,7 +152,8 @@ int pstk_engine_port(pstk_engine *engine, uint32_t source_index) {
     return source->intake < 0 ? -1 : pstk_intake_port(engine->intake, (uint32_t)source->intake);
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------- */
+/* ---- names
+ * ---------------------------------------------------------------------------------------------- */
 
 static int give_text(const char *text, size_t size, char *out, size_t capacity) {
     if (capacity)
@@ -176,13 +183,14 @@ int pstk_engine_tag_type(pstk_engine *engine, uint32_t tag_id) {
     return type;
 }
 
-int pstk_engine_rule_name(pstk_engine *engine, uint32_t rule, char *out_name, size_t capacity, char *out_series,
-                          size_t series_capacity) {
+int pstk_engine_rule_name(pstk_engine *engine, uint32_t rule, char *out_name, size_t capacity,
+                          char *out_series, size_t series_capacity) {
     PSTK_GUEST(engine);
     if (atomic_load(&engine->is_closed))
         return -1;
     pthread_mutex_lock(&engine->lock);
-    int size = pstk_judge_rule_name(engine->judge, rule, out_name, capacity, out_series, series_capacity);
+    int size =
+        pstk_judge_rule_name(engine->judge, rule, out_name, capacity, out_series, series_capacity);
     pthread_mutex_unlock(&engine->lock);
     return size;
 }
@@ -197,7 +205,8 @@ int pstk_engine_asset_name(pstk_engine *engine, uint32_t asset, char *out_name, 
     return size;
 }
 
-int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char *out_text, size_t capacity) {
+int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char *out_text,
+                          size_t capacity) {
     PSTK_GUEST(engine);
     if (atomic_load(&engine->is_closed))
         return -1;
@@ -208,9 +217,11 @@ int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char 
     return size;
 }
 
-/* ---- evidence: a cold read ------------------------------------------------------------------------------- */
+/* ---- evidence: a cold read
+ * ------------------------------------------------------------------------------- */
 
-typedef struct sieve { /* keeps the newest `max` samples of one tag, or the first `max` when is_first */
+typedef struct sieve { /* keeps the newest `max` samples of one tag, or the first `max` when
+                          is_first */
     uint32_t tag;
     size_t max, count; /* count: seen in all */
     pstk_sample *out;
@@ -253,8 +264,9 @@ static void rotate_oldest_first(sieve *keep) {
     keep->count = PSTK_MIN(keep->count, keep->max);
 }
 
-int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t before_max, size_t after_max,
-                         pstk_sample *out_samples, size_t *out_before, size_t *out_count, pstk_error *err) {
+int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t before_max,
+                         size_t after_max, pstk_sample *out_samples, size_t *out_before,
+                         size_t *out_count, pstk_error *err) {
     PSTK_GUEST(engine);
     *out_before = *out_count = 0;
     int status = pstk_engine_check(engine, err);
@@ -262,7 +274,8 @@ int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t
         return status;
     sieve before = {.tag = tag, .max = before_max, .out = out_samples};
     uint64_t behind = pos + 1; /* the block at pos belongs to what lies before */
-    for (uint64_t distance = 262144; before_max && distance <= PSTK_EVIDENCE_BYTES_MAX; distance *= 4) {
+    for (uint64_t distance = 262144; before_max && distance <= PSTK_EVIDENCE_BYTES_MAX;
+         distance *= 4) {
         uint64_t from = pstk_ring_back(engine->ring, pos, distance);
         before.count = 0;
         sift_range(engine, &before, from, behind);
@@ -271,8 +284,10 @@ int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t
     }
     if (before_max)
         rotate_oldest_first(&before);
-    sieve after = {.tag = tag, .max = after_max, .out = out_samples + before.count, .is_first = true};
-    uint64_t next = pos, end = PSTK_MIN(pstk_ring_written(engine->ring), pos + PSTK_EVIDENCE_BYTES_MAX);
+    sieve after = {
+        .tag = tag, .max = after_max, .out = out_samples + before.count, .is_first = true};
+    uint64_t next = pos,
+             end = PSTK_MIN(pstk_ring_written(engine->ring), pos + PSTK_EVIDENCE_BYTES_MAX);
     _Alignas(64) uint8_t block[PSTK_BLOCK_BYTES_MAX];
     if (after_max && pstk_ring_copy(engine->ring, pos, block, sizeof block, &next))
         sift_range(engine, &after, next, end);

@@ -1,20 +1,24 @@
 /* recover: newest valid image + journal from its position = everything (design.md, invariant C).
- * Order    lock -> image -> its pending events again -> names and positions of the tail -> judge the tail with the image's
- *          tables -> SOURCE down -> today's configuration as a CONFIG record. Sockets open later. */
+ * Order    lock -> image -> its pending events again -> names and positions of the tail -> judge
+ * the tail with the image's tables -> SOURCE down -> today's configuration as a CONFIG record.
+ * Sockets open later. */
 #include "engine.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define TAG_OF(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+#define TAG_OF(a, b, c, d)                                                                         \
+    ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
 typedef struct found { /* what the disk and the ring folder hold */
     pstk_image image;
-    bool has_image, is_state_new, is_ring_new, is_moved; /* moved: the image's journal is gone, its state goes on in a new one */
+    bool has_image, is_state_new, is_ring_new,
+        is_moved;  /* moved: the image's journal is gone, its state goes on in a new one */
     uint64_t from; /* journal position to judge from */
 } found;
 
-/* ---- choosing an image ------------------------------------------------------------------------------ */
+/* ---- choosing an image
+ * ------------------------------------------------------------------------------ */
 
 static int open_ring(pstk_engine *engine, bool *out_is_new, pstk_error *err) {
     pstk_ring_options options = {.ring_dir = engine->options.ring_dir,
@@ -26,12 +30,14 @@ static int open_ring(pstk_engine *engine, bool *out_is_new, pstk_error *err) {
 
 static bool is_usable(const pstk_engine *engine, const pstk_image *image) {
     return memcmp(image->head.journal_id, pstk_state_journal_id(engine->state), 16) == 0 &&
-           image->head.pos <= pstk_ring_written(engine->ring) && image->head.pos >= pstk_ring_oldest(engine->ring);
+           image->head.pos <= pstk_ring_written(engine->ring) &&
+           image->head.pos >= pstk_ring_oldest(engine->ring);
 }
 
 static void keep_newer(pstk_engine *engine, found *out, pstk_image *other) {
-    bool is_better = is_usable(engine, other) && (!out->has_image || !is_usable(engine, &out->image) ||
-                                                  other->head.pos >= out->image.head.pos);
+    bool is_better =
+        is_usable(engine, other) && (!out->has_image || !is_usable(engine, &out->image) ||
+                                     other->head.pos >= out->image.head.pos);
     if (!is_better) {
         pstk_image_free(other);
         return;
@@ -56,13 +62,14 @@ static int move_to_new_journal(pstk_engine *engine, pstk_error *err) {
 
 static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
     uint32_t damaged = 0;
-    int status = pstk_image_load(pstk_state_folder(engine->state), NULL, PSTK_JUDGE_LAYOUT, &out->image,
-                                 &out->has_image, &damaged, err);
+    int status = pstk_image_load(pstk_state_folder(engine->state), NULL, PSTK_JUDGE_LAYOUT,
+                                 &out->image, &out->has_image, &damaged, err);
     if (status == PSTK_OK && !out->is_ring_new) {
         pstk_image other;
         bool has_other = false;
-        status = pstk_image_load(pstk_ring_folder(engine->ring), pstk_state_journal_id(engine->state),
-                                 PSTK_JUDGE_LAYOUT, &other, &has_other, &damaged, err);
+        status =
+            pstk_image_load(pstk_ring_folder(engine->ring), pstk_state_journal_id(engine->state),
+                            PSTK_JUDGE_LAYOUT, &other, &has_other, &damaged, err);
         if (status == PSTK_OK && has_other)
             keep_newer(engine, out, &other);
     }
@@ -75,15 +82,18 @@ static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
     bool is_whole = !out->is_ring_new && pstk_ring_oldest(engine->ring) == 0;
     bool is_first = out->is_ring_new && !out->has_image;
     engine->is_cold_start = is_first && !out->is_state_new;
-    if (is_first || (is_whole && !(out->has_image && memcmp(out->image.head.journal_id,
-                                                            pstk_state_journal_id(engine->state), 16) == 0)))
-        return PSTK_OK; /* a journal from its first record on: nothing (or the image it began with) lies before it */
+    if (is_first ||
+        (is_whole && !(out->has_image && memcmp(out->image.head.journal_id,
+                                                pstk_state_journal_id(engine->state), 16) == 0)))
+        return PSTK_OK; /* a journal from its first record on: nothing (or the image it began with)
+                           lies before it */
     engine->is_cold_start = !out->has_image;
     out->is_moved = true;
     return move_to_new_journal(engine, err);
 }
 
-/* ---- putting the image back --------------------------------------------------------------------------- */
+/* ---- putting the image back
+ * --------------------------------------------------------------------------- */
 
 static int restore_names(pstk_engine *engine, const pstk_image *image, pstk_error *err) {
     const pstk_section *tags = pstk_image_section(image, TAG_OF('T', 'A', 'G', 'S'));
@@ -100,8 +110,10 @@ static int restore_names(pstk_engine *engine, const pstk_image *image, pstk_erro
         memcpy(engine->code_image, codes->bytes, code_count * sizeof(pstk_code_record));
     for (uint32_t i = 0; i < tag_count; i++) {
         const pstk_tag_record *tag = &engine->tag_image[i];
-        if (!pstk_tags_restore(engine->tags, tag->tag_id, tag->name, tag->name_bytes, tag->source, tag->type))
-            return pstk_fail(err, PSTK_E_STATE, 0, "tag %u of the checkpoint contradicts another", i);
+        if (!pstk_tags_restore(engine->tags, tag->tag_id, tag->name, tag->name_bytes, tag->source,
+                               tag->type))
+            return pstk_fail(err, PSTK_E_STATE, 0, "tag %u of the checkpoint contradicts another",
+                             i);
     }
     for (uint32_t i = 0; i < code_count; i++) {
         const pstk_code_record *code = &engine->code_image[i];
@@ -153,7 +165,8 @@ static int restore_image(pstk_engine *engine, const pstk_image *image, pstk_erro
     return status;
 }
 
-/* ---- the tail: names, positions and totals -------------------------------------------------------------- */
+/* ---- the tail: names, positions and totals
+ * -------------------------------------------------------------- */
 
 static void scan_tag(pstk_engine *engine, const uint8_t *payload) {
     pstk_tag_record tag;
@@ -171,7 +184,8 @@ static void scan_code(pstk_engine *engine, const uint8_t *payload) {
     bool is_known = pstk_tags_code_text(engine->tags, code.tag_id, code.code) != NULL;
     if (is_known || engine->code_image_count >= PSTK_CODES_TOTAL_MAX)
         return;
-    if (pstk_tags_restore_code(engine->tags, code.tag_id, code.code, code.text, strnlen(code.text, sizeof code.text)))
+    if (pstk_tags_restore_code(engine->tags, code.tag_id, code.code, code.text,
+                               strnlen(code.text, sizeof code.text)))
         engine->code_image[engine->code_image_count++] = code;
 }
 
@@ -192,9 +206,11 @@ static void scan_stream(pstk_engine *engine, const pstk_block *block, const uint
 static void scan_position(pstk_engine *engine, const pstk_block *block) {
     pstk_source *source = &engine->source[block->source];
     uint64_t sent = 0;
-    if (block->stream < engine->stream_count && engine->stream[block->stream].source == block->source) {
+    if (block->stream < engine->stream_count &&
+        engine->stream[block->stream].source == block->source) {
         pstk_stream *stream = &engine->stream[block->stream];
-        bool is_numbered = stream->stream < PSTK_STREAM_UNNUMBERED && block->source_pos > stream->next_seq;
+        bool is_numbered =
+            stream->stream < PSTK_STREAM_UNNUMBERED && block->source_pos > stream->next_seq;
         if (is_numbered) {
             sent = block->source_pos - stream->next_seq;
             stream->next_seq = block->source_pos;
@@ -202,7 +218,8 @@ static void scan_position(pstk_engine *engine, const pstk_block *block) {
         }
     }
     source->sent_upstream += sent;
-    bool is_batch = block->stream < engine->stream_count && engine->stream[block->stream].stream == PSTK_STREAM_UNNUMBERED;
+    bool is_batch = block->stream < engine->stream_count &&
+                    engine->stream[block->stream].stream == PSTK_STREAM_UNNUMBERED;
     if (block->kind == PSTK_RECORD_SOURCE || !is_batch)
         return;
     source->position = block->source_pos;
@@ -213,9 +230,11 @@ static void scan_totals(pstk_engine *engine, const pstk_block *block, const uint
     pstk_source *source = &engine->source[block->source];
     source->used = PSTK_MAX(source->used, block->used_total);
     source->dropped_total = PSTK_MAX(source->dropped_total, block->dropped_total);
-    if (block->kind == PSTK_RECORD_COUNTS && block->bytes >= sizeof *block + sizeof(pstk_counts_record))
+    if (block->kind == PSTK_RECORD_COUNTS &&
+        block->bytes >= sizeof *block + sizeof(pstk_counts_record))
         memcpy(source->dropped, payload, sizeof source->dropped);
-    if (block->kind != PSTK_RECORD_SOURCE || block->bytes < sizeof *block + sizeof(pstk_source_record))
+    if (block->kind != PSTK_RECORD_SOURCE ||
+        block->bytes < sizeof *block + sizeof(pstk_source_record))
         return;
     pstk_source_record record;
     memcpy(&record, payload, sizeof record);
@@ -261,13 +280,15 @@ static void scan_tail(pstk_engine *engine, uint64_t from) {
         uint64_t known = 0;
         for (int reason = 0; reason < PSTK_DROP_COUNT; reason++)
             known += source->dropped[reason];
-        source->dropped[PSTK_DROP_RESTART] += source->dropped_total - PSTK_MIN(known, source->dropped_total);
+        source->dropped[PSTK_DROP_RESTART] +=
+            source->dropped_total - PSTK_MIN(known, source->dropped_total);
         source->dropped_total = PSTK_MAX(known, source->dropped_total);
         source->received = source->used + source->dropped_total;
     }
 }
 
-/* ---- today's configuration ------------------------------------------------------------------------------ */
+/* ---- today's configuration
+ * ------------------------------------------------------------------------------ */
 
 static void name_tail_sources(pstk_engine *engine) {
     size_t count;
@@ -283,13 +304,16 @@ static void name_tail_sources(pstk_engine *engine) {
     }
 }
 
-static int adopt_sources(pstk_engine *engine, const pstk_source_options *sources, size_t count, pstk_error *err) {
+static int adopt_sources(pstk_engine *engine, const pstk_source_options *sources, size_t count,
+                         pstk_error *err) {
     for (size_t i = 0; i < count; i++) {
         uint32_t k = 0;
-        while (k < engine->source_count && strcmp(engine->source[k].options.name, sources[i].name) != 0)
+        while (k < engine->source_count &&
+               strcmp(engine->source[k].options.name, sources[i].name) != 0)
             k++;
         if (k == PSTK_SOURCES_MAX)
-            return pstk_fail(err, PSTK_E_FULL, 0, "source %s: more than %u sources, earlier ones included",
+            return pstk_fail(err, PSTK_E_FULL, 0,
+                             "source %s: more than %u sources, earlier ones included",
                              sources[i].name, PSTK_SOURCES_MAX);
         if (k == engine->source_count) {
             engine->source_count++;
@@ -304,11 +328,13 @@ static int adopt_sources(pstk_engine *engine, const pstk_source_options *sources
     return PSTK_OK;
 }
 
-/* What ran before this open may have lost samples: said in the journal, except where the caller resumes by position. */
+/* What ran before this open may have lost samples: said in the journal, except where the caller
+ * resumes by position. */
 static void put_down_records(pstk_engine *engine) {
     for (uint32_t i = 0; i < engine->source_count; i++) {
         pstk_source *source = &engine->source[i];
-        bool is_resumed = source->options.kind == PSTK_SOURCE_FEED && source->position != PSTK_POSITION_NONE;
+        bool is_resumed =
+            source->options.kind == PSTK_SOURCE_FEED && source->position != PSTK_POSITION_NONE;
         if (source->used == 0 || is_resumed)
             continue;
         pstk_source_record down = {.change = PSTK_SOURCE_DOWN}, up = {.change = PSTK_SOURCE_UP};
@@ -364,10 +390,12 @@ static int take_base(pstk_engine *engine, found *base, pstk_error *err) {
     return PSTK_OK;
 }
 
-int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources, size_t source_count,
-                        const pstk_rule *rules, size_t rule_count, pstk_error *err) {
+int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
+                        size_t source_count, const pstk_rule *rules, size_t rule_count,
+                        pstk_error *err) {
     found base = {0};
-    int status = pstk_state_open(engine->options.state_dir, engine->options.plant, &engine->state, &base.is_state_new, err);
+    int status = pstk_state_open(engine->options.state_dir, engine->options.plant, &engine->state,
+                                 &base.is_state_new, err);
     if (status == PSTK_OK)
         status = open_ring(engine, &base.is_ring_new, err);
     if (status == PSTK_OK)
@@ -384,6 +412,7 @@ int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
     put_down_records(engine);
     if (engine->is_backlogged || !is_config_known(engine, rules, rule_count))
         if (!pstk_engine_put_config(engine, rules, rule_count))
-            return pstk_fail(err, PSTK_E_FULL, 0, "the ring has no room for the configuration; raise engine.ring_bytes");
+            return pstk_fail(err, PSTK_E_FULL, 0,
+                             "the ring has no room for the configuration; raise engine.ring_bytes");
     return base.is_moved ? pstk_engine_checkpoint_now(engine, true, err) : PSTK_OK;
 }

@@ -26,7 +26,8 @@ int pstk_fail(pstk_error *err, int status, int os_error, const char *format, ...
 }
 
 uint64_t pstk_hash_bytes(const void *bytes, size_t size) {
-    /* Multiply-fold over 8-byte words (the wyhash idea): names are short, so the tail decides the cost. */
+    /* Multiply-fold over 8-byte words (the wyhash idea): names are short, so the tail decides the
+     * cost. */
     const uint8_t *p = bytes;
     uint64_t hash = UINT64_C(0x9E3779B97F4A7C15) ^ size;
     while (size >= 8) {

@@ -1,5 +1,5 @@
-/* base: what every stage may use: errors, hashing, byte order, crash points. No stage's noun lives here.
- * Threads  all functions are pure or touch only their arguments. */
+/* base: what every stage may use: errors, hashing, byte order, crash points. No stage's noun lives
+ * here. Threads  all functions are pure or touch only their arguments. */
 #ifndef PSTK_BASE_H
 #define PSTK_BASE_H
 
@@ -23,13 +23,27 @@
 #define PSTK_ASSERT(x) ((void)sizeof(x))
 #endif
 
-/* Fills err (may be NULL) and returns status, so that `return pstk_fail(...)` is the one way out. */
-int pstk_fail(pstk_error *err, int status, int os_error, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Fills err (may be NULL) and returns status, so that `return pstk_fail(...)` is the one way out.
+ */
+int pstk_fail(pstk_error *err, int status, int os_error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Little-endian loads and stores of unaligned bytes. */
-static inline uint16_t pstk_load_u16(const void *p) { uint16_t v; memcpy(&v, p, 2); return v; }
-static inline uint32_t pstk_load_u32(const void *p) { uint32_t v; memcpy(&v, p, 4); return v; }
-static inline uint64_t pstk_load_u64(const void *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+static inline uint16_t pstk_load_u16(const void *p) {
+    uint16_t v;
+    memcpy(&v, p, 2);
+    return v;
+}
+static inline uint32_t pstk_load_u32(const void *p) {
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+static inline uint64_t pstk_load_u64(const void *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
 static inline void pstk_store_u16(void *p, uint16_t v) { memcpy(p, &v, 2); }
 static inline void pstk_store_u32(void *p, uint32_t v) { memcpy(p, &v, 4); }
 static inline void pstk_store_u64(void *p, uint64_t v) { memcpy(p, &v, 8); }
@@ -56,14 +70,16 @@ bool pstk_copy_text(char *out, size_t capacity, const char *text, size_t text_by
 /* Strict UTF-8, RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool pstk_is_utf8(const uint8_t *bytes, size_t size);
 
-/* Wall clock and BOOTTIME, ns. Only the engine and intake ask; pure stages get time as an argument. */
+/* Wall clock and BOOTTIME, ns. Only the engine and intake ask; pure stages get time as an argument.
+ */
 int64_t pstk_wall_ns(void);
 int64_t pstk_boot_ns(void);
 
 /* xorshift64*, for back-off jitter only. */
 uint64_t pstk_random(uint64_t *state);
 
-/* Named crash points, test builds only: PENSTOCK_CRASH_AT=name or name:n raises SIGKILL at the n-th passage. */
+/* Named crash points, test builds only: PENSTOCK_CRASH_AT=name or name:n raises SIGKILL at the n-th
+ * passage. */
 #ifdef PSTK_CRASH_POINTS
 void pstk_crash_point(const char *name);
 #define PSTK_CRASH(name) pstk_crash_point(name)

@@ -82,8 +82,9 @@ void pstk_sha256_final(pstk_sha256 *sha, uint8_t out_digest[32]) {
 
 static uint32_t crc_table(uint32_t crc, const uint8_t *p, size_t size) {
     /* Bit by bit a nibble at a time: for machines without the instruction; images are small. */
-    static const uint32_t nibble[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
-                                        0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+    static const uint32_t nibble[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
+                                        0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
+                                        0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
                                         0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
     while (size--) {
         crc ^= *p++;
@@ -94,7 +95,8 @@ static uint32_t crc_table(uint32_t crc, const uint8_t *p, size_t size) {
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_hardware(uint32_t crc, const uint8_t *p, size_t size) {
+__attribute__((target("sse4.2"))) static uint32_t crc_hardware(uint32_t crc, const uint8_t *p,
+                                                               size_t size) {
     uint64_t wide = crc;
     for (; size >= 8; p += 8, size -= 8)
         wide = _mm_crc32_u64(wide, pstk_load_u64(p));

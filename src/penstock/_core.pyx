@@ -37,11 +37,6 @@ cdef dict _ERRORS = {
 }
 
 
-def version():
-    """Version of the native library."""
-    return c.pstk_version().decode()
-
-
 def has_crash_points():
     """True in test builds, where PENSTOCK_CRASH_AT names a point to die at."""
     return bool(c.pstk_has_crash_points())
@@ -78,76 +73,54 @@ cdef str _text(const char *raw):
 
 cdef int _fill_options(c.pstk_engine_options *out, dict o) except -1:
     memset(out, 0, sizeof(c.pstk_engine_options))
-    out.abi_version = c.PSTK_ABI_VERSION
-    out.clock = o.get("clock", 0)
+    out.abi_version, out.clock = c.PSTK_ABI_VERSION, o.get("clock", 0)
     _put_text(out.plant, sizeof(out.plant), o["plant"], "plant.name")
     _put_text(out.state_dir, sizeof(out.state_dir), o["state_dir"], "engine.state_dir")
     _put_text(out.ring_dir, sizeof(out.ring_dir), o["ring_dir"], "engine.ring_dir")
-    out.ring_bytes = o["ring_bytes"]
-    out.tags_max = o["tags_max"]
-    out.instances_max = o["instances_max"]
-    out.streams_max = o["streams_max"]
-    out.assets_max = o["assets_max"]
-    out.event_slots = o["event_slots"]
-    out.result_slots = o["result_slots"]
-    out.reorder_slots = o["reorder_slots"]
-    out.codes_max = o["codes_max"]
-    out.checkpoint_ns = o["checkpoint_ns"]
+    out.ring_bytes, out.checkpoint_ns = o["ring_bytes"], o["checkpoint_ns"]
+    out.tags_max, out.instances_max = o["tags_max"], o["instances_max"]
+    out.streams_max, out.assets_max = o["streams_max"], o["assets_max"]
+    out.event_slots, out.result_slots = o["event_slots"], o["result_slots"]
+    out.reorder_slots, out.codes_max = o["reorder_slots"], o["codes_max"]
     return 0
 
 
 cdef int _fill_source(c.pstk_source_options *out, dict s, str path) except -1:
     memset(out, 0, sizeof(c.pstk_source_options))
     _put_text(out.name, sizeof(out.name), s["name"], f"{path}.name")
-    out.kind = s["kind"]
-    out.format = s.get("format", 0)
-    out.is_bind = s.get("is_bind", 0)
-    out.full = s.get("full", 0)
-    out.port = s.get("port", 0)
-    _put_text(out.host, sizeof(out.host), s.get("host", ""), f"{path}.host")
-    _put_text(out.user, sizeof(out.user), s.get("user", ""), f"{path}.user")
-    _put_text(out.password, sizeof(out.password), s.get("password", ""), f"{path}.password")
-    _put_text(out.token, sizeof(out.token), s.get("token", ""), f"{path}.token")
-    subjects = s.get("subjects", ())
+    out.kind, out.format, out.full = s["kind"], s["format"], s["full"]
+    out.is_bind, out.port = s["is_bind"], s["port"]
+    _put_text(out.host, sizeof(out.host), s["host"], f"{path}.host")
+    _put_text(out.user, sizeof(out.user), s["user"], f"{path}.user")
+    _put_text(out.password, sizeof(out.password), s["password"], f"{path}.password")
+    _put_text(out.token, sizeof(out.token), s["token"], f"{path}.token")
+    subjects = s["subjects"]
     if len(subjects) > c.PSTK_SUBJECTS_MAX:
         raise ConfigError(f"{path}.subjects", f"more than {c.PSTK_SUBJECTS_MAX} subjects", "use a wildcard")
     out.subject_count = len(subjects)
     for i, subject in enumerate(subjects):
         _put_text(out.subjects[i], sizeof(out.subjects[0]), subject, f"{path}.subjects[{i}]")
-    out.lateness_ns = s.get("lateness_ns", 0)
-    out.idle_after_ns = s.get("idle_after_ns", 2_000_000_000)
-    out.future_max_ns = s.get("future_max_ns", 60_000_000_000)
-    out.heartbeat_ns = s.get("heartbeat_ns", 5_000_000_000)
-    out.handshake_ns_max = s.get("handshake_ns_max", 5_000_000_000)
-    out.reconnect_ns_min = s.get("reconnect_ns_min", 100_000_000)
-    out.reconnect_ns_max = s.get("reconnect_ns_max", 5_000_000_000)
-    out.coalesce_ns = s.get("coalesce_ns", 0)
-    out.frame_bytes_max = s.get("frame_bytes_max", 1 << 20)
-    out.connections_max = s.get("connections_max", 64)
-    out.ring_share = s.get("ring_share", 0.5)
+    out.lateness_ns, out.idle_after_ns = s["lateness_ns"], s["idle_after_ns"]
+    out.future_max_ns, out.coalesce_ns = s["future_max_ns"], s["coalesce_ns"]
+    out.heartbeat_ns, out.handshake_ns_max = s["heartbeat_ns"], s["handshake_ns_max"]
+    out.reconnect_ns_min, out.reconnect_ns_max = s["reconnect_ns_min"], s["reconnect_ns_max"]
+    out.frame_bytes_max, out.connections_max = s["frame_bytes_max"], s["connections_max"]
+    out.ring_share = s["ring_share"]
     return 0
 
 
-cdef int _fill_level(c.pstk_limit_level *out, object level) except -1:
-    if level is None:
-        return 0
-    out.is_set = level.get("is_set", 1)
-    out.value = level["value"]
-    out.deadband = level.get("deadband", 0.0)
-    out.on_delay_ns = level.get("on_delay_ns", 0)
-    out.off_delay_ns = level.get("off_delay_ns", 0)
+cdef int _fill_level(c.pstk_limit_level *out, dict level) except -1:
+    out.is_set, out.value, out.deadband = level["is_set"], level["value"], level["deadband"]
+    out.on_delay_ns, out.off_delay_ns = level["on_delay_ns"], level["off_delay_ns"]
     return 0
 
 
 cdef int _fill_states(c.pstk_rule *out, dict r, str path) except -1:
-    codes, texts = r.get("state_code", ()), r.get("state_text", ())
-    count = r.get("state_count", max(len(codes), len(texts)))
-    if count > c.PSTK_STATES_MAX:
+    if r["state_count"] > c.PSTK_STATES_MAX:
         raise ConfigError(f"{path}.states", f"more than {c.PSTK_STATES_MAX} states", "split the rule")
-    out.state_count = count
-    for i, code in enumerate(codes[:count]):
+    out.state_count = r["state_count"]
+    for i, (code, text) in enumerate(zip(r["state_code"], r["state_text"])):
         out.state_code[i] = code
-    for i, text in enumerate(texts[:count]):
         _put_text(out.state_text[i], sizeof(out.state_text[0]), text, f"{path}.states[{i}]")
     return 0
 
@@ -155,25 +128,19 @@ cdef int _fill_states(c.pstk_rule *out, dict r, str path) except -1:
 cdef int _fill_rule(c.pstk_rule *out, dict r, str path) except -1:
     memset(out, 0, sizeof(c.pstk_rule))
     _put_text(out.name, sizeof(out.name), r["name"], f"{path}.name")
-    _put_text(out.series, sizeof(out.series), r.get("series", "1"), f"{path}.series")
-    _put_text(out.unit, sizeof(out.unit), r.get("unit", ""), f"{path}.unit")
+    _put_text(out.series, sizeof(out.series), r["series"], f"{path}.series")
+    _put_text(out.unit, sizeof(out.unit), r["unit"], f"{path}.unit")
     for i, pattern in enumerate(r["pattern"]):
         _put_text(out.pattern[i], sizeof(out.pattern[0]), pattern, f"{path}.pattern[{i}]")
-    _put_text(out.asset, sizeof(out.asset), r.get("asset", ""), f"{path}.asset")
-    out.kind = r["kind"]
-    out.order = r.get("order", 0)
-    out.emit = r.get("emit", 0)
-    out.cut_on = r.get("cut_on", 0)
-    out.emits_zero = r.get("emits_zero", 0)
-    out.events_per_minute_max = r.get("events_per_minute_max", 0)
-    for i, level in enumerate(r.get("level", ())):
+    _put_text(out.asset, sizeof(out.asset), r["asset"], f"{path}.asset")
+    out.kind, out.order, out.emit = r["kind"], r["order"], r["emit"]
+    out.cut_on, out.emits_zero = r["cut_on"], r["emits_zero"]
+    out.events_per_minute_max, out.rollover = r["events_per_minute_max"], r["rollover"]
+    for i, level in enumerate(r["level"]):
         _fill_level(&out.level[i], level)
-    out.rollover = r.get("rollover", 0.0)
-    out.size_ns = r.get("size_ns", 0)
-    out.offset_ns = r.get("offset_ns", 0)
-    out.since_unit_ns = r.get("since_unit_ns", 1)
-    out.rate_unit_ns = r.get("rate_unit_ns", 3_600_000_000_000)
-    out.min_duration_ns = r.get("min_duration_ns", 0)
+    out.size_ns, out.offset_ns = r["size_ns"], r["offset_ns"]
+    out.since_unit_ns, out.rate_unit_ns = r["since_unit_ns"], r["rate_unit_ns"]
+    out.min_duration_ns = r["min_duration_ns"]
     return _fill_states(out, r, path)
 
 
@@ -528,10 +495,8 @@ cdef class Engine:
         if c.pstk_engine_source_stats(self._h, source, &s) != c.PSTK_OK:
             raise EngineClosed("the engine is closed, or has no such source")
         dropped = {name: s.dropped[i] for i, name in enumerate(DROP_REASONS) if s.dropped[i]}
-        return {
-            "name": _text(s.name), "received": s.received, "used": s.used, "dropped": dropped,
-            "residual": s.received - s.used - sum(dropped.values()), "lost_upstream": s.lost_upstream,
-            "sent_upstream": s.sent_upstream, "is_numbered": bool(s.is_numbered), "is_up": bool(s.is_up),
-            "frames": s.frames, "bytes": s.bytes, "connections": s.connections, "reconnects": s.reconnects,
-            "protocol_errors": s.protocol_errors, "late": s.late, "out_of_order": s.out_of_order,
-        }
+        found = dict(s)
+        del found["reserved"]
+        found.update(name=_text(s.name), dropped=dropped, is_numbered=bool(s.is_numbered), is_up=bool(s.is_up),
+                     residual=s.received - s.used - sum(dropped.values()))
+        return found

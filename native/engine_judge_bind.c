@@ -1,0 +1,414 @@
+/* judge bind: TAG records meet rules: which instance hears which tag, in which role.
+ * A limit's or window's instance is its tag. The others are named by what '*' matched; a role without '*' in a rule whose
+ * VALUE has one is shared by all its instances. Instances outlive their rule: registers wait for its return. */
+#include "engine_judge_state.h"
+
+/* ---- rules as they may come from a damaged ring ------------------------------------------------------ */
+
+static bool is_duration(int64_t ns) { return ns >= 0 && ns <= (INT64_C(1) << 60); }
+
+static bool are_texts_ended(const pstk_rule *rule) {
+    bool is_ended = memchr(rule->name, 0, sizeof rule->name) && rule->name[0] &&
+                    memchr(rule->series, 0, sizeof rule->series) &&
+                    memchr(rule->asset, 0, sizeof rule->asset) &&
+                    memchr(rule->unit, 0, sizeof rule->unit);
+    for (uint32_t r = 0; r < PSTK_ROLE_COUNT; r++)
+        is_ended = is_ended && memchr(rule->pattern[r], 0, PSTK_NAME_BYTES);
+    return is_ended;
+}
+
+bool judge_rule_is_valid(const pstk_rule *rule) {
+    if (!are_texts_ended(rule) || rule->kind < PSTK_RULE_LIMIT || rule->kind > PSTK_RULE_WINDOW)
+        return false;
+    for (uint32_t k = 0; k < PSTK_LEVEL_COUNT; k++)
+        if (!is_duration(rule->level[k].on_delay_ns) || !is_duration(rule->level[k].off_delay_ns))
+            return false;
+    if (!is_duration(rule->size_ns) || !is_duration(rule->min_duration_ns) ||
+        rule->offset_ns > (INT64_C(1) << 60) || rule->offset_ns < -(INT64_C(1) << 60))
+        return false;
+    if (rule->kind == PSTK_RULE_WINDOW)
+        return rule->size_ns > 0;
+    return rule->kind != PSTK_RULE_TOTAL || rule->rate_unit_ns > 0;
+}
+
+/* ---- instances by (name, kind, key) --------------------------------------------------------------------- */
+
+static uint32_t hash_place(const pstk_judge *judge, uint32_t name, uint8_t kind, uint32_t key) {
+    uint32_t words[3] = {name, kind, key};
+    return (uint32_t)judge_table_hash(words, sizeof words) & judge->instances.mask;
+}
+
+/* Chained by hash_next, so that a dropped limit leaves no hole behind. */
+uint32_t judge_instance_find(const pstk_judge *judge, uint32_t name, uint8_t kind, uint32_t key) {
+    uint32_t index = judge->instances.slot[hash_place(judge, name, kind, key)];
+    for (; index; index = judge_instance_at(judge, index)->hash_next) {
+        const judge_instance *instance = judge_instance_at(judge, index);
+        if (instance->name == name && instance->kind == kind && instance->key == key)
+            return index;
+    }
+    return 0;
+}
+
+static void hash_put(pstk_judge *judge, uint32_t index) {
+    judge_instance *instance = judge_instance_at(judge, index);
+    uint32_t place = hash_place(judge, instance->name, instance->kind, instance->key);
+    instance->hash_next = judge->instances.slot[place];
+    judge->instances.slot[place] = index;
+}
+
+void judge_instances_rebuild(pstk_judge *judge) {
+    memset(judge->instances.slot, 0, ((size_t)judge->instances.mask + 1) * sizeof(uint32_t));
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++) {
+        judge_instance_at(judge, i)->is_touched = 0;
+        if (judge_instance_at(judge, i)->kind)
+            hash_put(judge, i);
+    }
+}
+
+static bool open_state(pstk_judge *judge, uint32_t index, const pstk_rule *rule, uint32_t tag) {
+    judge_instance *instance = judge_instance_at(judge, index);
+    if (rule->kind == PSTK_RULE_WINDOW) {
+        instance->state = judge_arena_take(&judge->arena[JUDGE_WINDOW]);
+        if (!instance->state)
+            return false;
+        judge_window *at = judge_window_at(judge, instance->state);
+        at->instance = index;
+        at->tag = tag;
+        at->closed_ns = INT64_MIN;
+        return true;
+    }
+    if (rule->kind == PSTK_RULE_LIMIT) {
+        instance->state = judge_arena_take(&judge->arena[JUDGE_LIMIT]);
+        if (!instance->state)
+            return false;
+        judge_limit *at = judge_limit_at(judge, instance->state);
+        at->instance = index;
+        at->tag = tag;
+        pstk_fold_init(&at->fold);
+        return true;
+    }
+    instance->state = judge_arena_take(&judge->arena[JUDGE_GROUP]);
+    if (!instance->state)
+        return false;
+    judge_group *group = judge_group_at(judge, instance->state);
+    group->instance = index;
+    group->last_ns = INT64_MIN;
+    group->wake_ns = PSTK_TIME_NONE;
+    return true;
+}
+
+void judge_instance_drop(pstk_judge *judge, uint32_t index) {
+    judge_instance *instance = judge_instance_at(judge, index);
+    uint32_t *link =
+        &judge->instances.slot[hash_place(judge, instance->name, instance->kind, instance->key)];
+    while (*link && *link != index)
+        link = &judge_instance_at(judge, *link)->hash_next;
+    if (*link)
+        *link = instance->hash_next;
+    if (instance->kind == PSTK_RULE_LIMIT && instance->state) {
+        judge_limit_unschedule(judge, instance->state);
+        if (judge_limit_at(judge, instance->state)->delay)
+            judge_arena_drop(&judge->arena[JUDGE_DELAY],
+                             judge_limit_at(judge, instance->state)->delay);
+        judge_arena_drop(&judge->arena[JUDGE_LIMIT], instance->state);
+    } else if (instance->state) {
+        judge_arena_drop(&judge->arena[JUDGE_WINDOW], instance->state);
+    }
+    judge_arena_drop(&judge->arena[JUDGE_INSTANCE], index);
+    JUDGE_COUNT(judge->head.counters.instances, (uint64_t)-1);
+}
+
+/* ---- making an instance -------------------------------------------------------------------------------------- */
+
+typedef struct match { /* one rule, one tag */
+    uint32_t slot;
+    uint32_t role;
+    uint32_t tag;
+    const char *name;
+    const char *capture;
+    size_t name_bytes;
+    size_t capture_bytes;
+} match;
+
+static uint32_t asset_for(pstk_judge *judge, const pstk_rule *rule, const match *it) {
+    char name[PSTK_NAME_BYTES];
+    if (rule->asset[0]) {
+        if (!pstk_pattern_fill(rule->asset, it->capture, it->capture_bytes, name, sizeof name))
+            return 0;
+    } else if (it->capture_bytes) {
+        pstk_copy_text(name, sizeof name, it->capture, it->capture_bytes);
+    } else {
+        size_t size = it->name_bytes;
+        const char *dot = memrchr(it->name, '.', size);
+        pstk_copy_text(name, sizeof name, it->name, dot ? (size_t)(dot - it->name) : size);
+    }
+    return name[0] ? judge_asset_intern(judge, name) : 0;
+}
+
+static uint32_t refuse(pstk_judge *judge) {
+    JUDGE_COUNT(judge->head.counters.instance_limit, 1);
+    return 0;
+}
+
+static uint32_t make_instance(pstk_judge *judge, const match *it, uint32_t name, uint32_t key) {
+    const pstk_rule *rule = judge_rule_at(judge, it->slot);
+    uint32_t asset = asset_for(judge, rule, it);
+    uint32_t index = asset ? judge_arena_take(&judge->arena[JUDGE_INSTANCE]) : 0;
+    if (!index)
+        return refuse(judge);
+    judge_instance *instance = judge_instance_at(judge, index);
+    instance->kind = (uint8_t)rule->kind;
+    instance->rule = it->slot + 1;
+    instance->name = name;
+    instance->key = key;
+    instance->asset = asset;
+    hash_put(judge, index);
+    JUDGE_COUNT(judge->head.counters.instances, 1);
+    if (!open_state(judge, index, rule, it->tag)) {
+        judge_instance_drop(judge, index);
+        return refuse(judge);
+    }
+    return index;
+}
+
+static bool is_by_tag(const pstk_rule *rule) {
+    return rule->kind == PSTK_RULE_LIMIT || rule->kind == PSTK_RULE_WINDOW;
+}
+
+/* The instance of a match; makes it where it may. 0: none. */
+static uint32_t instance_for(pstk_judge *judge, const match *it, bool may_create) {
+    const pstk_rule *rule = judge_rule_at(judge, it->slot);
+    uint32_t name = judge_name_find(judge, rule->name, rule->series);
+    uint32_t key = it->tag + 1;
+    if (!is_by_tag(rule)) {
+        key = may_create ? judge_capture_intern(judge, it->capture, it->capture_bytes)
+                         : judge_capture_find(judge, it->capture, it->capture_bytes);
+        if (!key)
+            return may_create ? refuse(judge) : 0;
+    }
+    uint32_t index = name ? judge_instance_find(judge, name, (uint8_t)rule->kind, key) : 0;
+    if (index || !may_create || !name)
+        return index;
+    return make_instance(judge, it, name, key);
+}
+
+/* ---- bindings -------------------------------------------------------------------------------------------------- */
+
+static bool has_slot(const pstk_judge *judge, const judge_hot *hot, uint32_t slot) {
+    for (uint32_t b = hot->bind; b; b = judge_bind_at(judge, b)->link)
+        if (judge_instance_at(judge, judge_bind_at(judge, b)->instance)->rule == slot + 1)
+            return true;
+    return false;
+}
+
+static bool bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint32_t role) {
+    uint32_t index = judge_arena_take(&judge->arena[JUDGE_BIND]);
+    if (!index)
+        return false;
+    judge_bind *bind = judge_bind_at(judge, index);
+    bind->instance = instance;
+    bind->role = role;
+    uint32_t *link = &judge_hot_at(judge, tag)->bind;
+    while (*link)
+        link = &judge_bind_at(judge, *link)->link;
+    *link = index;
+    return true;
+}
+
+static bool bind_window(pstk_judge *judge, uint32_t tag, uint32_t index) {
+    judge_hot *hot = judge_hot_at(judge, tag);
+    const judge_instance *instance = judge_instance_at(judge, index);
+    uint32_t *link = &hot->window;
+    while (*link)
+        link = &judge_window_at(judge, *link)->link;
+    *link = instance->state;
+    judge_window_at(judge, instance->state)->link = 0;
+    if (hot->window != instance->state)
+        hot->slow |= JUDGE_SLOW_WINDOWS;
+    judge_window_list(judge, instance->state);
+    return true;
+}
+
+static bool bind_limit(pstk_judge *judge, uint32_t tag, uint32_t index) {
+    judge_instance *instance = judge_instance_at(judge, index);
+    const pstk_rule *rule = judge_rule_of(judge, instance);
+    judge_limit *at = judge_limit_at(judge, instance->state);
+    bool is_event = rule->order == PSTK_ORDER_EVENT;
+    if (!at->delay && (is_event || pstk_limit_has_delay(rule))) {
+        at->delay = judge_arena_take(&judge->arena[JUDGE_DELAY]);
+        if (!at->delay)
+            return false;
+        judge_delay_at(judge, at->delay)->last_ns = INT64_MIN;
+    }
+    if (is_event)
+        judge_hot_at(judge, tag)->slow |= JUDGE_SLOW_EVENT;
+    return bind_append(judge, tag, index, PSTK_ROLE_VALUE);
+}
+
+/* Another register under the same name: what was counted belongs to the old one. */
+static void restart_group(judge_group *group) {
+    uint32_t instance = group->instance;
+    memset(group, 0, sizeof *group);
+    group->instance = instance;
+    group->last_ns = INT64_MIN;
+    group->wake_ns = PSTK_TIME_NONE;
+}
+
+static bool bind_role(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t role_index) {
+    uint32_t group_index = judge_instance_at(judge, index)->state;
+    judge_group *group = judge_group_at(judge, group_index);
+    judge_role *role = &group->role[role_index];
+    if (role->is_bound)
+        return true;
+    bool is_other = role->tag && role->tag != tag + 1;
+    if (is_other && role_index == PSTK_ROLE_VALUE)
+        restart_group(group);
+    else if (is_other)
+        *role = (judge_role){0};
+    if (!bind_append(judge, tag, index, role_index))
+        return false;
+    role->tag = tag + 1;
+    role->is_bound = 1;
+    judge_hot_at(judge, tag)->slow |= JUDGE_SLOW_EVENT;
+    if (role_index == PSTK_ROLE_VALUE)
+        judge_baseline_claim(judge, group_index);
+    return true;
+}
+
+/* Roles of the rule that all its instances share, where their tag is known already. */
+static void bind_shared(pstk_judge *judge, uint32_t index) {
+    const pstk_rule *rule = judge_rule_of(judge, judge_instance_at(judge, index));
+    for (uint32_t r = 1; r < PSTK_ROLE_COUNT; r++) {
+        const char *name = rule->pattern[r];
+        if (!name[0] || pstk_pattern_has_star(name) ||
+            !pstk_pattern_has_star(rule->pattern[PSTK_ROLE_VALUE]))
+            continue;
+        uint32_t tag = pstk_tags_find(judge->tags, (const uint8_t *)name, strlen(name));
+        if (tag != PSTK_TAG_NONE && judge_is_tag(judge, tag))
+            (void)bind_role(judge, tag, index, r);
+    }
+}
+
+static bool bind_to_all(pstk_judge *judge, const match *it) {
+    bool is_whole = true;
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++)
+        if (judge_instance_at(judge, i)->rule == it->slot + 1)
+            is_whole = bind_role(judge, it->tag, i, it->role) && is_whole;
+    return is_whole;
+}
+
+static bool can_window(const pstk_judge *judge, const pstk_rule *rule, const judge_hot *hot) {
+    int64_t lateness_ns = judge_clock_at(judge, judge_source_clock(hot->source))->lateness_ns;
+    return pstk_window_panes(rule->size_ns, lateness_ns) > 0;
+}
+
+static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
+    const pstk_rule *rule = judge_rule_at(judge, it->slot);
+    const judge_hot *hot = judge_hot_at(judge, it->tag);
+    bool is_shared = it->role != PSTK_ROLE_VALUE && !pstk_pattern_has_star(rule->pattern[it->role]) &&
+                     pstk_pattern_has_star(rule->pattern[PSTK_ROLE_VALUE]);
+    if (is_shared)
+        return bind_to_all(judge, it);
+    if (rule->kind == PSTK_RULE_WINDOW && !can_window(judge, rule, hot))
+        return false;
+    uint32_t index = instance_for(judge, it, may_create);
+    if (!index)
+        return true; /* counted where it was refused */
+    judge_instance_at(judge, index)->rule = it->slot + 1;
+    if (rule->kind == PSTK_RULE_WINDOW)
+        return bind_window(judge, it->tag, index);
+    if (rule->kind == PSTK_RULE_LIMIT)
+        return bind_limit(judge, it->tag, index);
+    bool is_bound = bind_role(judge, it->tag, index, it->role);
+    bind_shared(judge, index);
+    return is_bound;
+}
+
+static bool can_hear(const pstk_rule *rule, uint32_t role, uint8_t type) {
+    bool is_text_fine = role != PSTK_ROLE_VALUE || rule->kind == PSTK_RULE_STATE;
+    return type != PSTK_TYPE_CODE ||
+           (is_text_fine && role != PSTK_ROLE_START && role != PSTK_ROLE_SINCE);
+}
+
+static void bind_rule(pstk_judge *judge, uint32_t tag, uint32_t slot, bool may_create) {
+    const pstk_rule *rule = judge_rule_at(judge, slot);
+    const pstk_tag *named = pstk_tags_get(judge->tags, tag);
+    judge_hot *hot = judge_hot_at(judge, tag);
+    uint32_t roles = is_by_tag(rule) ? 1 : PSTK_ROLE_COUNT;
+    bool is_counted = false;
+    for (uint32_t r = 0; r < roles; r++) {
+        match it = {.slot = slot, .role = r, .tag = tag, .name = named->name,
+                    .name_bytes = named->name_bytes};
+        if (!pstk_pattern_match(rule->pattern[r], named->name, named->name_bytes, &it.capture,
+                                &it.capture_bytes) ||
+            !can_hear(rule, r, hot->type))
+            continue;
+        bool needs_star = r != PSTK_ROLE_VALUE && it.capture_bytes &&
+                          !pstk_pattern_has_star(rule->pattern[PSTK_ROLE_VALUE]);
+        if (needs_star)
+            continue; /* VALUE names no instance like this one */
+        is_counted = is_counted || has_slot(judge, hot, slot);
+        if (!is_counted && hot->rules >= JUDGE_RULES_PER_TAG) {
+            if (may_create)
+                (void)refuse(judge);
+            return;
+        }
+        hot->rules = (uint8_t)(hot->rules + !is_counted);
+        is_counted = true;
+        if (!bind_match(judge, &it, may_create) && may_create)
+            (void)refuse(judge);
+    }
+}
+
+static void bind_tag(pstk_judge *judge, uint32_t tag, bool may_create) {
+    judge_hot *hot = judge_hot_at(judge, tag);
+    if (!pstk_tags_get(judge->tags, tag))
+        return;
+    hot->slow = hot->type == PSTK_TYPE_CODE ? JUDGE_SLOW_CODE : 0;
+    for (uint32_t s = 0; s < judge_count(judge, JUDGE_CONFIG_RULE); s++)
+        if (judge_rule_is_valid(judge_rule_at(judge, s)) && judge->slot_of_name[s] == s + 1)
+            bind_rule(judge, tag, s, may_create);
+    judge_quiet_refresh(judge, tag);
+}
+
+void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
+    judge->arena[JUDGE_BIND].count = 1;
+    judge->arena[JUDGE_BIND].free = 0;
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_GROUP); i++)
+        for (uint32_t r = 0; r < PSTK_ROLE_COUNT; r++)
+            judge_group_at(judge, i)->role[r].is_bound = 0;
+    for (uint32_t c = 0; c < judge_count(judge, JUDGE_CLOCK); c++)
+        judge_clock_at(judge, c)->windows = judge_clock_at(judge, c)->windows_tail = 0;
+    for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++) {
+        judge_hot *hot = judge_hot_at(judge, t);
+        hot->bind = hot->window = 0;
+        hot->rules = 0;
+    }
+    for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++)
+        if (judge_hot_at(judge, t)->type)
+            bind_tag(judge, t, may_create);
+    judge_windows_rebuild(judge);
+}
+
+/* ---- TAG records -------------------------------------------------------------------------------------------------- */
+
+void judge_tag_take(pstk_judge *judge, const pstk_tag_record *record) {
+    uint32_t tag = record->tag_id;
+    const pstk_tag *named = pstk_tags_get(judge->tags, tag);
+    if (tag >= judge->options.tags_max || record->source >= PSTK_SOURCES_MAX || !named)
+        return;
+    if (named->type != record->type || named->source != record->source ||
+        named->name_bytes != record->name_bytes || record->name_bytes >= PSTK_NAME_BYTES ||
+        memcmp(named->name, record->name, record->name_bytes) != 0 ||
+        record->type == PSTK_TYPE_NONE || record->type > PSTK_TYPE_CODE || judge_is_tag(judge, tag))
+        return; /* it contradicts the table: a damaged record */
+    if (tag >= judge->arena[JUDGE_HOT].count)
+        judge->arena[JUDGE_HOT].count = tag + 1;
+    judge_hot *hot = judge_hot_at(judge, tag);
+    hot->source = record->source;
+    hot->type = record->type;
+    hot->is_integer = record->type != PSTK_TYPE_F64;
+    hot->clock = judge_source_clock(record->source);
+    hot->last_ns = INT64_MIN;
+    bind_tag(judge, tag, true);
+}

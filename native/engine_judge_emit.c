@@ -1,0 +1,240 @@
+/* judge emit: facts get names, identity and digest, and stand in the event ring; results in theirs.
+ * Identity: UUIDv8 (RFC 9562) of SHA-256 over "penstock-event/1", plant, rule, series, tag, kind, time_epoch, at_ns,
+ * occurrence, revision joined by 0x1F. Nothing from a wall clock or a table index enters.
+ * Digest: SHA-256/128 over "penstock-digest/1", then little-endian at, start, end, value, start and end reading, limit, sum,
+ * min, max, first, last, count (8 bytes each), occurrence, time_epoch, revision, flags (4), kind text, value type (4), then
+ * rule, series, tag, asset, code text, order, operation, material, lot, shift; each text behind its length (4 bytes). The
+ * value of a code is its text, since codes are numbered by the journal. */
+#include "engine_judge_state.h"
+
+static const char *const kind_text[PSTK_EVENT_KIND_COUNT] = {
+#define JUDGE_KIND_TEXT(name, text) [PSTK_EVENT_##name] = text,
+    PSTK_EVENT_KIND_LIST(JUDGE_KIND_TEXT)
+#undef JUDGE_KIND_TEXT
+};
+
+bool judge_has_room(const pstk_judge *judge) {
+    uint64_t acknowledged = __atomic_load_n(&judge->event_acknowledged, __ATOMIC_ACQUIRE);
+    return judge->options.event_slots - (judge->event_head - acknowledged) >= PSTK_EVENT_MARGIN;
+}
+
+uint32_t judge_tag_of(const pstk_judge *judge, const judge_instance *instance) {
+    if (instance->kind == PSTK_RULE_LIMIT || instance->kind == PSTK_RULE_WINDOW)
+        return instance->key - 1;
+    uint32_t bound = judge_group_at(judge, instance->state)->role[PSTK_ROLE_VALUE].tag;
+    return bound ? bound - 1 : UINT32_MAX;
+}
+
+pstk_event *judge_event_begin(pstk_judge *judge, uint32_t index, pstk_event_kind kind,
+                              int64_t at_ns) {
+    const judge_instance *instance = judge_instance_at(judge, index);
+    uint32_t tag = judge_tag_of(judge, instance);
+    pstk_event *event = &judge->event[judge->event_head & (judge->options.event_slots - 1)];
+    memset(event, 0, sizeof *event);
+    event->seq = judge->event_head;
+    event->pos = judge->head.pos;
+    event->engine_time_ns = judge->head.now_ns;
+    event->at_ns = event->start_ns = at_ns;
+    event->end_ns = PSTK_TIME_NONE;
+    event->rule = instance->name;
+    event->tag = tag;
+    event->asset = instance->asset;
+    event->kind = (uint16_t)kind;
+    event->config_gen_low = (uint8_t)judge->head.generation;
+    if (judge_is_tag(judge, tag)) {
+        event->value_type = judge_hot_at(judge, tag)->type;
+        event->time_epoch = judge_stream_at(judge, judge_hot_at(judge, tag)->stream)->epoch;
+    }
+    return event;
+}
+
+/* ---- identity and digest ------------------------------------------------------------------------- */
+
+static void put_field(pstk_sha256 *sha, const char *text) {
+    pstk_sha256_update(sha, "\x1f", 1);
+    pstk_sha256_update(sha, text, strlen(text));
+}
+
+static void put_decimal(pstk_sha256 *sha, int64_t number) {
+    char text[24];
+    char *end = text + sizeof text - 1, *p = end;
+    uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+    *end = 0;
+    do {
+        *--p = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (number < 0)
+        *--p = '-';
+    put_field(sha, p);
+}
+
+static void identify(const pstk_judge *judge, pstk_event *event, const char *tag) {
+    pstk_sha256 sha;
+    uint8_t hash[32];
+    const judge_name *name = judge_name_at(judge, event->rule);
+    pstk_sha256_init(&sha);
+    pstk_sha256_update(&sha, "penstock-event/1", 16);
+    put_field(&sha, judge->options.plant);
+    put_field(&sha, name->name);
+    put_field(&sha, name->series);
+    put_field(&sha, tag);
+    put_field(&sha, kind_text[event->kind]);
+    put_decimal(&sha, event->time_epoch);
+    put_decimal(&sha, event->at_ns);
+    put_decimal(&sha, event->occurrence);
+    put_decimal(&sha, event->revision);
+    pstk_sha256_final(&sha, hash);
+    memcpy(event->id, hash, sizeof event->id);
+    event->id[6] = (uint8_t)((event->id[6] & 0x0F) | 0x80); /* version 8 */
+    event->id[8] = (uint8_t)((event->id[8] & 0x3F) | 0x80); /* variant 10 */
+}
+
+static void put_text(pstk_sha256 *sha, const char *text, size_t capacity) {
+    uint8_t size[4];
+    size_t bytes = strnlen(text, capacity);
+    pstk_store_u32(size, (uint32_t)bytes);
+    pstk_sha256_update(sha, size, sizeof size);
+    pstk_sha256_update(sha, text, bytes);
+}
+
+static void put_numbers(pstk_sha256 *sha, const pstk_event *event, bool is_code) {
+    uint8_t bytes[13 * 8 + 4 * 4];
+    uint64_t wide[13] = {(uint64_t)event->at_ns, (uint64_t)event->start_ns,
+                         (uint64_t)event->end_ns, is_code ? 0 : event->value.bits,
+                         event->start_reading.bits, event->end_reading.bits};
+    memcpy(wide + 6, &event->limit, 6 * sizeof(double)); /* limit, sum, min, max, first, last */
+    wide[12] = event->count;
+    for (size_t k = 0; k < 13; k++)
+        pstk_store_u64(bytes + 8 * k, wide[k]);
+    const uint32_t narrow[4] = {event->occurrence, event->time_epoch, event->revision,
+                                event->flags};
+    for (size_t k = 0; k < 4; k++)
+        pstk_store_u32(bytes + 104 + 4 * k, narrow[k]);
+    pstk_sha256_update(sha, bytes, sizeof bytes);
+}
+_Static_assert(offsetof(pstk_event, last) - offsetof(pstk_event, limit) == 5 * sizeof(double),
+               "limit..last stand in one row");
+
+static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) {
+    pstk_sha256 sha;
+    uint8_t hash[32], type[4];
+    const judge_name *name = judge_name_at(judge, event->rule);
+    bool is_code = event->value_type == PSTK_TYPE_CODE;
+    const char *text =
+        is_code ? pstk_tags_code_text(judge->tags, event->tag, event->value.i64) : NULL;
+    pstk_sha256_init(&sha);
+    pstk_sha256_update(&sha, "penstock-digest/1", 17);
+    put_numbers(&sha, event, is_code);
+    put_text(&sha, kind_text[event->kind], 64);
+    pstk_store_u32(type, event->value_type);
+    pstk_sha256_update(&sha, type, sizeof type);
+    put_text(&sha, name->name, sizeof name->name);
+    put_text(&sha, name->series, sizeof name->series);
+    put_text(&sha, tag, PSTK_NAME_BYTES);
+    put_text(&sha, judge_asset_at(judge, event->asset)->name, PSTK_NAME_BYTES);
+    put_text(&sha, text ? text : "", PSTK_NAME_BYTES);
+    put_text(&sha, event->context.order, sizeof event->context.order);
+    put_text(&sha, event->context.operation, sizeof event->context.operation);
+    put_text(&sha, event->context.material, sizeof event->context.material);
+    put_text(&sha, event->context.lot, sizeof event->context.lot);
+    put_text(&sha, event->context.shift, sizeof event->context.shift);
+    pstk_sha256_final(&sha, hash);
+    memcpy(event->digest, hash, sizeof event->digest);
+}
+
+/* Trips and clears never repeat a stamp, and restarts bring their own count; the others are told apart here. */
+static void count_occurrence(judge_instance *instance, pstk_event *event) {
+    if (event->kind < PSTK_EVENT_LIMIT_CHATTERING || event->kind == PSTK_EVENT_RULE_RESTARTED)
+        return;
+    bool is_again = instance->last_kind == event->kind + 1 &&
+                    instance->last_at_ns == event->at_ns && instance->last_epoch == event->time_epoch;
+    instance->occurrence = is_again ? instance->occurrence + 1 : 0;
+    instance->last_kind = (uint16_t)(event->kind + 1);
+    instance->last_at_ns = event->at_ns;
+    instance->last_epoch = event->time_epoch;
+    event->occurrence = instance->occurrence;
+}
+
+void judge_event_commit(pstk_judge *judge, uint32_t index, pstk_event *event) {
+    const pstk_tag *tag = pstk_tags_get(judge->tags, event->tag);
+    const char *tag_name = tag ? tag->name : "";
+    count_occurrence(judge_instance_at(judge, index), event);
+    identify(judge, event, tag_name);
+    digest(judge, event, tag_name);
+    JUDGE_COUNT(judge->head.counters.events, 1);
+    /* Pairs with the acquire in events_poll: the slot is whole before its number shows. */
+    __atomic_store_n(&judge->event_head, judge->event_head + 1, __ATOMIC_RELEASE);
+}
+
+/* ---- event ring, consumer's side --------------------------------------------------------------------- */
+
+uint64_t pstk_judge_events_head(const pstk_judge *judge) {
+    return __atomic_load_n(&judge->event_head, __ATOMIC_ACQUIRE);
+}
+
+uint64_t pstk_judge_events_acknowledged(const pstk_judge *judge) {
+    return __atomic_load_n(&judge->event_acknowledged, __ATOMIC_ACQUIRE);
+}
+
+size_t pstk_judge_events_poll(const pstk_judge *judge, uint64_t from_seq, pstk_event *out_events,
+                              size_t capacity) {
+    uint64_t head = pstk_judge_events_head(judge);
+    uint64_t seq = PSTK_MAX(from_seq, pstk_judge_events_acknowledged(judge));
+    size_t count = 0;
+    for (; seq < head && count < capacity; seq++)
+        out_events[count++] = judge->event[seq & (judge->options.event_slots - 1)];
+    return count;
+}
+
+void pstk_judge_events_acknowledge(pstk_judge *judge, uint64_t seq) {
+    uint64_t head = pstk_judge_events_head(judge);
+    uint64_t next = seq >= head ? head : seq + 1;
+    /* Pairs with the acquire in judge_has_room: the consumer has done with the slots before they are used again. */
+    if (next > judge->event_acknowledged)
+        __atomic_store_n(&judge->event_acknowledged, next, __ATOMIC_RELEASE);
+}
+
+/* ---- result ring: overwritten when unread ---------------------------------------------------------------- */
+
+#define RESULT_WORDS (sizeof(pstk_result) / 8)
+
+void judge_result_put(pstk_judge *judge, const pstk_result *result) {
+    uint64_t words[RESULT_WORDS];
+    pstk_result *slot = &judge->result[judge->result_head & (judge->options.result_slots - 1)];
+    memcpy(words, result, sizeof words);
+    /* begin is told before the first word and head after the last: a reader that copied a slot being overwritten sees
+     * begin beyond it. Release on each word keeps that order without a fence. */
+    __atomic_store_n(&judge->result_begin, judge->result_head + 1, __ATOMIC_RELAXED);
+    for (size_t k = 0; k < RESULT_WORDS; k++)
+        __atomic_store_n((uint64_t *)(void *)slot + k, words[k], __ATOMIC_RELEASE);
+    __atomic_store_n(&judge->result_head, judge->result_head + 1, __ATOMIC_RELEASE);
+    JUDGE_COUNT(judge->head.counters.results, 1);
+}
+
+size_t pstk_judge_results_take(pstk_judge *judge, pstk_result *out_results, size_t capacity,
+                               uint64_t *out_overwritten) {
+    uint64_t slots = judge->options.result_slots, tail = judge->result_tail;
+    uint64_t head = __atomic_load_n(&judge->result_head, __ATOMIC_ACQUIRE);
+    if (head - tail > slots)
+        tail = head - slots;
+    uint64_t begun = tail, count = PSTK_MIN(head - tail, (uint64_t)capacity);
+    for (uint64_t i = 0; i < count; i++) {
+        const uint64_t *slot = (const void *)&judge->result[(tail + i) & (slots - 1)];
+        uint64_t words[RESULT_WORDS];
+        for (size_t k = 0; k < RESULT_WORDS; k++)
+            words[k] = __atomic_load_n(slot + k, __ATOMIC_ACQUIRE);
+        memcpy(&out_results[i], words, sizeof words);
+    }
+    uint64_t begin = __atomic_load_n(&judge->result_begin, __ATOMIC_RELAXED);
+    uint64_t lost = begin > begun + slots ? PSTK_MIN(begin - slots - begun, count) : 0;
+    memmove(out_results, out_results + lost, (size_t)(count - lost) * sizeof *out_results);
+    uint64_t overwritten = tail + lost - judge->result_tail;
+    judge->result_tail = tail + count;
+    JUDGE_COUNT(judge->result_overwritten, overwritten);
+    if (out_overwritten)
+        *out_overwritten = overwritten;
+    return (size_t)(count - lost);
+}
+_Static_assert(sizeof(pstk_result) % 8 == 0, "results are copied by words");
+_Static_assert(sizeof(pstk_event) == 384, "events are part of the image");

@@ -1,0 +1,421 @@
+/* judge group: counters, totals and states: the roles of one instance become one transition an instant.
+ * The segment's lot and order are what their tags said when it opened; its context is the asset's as of then, and what was
+ * not known then is taken as of its end. */
+#include "engine_judge_state.h"
+
+static const pstk_rule *rule_of(const pstk_judge *judge, const judge_group *group) {
+    return judge_rule_of(judge, judge_instance_at(judge, group->instance));
+}
+
+bool judge_convert(uint8_t from, pstk_value value, uint8_t to, pstk_value *out) {
+    bool is_integer = from == PSTK_TYPE_I64 || from == PSTK_TYPE_BOOL;
+    if (from == to || (is_integer && to == PSTK_TYPE_I64)) {
+        *out = value;
+        return true;
+    }
+    if (is_integer && to == PSTK_TYPE_F64) {
+        out->f64 = (double)value.i64;
+        return out->f64 < 9223372036854775808.0 && (int64_t)out->f64 == value.i64;
+    }
+    bool is_inside = from == PSTK_TYPE_F64 && value.f64 >= -9223372036854775808.0 &&
+                     value.f64 < 9223372036854775808.0;
+    if (!is_inside || to != PSTK_TYPE_I64)
+        return false;
+    out->i64 = (int64_t)value.f64;
+    return (double)out->i64 == value.f64;
+}
+
+/* ---- roles ------------------------------------------------------------------------------------------- */
+
+void judge_group_role(pstk_judge *judge, uint32_t index, uint32_t role_index, const judge_node *node,
+                      uint8_t type) {
+    judge_group *group = judge_group_at(judge, index);
+    judge_role *role = &group->role[role_index];
+    bool is_total = judge_instance_at(judge, group->instance)->kind == PSTK_RULE_TOTAL;
+    bool is_flow = is_total && role_index == PSTK_ROLE_VALUE;
+    uint32_t value_tag = group->role[PSTK_ROLE_VALUE].tag;
+    bool is_foreign = value_tag && judge_hot_at(judge, node->tag)->clock !=
+                                       judge_hot_at(judge, value_tag - 1)->clock;
+    if (node->time_ns < group->last_ns && !is_foreign) { /* an overflow took later ones early */
+        JUDGE_COUNT(judge->head.counters.late, 1);
+        return;
+    }
+    if (judge_is_bad(node->quality) && !is_flow)
+        return;
+    role->value = node->value;
+    role->time_ns = PSTK_MAX(node->time_ns, group->last_ns); /* a lot told by another, slower clock holds from now on */
+    role->quality = node->quality;
+    role->type = type;
+}
+
+static bool is_new(const judge_role *role, int64_t time_ns) {
+    return role->type != PSTK_TYPE_NONE && role->time_ns == time_ns;
+}
+
+static bool is_other(const judge_role *role, uint8_t type, pstk_value value) {
+    return role->type != type || role->value.bits != value.bits;
+}
+
+/* A lot or order as text: decimal for numbers, the text of a code. False: no text for it. */
+static void role_text(const pstk_judge *judge, uint32_t tag, uint8_t type, pstk_value value,
+                      char out[PSTK_CONTEXT_BYTES]) {
+    memset(out, 0, PSTK_CONTEXT_BYTES);
+    if (type == PSTK_TYPE_CODE) {
+        const char *text = tag ? pstk_tags_code_text(judge->tags, tag - 1, value.i64) : NULL;
+        if (text)
+            pstk_copy_text(out, PSTK_CONTEXT_BYTES, text, strlen(text));
+        return;
+    }
+    pstk_value whole;
+    if (!judge_convert(type, value, PSTK_TYPE_I64, &whole))
+        return;
+    char digits[24], *p = digits + sizeof digits - 1;
+    uint64_t rest = whole.i64 < 0 ? 0 - (uint64_t)whole.i64 : (uint64_t)whole.i64;
+    *p = 0;
+    do {
+        *--p = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (whole.i64 < 0)
+        *--p = '-';
+    pstk_copy_text(out, PSTK_CONTEXT_BYTES, p, strlen(p));
+}
+
+/* ---- the open segment ---------------------------------------------------------------------------------- */
+
+static void open_context(pstk_judge *judge, judge_group *group, int64_t start_ns) {
+    uint32_t asset = judge_instance_at(judge, group->instance)->asset;
+    group->context_set = judge_context_at(judge, asset, start_ns, &group->context);
+    const judge_role *lot = &group->role[PSTK_ROLE_LOT], *order = &group->role[PSTK_ROLE_ORDER];
+    group->lot = lot->value;
+    group->lot_type = lot->type;
+    group->order = order->value;
+    group->order_type = order->type;
+    group->start_seen = group->role[PSTK_ROLE_START].value;
+    group->start_type = group->role[PSTK_ROLE_START].type;
+    group->is_open = 1;
+}
+
+/* What the segment's events say about where it was made. */
+static void fill_context(const pstk_judge *judge, const judge_group *group, bool is_lot_unknown,
+                         pstk_event *event) {
+    const pstk_rule *rule = rule_of(judge, group);
+    event->context = group->context;
+    int64_t before_ns = event->end_ns == PSTK_TIME_NONE ? event->at_ns : event->end_ns - 1;
+    judge_context_fill(judge, event->asset, group->context_set, before_ns, &event->context);
+    bool has_lot = rule->pattern[PSTK_ROLE_LOT][0], has_order = rule->pattern[PSTK_ROLE_ORDER][0];
+    if (is_lot_unknown) {
+        memset(event->context.lot, 0, sizeof event->context.lot);
+        if (has_order)
+            memset(event->context.order, 0, sizeof event->context.order);
+        return;
+    }
+    if (has_lot && group->lot_type)
+        role_text(judge, group->role[PSTK_ROLE_LOT].tag, group->lot_type, group->lot,
+                  event->context.lot);
+    if (has_order && group->order_type)
+        role_text(judge, group->role[PSTK_ROLE_ORDER].tag, group->order_type, group->order,
+                  event->context.order);
+}
+
+static bool is_zero(const pstk_segment_fact *fact) {
+    return fact->type == PSTK_TYPE_I64 ? fact->quantity.i64 == 0 : fact->quantity.f64 == 0.0;
+}
+
+static void emit_segment(pstk_judge *judge, judge_group *group, const pstk_segment_fact *fact) {
+    const pstk_rule *rule = rule_of(judge, group);
+    bool is_counter = rule->kind == PSTK_RULE_COUNTER;
+    if (is_zero(fact) && (!rule->emits_zero || fact->is_baseline))
+        return;
+    pstk_event *event =
+        judge_event_begin(judge, group->instance,
+                          is_counter ? PSTK_EVENT_COUNTER_SEGMENT : PSTK_EVENT_TOTAL_SEGMENT,
+                          fact->start_ns);
+    event->end_ns = fact->end_ns;
+    event->value = fact->quantity;
+    event->start_reading = fact->start;
+    event->end_reading = fact->end;
+    event->count = fact->count;
+    event->flags = fact->flags;
+    event->value_type = fact->type;
+    fill_context(judge, group, fact->flags & PSTK_FLAG_UNKNOWN_LOT, event);
+    judge_event_commit(judge, group->instance, event);
+}
+
+/* ---- cuts -------------------------------------------------------------------------------------------------- */
+
+typedef struct cut { bool is_cut, is_adopted, is_lot; } cut;
+
+static void cut_by_role(const judge_role *role, int64_t time_ns, bool is_wanted, uint8_t type,
+                        pstk_value value, cut *out, bool *out_changed) {
+    *out_changed = false;
+    if (!is_new(role, time_ns) || !is_other(role, type, value))
+        return;
+    if (type == PSTK_TYPE_NONE)
+        return; /* known for the first time: not a change */
+    *out_changed = is_wanted;
+    out->is_cut |= is_wanted;
+}
+
+static void cut_by_context(pstk_judge *judge, judge_group *group, int64_t time_ns, cut *out) {
+    const pstk_rule *rule = rule_of(judge, group);
+    uint32_t bits = rule->cut_on & (PSTK_CUT_CONTEXT_ORDER | PSTK_CUT_CONTEXT_LOT);
+    if (!bits)
+        return;
+    pstk_context_values now;
+    uint32_t asset = judge_instance_at(judge, group->instance)->asset;
+    uint32_t known = judge_context_at(judge, asset, time_ns, &now);
+    judge_context_fill(judge, asset, group->context_set, time_ns, &group->context);
+    group->context_set |= known; /* known for the first time: not a change */
+    if ((bits & PSTK_CUT_CONTEXT_ORDER) && (group->context_set & 1u) &&
+        strncmp(now.order, group->context.order, sizeof now.order) != 0)
+        out->is_cut = true;
+    if ((bits & PSTK_CUT_CONTEXT_LOT) && (group->context_set & 8u) &&
+        strncmp(now.lot, group->context.lot, sizeof now.lot) != 0)
+        out->is_cut = true;
+}
+
+static cut find_cut(pstk_judge *judge, judge_group *group, int64_t time_ns) {
+    cut found = {0};
+    if (!group->is_open)
+        return found;
+    const pstk_rule *rule = rule_of(judge, group);
+    /* A rule that says nothing about cuts is cut by the tags it names. */
+    uint32_t cut_on = rule->cut_on ? rule->cut_on : PSTK_CUT_LOT_TAG | PSTK_CUT_ORDER_TAG;
+    bool is_order;
+    uint32_t naming = rule->pattern[PSTK_ROLE_LOT][0] ? PSTK_ROLE_LOT : PSTK_ROLE_ORDER;
+    uint8_t known = naming == PSTK_ROLE_LOT ? group->lot_type : group->order_type;
+    found.is_adopted = !known && is_new(&group->role[naming], time_ns);
+    cut_by_role(&group->role[PSTK_ROLE_LOT], time_ns, cut_on & PSTK_CUT_LOT_TAG, group->lot_type,
+                group->lot, &found, &found.is_lot);
+    cut_by_role(&group->role[PSTK_ROLE_ORDER], time_ns, cut_on & PSTK_CUT_ORDER_TAG,
+                group->order_type, group->order, &found, &is_order);
+    cut_by_context(judge, group, time_ns, &found);
+    return found;
+}
+
+/* What became known after the segment opened holds for all of it. */
+static void adopt_roles(judge_group *group) {
+    const judge_role *lot = &group->role[PSTK_ROLE_LOT], *order = &group->role[PSTK_ROLE_ORDER];
+    if (!group->lot_type && lot->type) {
+        group->lot = lot->value;
+        group->lot_type = lot->type;
+    }
+    if (!group->order_type && order->type) {
+        group->order = order->value;
+        group->order_type = order->type;
+    }
+    group->start_seen = group->role[PSTK_ROLE_START].value;
+    group->start_type = group->role[PSTK_ROLE_START].type;
+}
+
+static int64_t boundary_of(const pstk_rule *rule, int64_t start_ns, int64_t time_ns) {
+    if (rule->size_ns <= 0)
+        return PSTK_TIME_NONE;
+    int64_t next_ns = pstk_time_floor(start_ns, rule->size_ns, rule->offset_ns) + rule->size_ns;
+    return next_ns <= time_ns ? pstk_time_floor(time_ns, rule->size_ns, rule->offset_ns)
+                              : PSTK_TIME_NONE;
+}
+
+/* So that a segment of a silent tag ends with its interval, not with the next sample. */
+static void wake_at_boundary(pstk_judge *judge, judge_group *group, int64_t start_ns) {
+    const pstk_rule *rule = rule_of(judge, group);
+    if (rule->size_ns <= 0)
+        return;
+    int64_t next_ns = pstk_time_floor(start_ns, rule->size_ns, rule->offset_ns) + rule->size_ns;
+    uint32_t clock = judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->clock;
+    if (group->wake_ns == next_ns)
+        return;
+    if (judge_heap_push(judge, clock, &(judge_node){.instance = group->instance, .time_ns = next_ns}))
+        group->wake_ns = next_ns;
+}
+
+static uint32_t quality_flags(const judge_role *role, int64_t time_ns) {
+    return is_new(role, time_ns) && judge_is_uncertain(role->quality)
+               ? (uint32_t)PSTK_FLAG_REPLACED_QUALITY
+               : 0u;
+}
+
+static uint32_t stream_of(const pstk_judge *judge, const judge_group *group) {
+    return judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->stream;
+}
+
+/* ---- counters --------------------------------------------------------------------------------------------- */
+
+static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns, const cut *found,
+                          pstk_counter_input *in) {
+    const judge_role *value = &group->role[PSTK_ROLE_VALUE], *start = &group->role[PSTK_ROLE_START];
+    const pstk_rule *rule = rule_of(judge, group);
+    uint8_t tag_type = judge_hot_at(judge, value->tag - 1)->type;
+    *in = (pstk_counter_input){.time_ns = time_ns, .boundary_ns = PSTK_TIME_NONE,
+                               .is_cut = found->is_cut, .is_adopted = found->is_adopted};
+    in->type = tag_type == PSTK_TYPE_F64 ? PSTK_TYPE_F64 : PSTK_TYPE_I64;
+    in->has_reading = is_new(value, time_ns) &&
+                      judge_convert(value->type, value->value, in->type, &in->reading);
+    in->has_start = start->type && judge_convert(start->type, start->value, in->type, &in->start);
+    in->is_start_new = in->has_start && start->time_ns == time_ns;
+    bool has_moved = is_other(start, group->start_type, group->start_seen);
+    in->is_start_usable = in->is_start_new && (found->is_lot || has_moved || !group->is_open);
+    in->has_lots = rule->pattern[PSTK_ROLE_LOT][0] || rule->pattern[PSTK_ROLE_ORDER][0];
+    in->flags = quality_flags(value, time_ns);
+    if (group->is_cut_late && found->is_cut)
+        in->flags |= PSTK_FLAG_CUT_LATE;
+    if (group->u.counter.is_open) {
+        in->has_gap = judge_gap_between(judge, stream_of(judge, group), group->u.counter.last_ns, time_ns);
+        if (!group->u.counter.is_unstarted)
+            in->boundary_ns = boundary_of(rule, group->u.counter.start_ns, time_ns);
+    }
+    if (in->has_reading && group->baseline_type) {
+        in->has_baseline =
+            judge_convert(group->baseline_type, group->baseline, in->type, &in->baseline);
+        in->baseline_ns = group->baseline_ns;
+    }
+}
+
+static void step_counter(pstk_judge *judge, judge_group *group, int64_t time_ns, const cut *found) {
+    pstk_counter_input in;
+    pstk_segment_fact fact[PSTK_SEGMENT_FACTS_MAX];
+    counter_input(judge, group, time_ns, found, &in);
+    bool was_open = group->u.counter.is_open, was_unstarted = group->u.counter.is_unstarted;
+    int64_t was_start_ns = group->u.counter.start_ns;
+    size_t count = pstk_counter_step(rule_of(judge, group), &group->u.counter, &in, fact);
+    for (size_t k = 0; k < count; k++)
+        emit_segment(judge, group, &fact[k]);
+    if (!group->u.counter.is_open)
+        return;
+    bool is_opened = !was_open || was_unstarted || count || found->is_cut ||
+                     group->u.counter.start_ns != was_start_ns;
+    if (is_opened)
+        open_context(judge, group, group->u.counter.start_ns);
+    else
+        adopt_roles(group);
+    if (in.has_reading)
+        group->baseline_type = 0; /* used, or of another epoch of the register */
+    wake_at_boundary(judge, group, group->u.counter.start_ns);
+}
+
+/* ---- totals ------------------------------------------------------------------------------------------------- */
+
+static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, const cut *found) {
+    const judge_role *value = &group->role[PSTK_ROLE_VALUE];
+    const pstk_rule *rule = rule_of(judge, group);
+    pstk_total *total = &group->u.total;
+    pstk_total_input in = {.time_ns = time_ns, .boundary_ns = PSTK_TIME_NONE,
+                           .is_cut = found->is_cut, .flags = quality_flags(value, time_ns)};
+    if (is_new(value, time_ns)) {
+        bool is_f64 = value->type == PSTK_TYPE_F64;
+        in.rate = is_f64 ? value->value.f64 : (double)value->value.i64;
+        in.is_bad = judge_is_bad(value->quality);
+        in.has_rate = !in.is_bad;
+    }
+    if (group->is_cut_late && found->is_cut)
+        in.flags |= PSTK_FLAG_CUT_LATE;
+    if (total->is_open) {
+        in.has_gap = judge_gap_between(judge, stream_of(judge, group), total->last_ns, time_ns);
+        if (!total->is_unstarted)
+            in.boundary_ns = boundary_of(rule, total->start_ns, time_ns);
+    }
+    bool was_open = total->is_open && !total->is_unstarted;
+    pstk_segment_fact fact[PSTK_SEGMENT_FACTS_MAX];
+    size_t count = pstk_total_step(rule, total, &in, fact);
+    for (size_t k = 0; k < count; k++)
+        emit_segment(judge, group, &fact[k]);
+    if (!total->is_open)
+        return;
+    if (!was_open || count)
+        open_context(judge, group, total->start_ns);
+    else
+        adopt_roles(group);
+    wake_at_boundary(judge, group, total->start_ns);
+}
+
+/* ---- states --------------------------------------------------------------------------------------------------- */
+
+static bool is_listed(const pstk_judge *judge, const pstk_rule *rule, const judge_role *value,
+                      int64_t code) {
+    const char *text = NULL;
+    if (value->type == PSTK_TYPE_CODE)
+        text = pstk_tags_code_text(judge->tags, value->tag - 1, code);
+    for (uint32_t k = 0; k < PSTK_MIN(rule->state_count, PSTK_STATES_MAX); k++) {
+        bool is_text = rule->state_text[k][0];
+        if (is_text && text && strncmp(rule->state_text[k], text, sizeof rule->state_text[k]) == 0)
+            return true;
+        if (!is_text && value->type != PSTK_TYPE_CODE && rule->state_code[k] == code)
+            return true;
+    }
+    return false;
+}
+
+static void emit_state(pstk_judge *judge, judge_group *group, const pstk_state_fact *fact) {
+    pstk_event *event =
+        judge_event_begin(judge, group->instance, PSTK_EVENT_STATE_END, fact->start_ns);
+    event->end_ns = fact->end_ns;
+    event->value.i64 = fact->code;
+    event->count = fact->count;
+    event->flags = fact->flags;
+    if (event->value_type != PSTK_TYPE_CODE)
+        event->value_type = PSTK_TYPE_I64;
+    fill_context(judge, group, false, event);
+    judge_event_commit(judge, group->instance, event);
+}
+
+static void step_state(pstk_judge *judge, judge_group *group, int64_t time_ns) {
+    const judge_role *value = &group->role[PSTK_ROLE_VALUE], *since = &group->role[PSTK_ROLE_SINCE];
+    const pstk_rule *rule = rule_of(judge, group);
+    pstk_state_run *run = &group->u.run;
+    pstk_state_input in = {.time_ns = time_ns, .flags = quality_flags(value, time_ns)};
+    pstk_value code, at;
+    adopt_roles(group);
+    uint8_t whole = value->type == PSTK_TYPE_CODE ? PSTK_TYPE_CODE : PSTK_TYPE_I64;
+    if (!is_new(value, time_ns) || !judge_convert(value->type, value->value, whole, &code))
+        return;
+    in.code = code.i64;
+    in.is_listed = is_listed(judge, rule, value, in.code);
+    if (is_new(since, time_ns) && judge_convert(since->type, since->value, PSTK_TYPE_I64, &at))
+        in.has_since = !__builtin_mul_overflow(at.i64, rule->since_unit_ns, &in.since_ns) &&
+                       in.since_ns < PSTK_RULE_TIME_MAX && in.since_ns > -PSTK_RULE_TIME_MAX;
+    bool was_open = run->is_open;
+    int64_t was_since_ns = run->since_ns, was_code = run->code;
+    if (was_open)
+        in.has_gap = judge_gap_between(judge, stream_of(judge, group), run->last_ns, time_ns);
+    pstk_state_fact fact;
+    if (pstk_state_step(rule, run, &in, &fact))
+        emit_state(judge, group, &fact);
+    if (!was_open || run->code != was_code || run->since_ns != was_since_ns)
+        open_context(judge, group, run->since_ns);
+}
+
+/* ---- one instant of one instance -------------------------------------------------------------------------------- */
+
+void judge_group_step(pstk_judge *judge, uint32_t index, int64_t time_ns) {
+    judge_group *group = judge_group_at(judge, index);
+    const judge_instance *instance = judge_instance_at(judge, group->instance);
+    if (!instance->rule || !group->role[PSTK_ROLE_VALUE].tag)
+        return;
+    time_ns = group->last_ns = PSTK_MAX(time_ns, group->last_ns);
+    cut found = find_cut(judge, group, time_ns);
+    if (instance->kind == PSTK_RULE_COUNTER)
+        step_counter(judge, group, time_ns, &found);
+    else if (instance->kind == PSTK_RULE_TOTAL)
+        step_total(judge, group, time_ns, &found);
+    else
+        step_state(judge, group, time_ns);
+    group->is_cut_late = 0;
+}
+
+void judge_group_regress(pstk_judge *judge, uint32_t index) {
+    judge_group *group = judge_group_at(judge, index);
+    uint8_t kind = judge_instance_at(judge, group->instance)->kind;
+    pstk_segment_fact segment;
+    pstk_state_fact state;
+    if (kind == PSTK_RULE_COUNTER && pstk_counter_regress(&group->u.counter, &segment))
+        emit_segment(judge, group, &segment);
+    else if (kind == PSTK_RULE_TOTAL && pstk_total_regress(&group->u.total, &segment))
+        emit_segment(judge, group, &segment);
+    else if (kind == PSTK_RULE_STATE && pstk_state_regress(&group->u.run, &state))
+        emit_state(judge, group, &state);
+    group->last_ns = INT64_MIN;
+    group->wake_ns = PSTK_TIME_NONE;
+    for (uint32_t r = 0; r < PSTK_ROLE_COUNT; r++)
+        group->role[r].time_ns = PSTK_TIME_NONE;
+}

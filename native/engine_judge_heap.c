@@ -1,0 +1,153 @@
+/* judge heap: samples of event order wait here until the watermark passes them.
+ * Method: one skew heap a clock in a common pool, ordered by (event time, journal order). What has the same time on one clock
+ * is one instant: first every role takes its value, then each touched instance makes its transition once.
+ * Full     the oldest instant of the clock is taken early and counted reorder_overflow. */
+#include "engine_judge_state.h"
+
+static bool is_before(const judge_node *a, const judge_node *b) {
+    return a->time_ns < b->time_ns || (a->time_ns == b->time_ns && a->ordinal < b->ordinal);
+}
+
+/* Top-down skew merge: the walk goes down right spines and swaps children behind it; amortized log n. */
+static uint32_t merge(pstk_judge *judge, uint32_t a, uint32_t b) {
+    uint32_t root = 0, *link = &root;
+    while (a && b) {
+        if (is_before(judge_node_at(judge, b), judge_node_at(judge, a))) {
+            uint32_t swap = a;
+            a = b;
+            b = swap;
+        }
+        judge_node *node = judge_node_at(judge, a);
+        *link = a;
+        uint32_t right = node->right;
+        node->right = node->left;
+        link = &node->left;
+        a = right;
+    }
+    *link = a ? a : b;
+    return root;
+}
+
+static void set_top(pstk_judge *judge, judge_clock *clock, uint32_t root) {
+    clock->heap = root;
+    clock->heap_ns = root ? judge_node_at(judge, root)->time_ns : INT64_MAX;
+}
+
+bool judge_heap_push(pstk_judge *judge, uint32_t clock_index, const judge_node *from) {
+    uint32_t index = judge_arena_take(&judge->arena[JUDGE_NODE]);
+    if (!index)
+        return false;
+    judge_clock *clock = judge_clock_at(judge, clock_index);
+    judge_node *node = judge_node_at(judge, index);
+    *node = *from;
+    node->link = node->left = node->right = 0;
+    node->ordinal = judge->head.ordinal++;
+    set_top(judge, clock, merge(judge, clock->heap, index));
+    return true;
+}
+
+static void touch(pstk_judge *judge, uint32_t index) {
+    judge_instance *instance = judge_instance_at(judge, index);
+    if (instance->is_touched)
+        return;
+    instance->is_touched = 1;
+    instance->touched_next = judge->touched;
+    judge->touched = index;
+}
+
+/* One sample reaches every instance that hears its tag. */
+static void deliver(pstk_judge *judge, const judge_node *node) {
+    const judge_hot *hot = judge_hot_at(judge, node->tag);
+    for (uint32_t b = hot->bind; b; b = judge_bind_at(judge, b)->link) {
+        const judge_bind *bind = judge_bind_at(judge, b);
+        const judge_instance *instance = judge_instance_at(judge, bind->instance);
+        if (instance->kind != PSTK_RULE_LIMIT) {
+            judge_group_role(judge, instance->state, bind->role, node, hot->type);
+        } else if (judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT) {
+            judge_delay *delay = judge_delay_at(judge, judge_limit_at(judge, instance->state)->delay);
+            double x = hot->is_integer ? (double)node->value.i64 : node->value.f64;
+            delay->sample = (pstk_limit_sample){.x = x, .value = node->value, .time_ns = node->time_ns,
+                                                .recv_ns = judge->head.now_ns,
+                                                .is_bad = judge_is_bad(node->quality)};
+            delay->is_set = 1;
+        } else {
+            continue;
+        }
+        touch(judge, bind->instance);
+    }
+}
+
+void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index) {
+    judge_clock *clock = judge_clock_at(judge, clock_index);
+    judge->instant_ns = clock->heap_ns;
+    while (clock->heap && clock->heap_ns == judge->instant_ns) {
+        uint32_t index = clock->heap;
+        judge_node *node = judge_node_at(judge, index);
+        set_top(judge, clock, merge(judge, node->left, node->right));
+        if (!node->instance)
+            deliver(judge, node);
+        else if (judge_instance_at(judge, node->instance)->rule)
+            touch(judge, node->instance);
+        judge_arena_drop(&judge->arena[JUDGE_NODE], index);
+    }
+}
+
+/* A limit of event order: one value an instant, the last in the journal. */
+static void limit_transit(pstk_judge *judge, uint32_t index) {
+    const judge_limit *limit = judge_limit_at(judge, index);
+    judge_delay *delay = judge_delay_at(judge, limit->delay);
+    if (!limit->delay || !delay->is_set)
+        return;
+    delay->is_set = 0;
+    if (delay->sample.time_ns <= delay->last_ns) { /* an overflow took a later one early */
+        JUDGE_COUNT(judge->head.counters.late, 1);
+        return;
+    }
+    delay->last_ns = delay->sample.time_ns;
+    judge_limit_sample(judge, index, &delay->sample);
+}
+
+bool judge_touched_run(pstk_judge *judge) {
+    while (judge->touched) {
+        if (!judge_has_room(judge))
+            return false;
+        judge_instance *instance = judge_instance_at(judge, judge->touched);
+        judge->touched = instance->touched_next;
+        instance->is_touched = 0;
+        if (instance->kind == PSTK_RULE_LIMIT)
+            limit_transit(judge, instance->state);
+        else
+            judge_group_step(judge, instance->state, judge->instant_ns);
+    }
+    return true;
+}
+
+static bool drain_below(pstk_judge *judge, uint32_t clock_index, bool is_all) {
+    judge_clock *clock = judge_clock_at(judge, clock_index);
+    for (;;) {
+        if (!judge_touched_run(judge))
+            return false;
+        if (!clock->heap || (!is_all && clock->heap_ns >= clock->watermark_ns))
+            return true;
+        judge_heap_pop_instant(judge, clock_index);
+    }
+}
+
+bool judge_clock_drain(pstk_judge *judge, uint32_t clock) { return drain_below(judge, clock, false); }
+bool judge_clock_flush(pstk_judge *judge, uint32_t clock) { return drain_below(judge, clock, true); }
+
+void judge_wake(pstk_judge *judge, uint32_t index, int64_t at_ns) {
+    const judge_instance *instance = judge_instance_at(judge, index);
+    judge_group *group = judge_group_at(judge, instance->state);
+    uint32_t tag = judge_tag_of(judge, instance);
+    if (!judge_is_tag(judge, tag))
+        return; /* nothing is counted yet, so nothing can be cut */
+    uint32_t clock = judge_hot_at(judge, tag)->clock;
+    int64_t watermark_ns = judge_clock_at(judge, clock)->watermark_ns;
+    if (at_ns < watermark_ns) {
+        at_ns = watermark_ns;
+        group->is_cut_late = 1;
+    }
+    /* No node is free: the next instant of the tag cuts, as the context says by then. */
+    (void)judge_heap_push(judge, clock, &(judge_node){.instance = index, .time_ns = at_ns});
+}

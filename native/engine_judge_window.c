@@ -1,0 +1,285 @@
+/* judge window: panes of each window, closed when the watermark reaches their end.
+ * A pane closes where it is touched or where the sweep comes by, whichever is first; nothing of its content depends on
+ * which, since whatever could change it (context, gaps, configuration, a clock gone back) sweeps to the end beforehand. */
+#include "engine_judge_state.h"
+
+static const pstk_rule *rule_of(const pstk_judge *judge, const judge_window *at) {
+    return judge_rule_of(judge, judge_instance_at(judge, at->instance));
+}
+
+/* ---- closing ------------------------------------------------------------------------------------------- */
+
+typedef struct closing { pstk_pane pane; int64_t end_ns; uint32_t flags; } closing;
+
+static void emit_event(pstk_judge *judge, const judge_window *at, const closing *it) {
+    pstk_event *event =
+        judge_event_begin(judge, at->instance, PSTK_EVENT_WINDOW_CLOSE, it->pane.start_ns);
+    event->end_ns = it->end_ns;
+    event->value.f64 = pstk_pane_mean(&it->pane);
+    event->value_type = PSTK_TYPE_F64;
+    event->sum = pstk_pane_sum(&it->pane);
+    event->min = it->pane.min;
+    event->max = it->pane.max;
+    event->first = it->pane.first;
+    event->last = it->pane.last;
+    event->count = it->pane.count;
+    event->flags = it->flags;
+    uint32_t set = judge_context_at(judge, event->asset, it->pane.start_ns, &event->context);
+    judge_context_fill(judge, event->asset, set, it->end_ns - 1, &event->context);
+    judge_event_commit(judge, at->instance, event);
+}
+
+static void emit_result(pstk_judge *judge, const judge_window *at, const closing *it) {
+    const judge_instance *instance = judge_instance_at(judge, at->instance);
+    judge_result_put(judge, &(pstk_result){.start_ns = it->pane.start_ns,
+                                           .end_ns = it->end_ns,
+                                           .count = it->pane.count,
+                                           .sum = pstk_pane_sum(&it->pane),
+                                           .mean = pstk_pane_mean(&it->pane),
+                                           .min = it->pane.min,
+                                           .max = it->pane.max,
+                                           .first = it->pane.first,
+                                           .last = it->pane.last,
+                                           .rule = instance->name,
+                                           .tag = at->tag,
+                                           .flags = it->flags});
+}
+
+static void emit_closed(pstk_judge *judge, judge_window *at, closing *it, uint32_t pane_flags) {
+    uint32_t stream = judge_hot_at(judge, at->tag)->stream;
+    bool has_gap = judge_gap_between(judge, stream, it->pane.start_ns - 1, it->end_ns);
+    if (has_gap || (pane_flags & JUDGE_PANE_BAD))
+        it->flags |= PSTK_FLAG_INCOMPLETE;
+    if (pane_flags & JUDGE_PANE_UNCERTAIN)
+        it->flags |= PSTK_FLAG_REPLACED_QUALITY;
+    if (!(at->flags & JUDGE_WINDOW_SEEN))
+        it->flags |= PSTK_FLAG_PARTIAL;
+    at->flags |= JUDGE_WINDOW_SEEN;
+    at->closed_ns = PSTK_MAX(at->closed_ns, it->end_ns);
+    if (it->pane.count == 0) /* nothing but bad samples: no figure to tell */
+        return;
+    if (rule_of(judge, at)->emit == PSTK_EMIT_EVENT)
+        emit_event(judge, at, it);
+    else
+        emit_result(judge, at, it);
+}
+
+/* The open pane that ends first: 0 = the one in place, else its link's holder in *out_link. */
+static int64_t first_end(const pstk_judge *judge, const judge_window *at, uint32_t *out_pane) {
+    bool is_open = at->flags & JUDGE_PANE_OPEN;
+    int64_t end_ns = is_open ? at->end_ns : INT64_MAX;
+    *out_pane = 0;
+    for (uint32_t i = at->others; i; i = judge_pane_at(judge, i)->link)
+        if (judge_pane_at(judge, i)->end_ns < end_ns) {
+            end_ns = judge_pane_at(judge, i)->end_ns;
+            *out_pane = i;
+        }
+    return end_ns;
+}
+
+static void unlink_pane(pstk_judge *judge, judge_window *at, uint32_t index) {
+    uint32_t *link = &at->others;
+    while (*link != index)
+        link = &judge_pane_at(judge, *link)->link;
+    *link = judge_pane_at(judge, index)->link;
+    judge_arena_drop(&judge->arena[JUDGE_PANE], index);
+}
+
+static void close_first(pstk_judge *judge, judge_window *at, uint32_t flags) {
+    uint32_t index;
+    closing it = {.end_ns = first_end(judge, at, &index), .flags = flags};
+    uint32_t pane_flags = at->flags;
+    at->panes--;
+    if (index) {
+        const judge_pane *pane = judge_pane_at(judge, index);
+        it.pane = pane->pane;
+        pane_flags = pane->flags;
+        unlink_pane(judge, at, index);
+    } else {
+        it.pane = at->pane;
+        at->flags &= JUDGE_WINDOW_SEEN;
+        at->end_ns = at->pane.start_ns; /* empty: the fast path finds no place in it */
+    }
+    emit_closed(judge, at, &it, pane_flags);
+}
+
+void judge_window_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
+    judge_window *at = judge_window_at(judge, index);
+    while (at->panes)
+        close_first(judge, at, flags);
+    at->closed_ns = INT64_MIN; /* what follows is another clock or another window */
+    if (!(flags & PSTK_FLAG_CLOCK_REGRESS))
+        at->flags = 0;
+}
+
+static void close_ready(pstk_judge *judge, judge_window *at, int64_t watermark_ns) {
+    uint32_t index;
+    while (at->panes && first_end(judge, at, &index) <= watermark_ns)
+        close_first(judge, at, 0);
+}
+
+/* ---- one sample -------------------------------------------------------------------------------------------- */
+
+static void swap_panes(judge_window *at, judge_pane *other) {
+    judge_pane in = {.flags = at->flags & ~(uint32_t)JUDGE_WINDOW_SEEN, .end_ns = at->end_ns,
+                     .pane = at->pane};
+    at->flags = (uint16_t)((at->flags & JUDGE_WINDOW_SEEN) | other->flags);
+    at->end_ns = other->end_ns;
+    at->pane = other->pane;
+    other->flags = in.flags;
+    other->end_ns = in.end_ns;
+    other->pane = in.pane;
+}
+
+/* Makes place for one more pane in the window itself; false: none, and the new one would be the oldest. */
+static bool make_place(pstk_judge *judge, judge_window *at, int64_t end_ns, uint32_t panes_max) {
+    uint32_t index, spare = 0;
+    if (at->panes < panes_max && (!(at->flags & JUDGE_PANE_OPEN) ||
+                                  (spare = judge_arena_take(&judge->arena[JUDGE_PANE])) != 0)) {
+        if (!spare)
+            return true;
+        judge_pane *pane = judge_pane_at(judge, spare);
+        pane->link = at->others;
+        at->others = spare;
+        pane->flags = at->flags & ~(uint32_t)JUDGE_WINDOW_SEEN;
+        pane->end_ns = at->end_ns;
+        pane->pane = at->pane;
+        return true;
+    }
+    JUDGE_COUNT(judge->head.counters.reorder_overflow, 1);
+    if (end_ns <= first_end(judge, at, &index))
+        return false;
+    close_first(judge, at, PSTK_FLAG_INCOMPLETE);
+    if (at->flags & JUDGE_PANE_OPEN)
+        return make_place(judge, at, end_ns, panes_max + 1);
+    return true;
+}
+
+static bool open_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64_t end_ns) {
+    judge_window *at = judge_window_at(judge, index);
+    judge_clock *clock = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock);
+    uint32_t panes_max = pstk_window_panes(rule_of(judge, at)->size_ns, clock->lateness_ns);
+    if (!make_place(judge, at, end_ns, PSTK_MAX(panes_max, 2u)))
+        return false;
+    pstk_pane_open(&at->pane, start_ns);
+    at->end_ns = end_ns;
+    at->flags = (uint16_t)((at->flags & JUDGE_WINDOW_SEEN) | JUDGE_PANE_OPEN);
+    at->panes++;
+    clock->due_ns = PSTK_MIN(clock->due_ns, end_ns);
+    clock->sweep_due_ns = PSTK_MIN(clock->sweep_due_ns, end_ns);
+    return true;
+}
+
+/* Brings the pane of that start into place. */
+static bool find_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64_t end_ns) {
+    judge_window *at = judge_window_at(judge, index);
+    if ((at->flags & JUDGE_PANE_OPEN) && at->pane.start_ns == start_ns)
+        return true;
+    for (uint32_t i = at->others; i; i = judge_pane_at(judge, i)->link) {
+        judge_pane *pane = judge_pane_at(judge, i);
+        if (pane->pane.start_ns != start_ns)
+            continue;
+        if (at->flags & JUDGE_PANE_OPEN) {
+            swap_panes(at, pane);
+            return true;
+        }
+        at->pane = pane->pane;
+        at->end_ns = pane->end_ns;
+        at->flags = (uint16_t)((at->flags & JUDGE_WINDOW_SEEN) | pane->flags);
+        unlink_pane(judge, at, i);
+        return true;
+    }
+    return open_pane(judge, index, start_ns, end_ns);
+}
+
+bool judge_window_add(pstk_judge *judge, uint32_t index, int64_t time_ns, double x, uint16_t quality) {
+    judge_window *at = judge_window_at(judge, index);
+    const pstk_rule *rule = rule_of(judge, at);
+    int64_t watermark_ns = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock)->watermark_ns;
+    int64_t start_ns = pstk_window_start(time_ns, rule->size_ns, rule->offset_ns);
+    int64_t end_ns = start_ns + rule->size_ns;
+    close_ready(judge, at, watermark_ns);
+    if (end_ns <= watermark_ns || end_ns <= at->closed_ns)
+        return false;
+    if (!find_pane(judge, index, start_ns, end_ns))
+        return false;
+    if (judge_is_bad(quality)) {
+        at->flags |= JUDGE_PANE_BAD;
+        return true;
+    }
+    if (judge_is_uncertain(quality))
+        at->flags |= JUDGE_PANE_UNCERTAIN;
+    pstk_pane_add(&at->pane, time_ns, x);
+    return true;
+}
+
+/* ---- the sweep ---------------------------------------------------------------------------------------------- */
+
+bool judge_sweep(pstk_judge *judge, uint32_t clock_index, uint32_t *budget) {
+    judge_clock *clock = judge_clock_at(judge, clock_index);
+    if (!clock->is_sweeping) {
+        if (clock->watermark_ns < clock->due_ns)
+            return true;
+        clock->is_sweeping = 1;
+        clock->sweep = clock->windows;
+        clock->sweep_due_ns = INT64_MAX;
+        judge->sweeping++;
+    }
+    for (; clock->sweep && *budget; (*budget)--) {
+        if (!judge_has_room(judge))
+            return false;
+        judge_window *at = judge_window_at(judge, clock->sweep);
+        __builtin_prefetch(judge_window_at(judge, at->clock_next));
+        uint32_t pane;
+        close_ready(judge, at, clock->watermark_ns);
+        clock->sweep_due_ns = PSTK_MIN(clock->sweep_due_ns, first_end(judge, at, &pane));
+        clock->sweep = at->clock_next;
+    }
+    if (!clock->sweep) {
+        clock->is_sweeping = 0;
+        clock->due_ns = clock->sweep_due_ns;
+        judge->sweeping--;
+    }
+    return true;
+}
+
+bool judge_sweep_all(pstk_judge *judge, uint32_t budget) {
+    for (uint32_t c = 1; c < judge_count(judge, JUDGE_CLOCK) && budget; c++) {
+        judge_clock *clock = judge_clock_at(judge, c);
+        while (budget && (clock->is_sweeping || clock->watermark_ns >= clock->due_ns)) {
+            if (!judge_sweep(judge, c, &budget))
+                return false;
+        }
+    }
+    return true;
+}
+
+void judge_window_list(pstk_judge *judge, uint32_t index) {
+    judge_window *at = judge_window_at(judge, index);
+    judge_clock *clock = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock);
+    at->clock_next = 0;
+    if (clock->windows_tail)
+        judge_window_at(judge, clock->windows_tail)->clock_next = index;
+    else
+        clock->windows = index;
+    clock->windows_tail = index;
+}
+
+void judge_windows_rebuild(pstk_judge *judge) {
+    judge->sweeping = 0;
+    for (uint32_t c = 0; c < judge_count(judge, JUDGE_CLOCK); c++) {
+        judge_clock *clock = judge_clock_at(judge, c);
+        clock->windows = clock->windows_tail = clock->sweep = 0;
+        clock->is_sweeping = 0;
+        clock->due_ns = clock->sweep_due_ns = INT64_MAX;
+    }
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_WINDOW); i++) {
+        const judge_window *at = judge_window_at(judge, i);
+        if (!at->instance || !judge_instance_at(judge, at->instance)->rule)
+            continue;
+        judge_window_list(judge, i);
+        judge_clock *clock = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock);
+        uint32_t pane;
+        clock->due_ns = PSTK_MIN(clock->due_ns, first_end(judge, at, &pane));
+    }
+}
