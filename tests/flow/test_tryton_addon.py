@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 import erp
 from erp import Rpc, RpcError
+from penstock.testing.fault_proxy import FaultProxy
 
 REPO = Path(__file__).resolve().parents[2]
 MACHINE = "L1-M1"
@@ -307,6 +309,43 @@ def test_client_cannot_make_change_or_delete_a_posting(
     assert rpc("penstock.posting", "find", key) == {**answer, "status": "posted"}
 
 
+def test_caller_without_stock_rights_is_refused_and_leaves_nothing(
+    tryton: erp.Server, rpc: Rpc, order: dict[str, Any], key: str
+) -> None:
+    admin = tryton.rpc("admin")
+    company = admin.context["company"]
+    password = "a-Password-of-no-rights"
+    admin(
+        "res.user", "create",
+        [{"name": "Guest", "login": key, "password": password, "company": company,
+          "companies": [["add", [company]]]}],
+    )  # fmt: skip
+    guest = Rpc(tryton.access.url, tryton.access.database, key, password)
+    before = counts(rpc)
+    with pytest.raises(RpcError, match="not allowed to access"):
+        post(guest, key, "scrap", booking(order["order"], "1", reason=""))
+    assert counts(rpc) == before
+
+
+def test_answer_cut_after_the_commit_is_found_and_not_booked_again(
+    tryton: erp.Server, rpc: Rpc, order: dict[str, Any], key: str
+) -> None:
+    values = booking(order["order"])
+    with FaultProxy(tryton.access.url, match="penstock.posting.post") as proxy:
+        access = tryton.access
+        client = Rpc(proxy.url, access.database, access.user, access.password)
+        proxy.plan("cut_answer")
+        before = counts(rpc)["stock.move"]
+        with pytest.raises(ConnectionError):
+            post(client, key, "production_confirmation", values)
+        assert proxy.counts["cut_answer"] == 1
+        found = client("penstock.posting", "find", key)
+        assert found["status"] == "posted"
+        again = post(client, key, "production_confirmation", values)
+    assert again == {**found, "status": "duplicate"}
+    assert counts(rpc)["stock.move"] == before + 1
+
+
 def test_order_that_is_finished_takes_nothing_more_and_books_no_plan(
     new_tryton: Callable[[], erp.Server],
 ) -> None:
@@ -342,6 +381,39 @@ def test_documents_survive_a_kill_of_the_server(new_tryton: Callable[[], erp.Ser
     assert server.port == port
     again = post(server.rpc(), "a", "production_confirmation", booking(order))
     assert again == {**first, "status": "duplicate"}
+
+
+def test_kill_in_the_middle_leaves_whole_documents_or_none(
+    new_tryton: Callable[[], erp.Server],
+) -> None:
+    server = new_tryton()
+    order = server.access.orders[0]["order"]
+    unsure: list[str] = []
+    for turn in range(3):
+        session = server.rpc()
+        killer = threading.Timer(0.3 + turn * 0.037, server.kill)
+        killer.start()
+        for n in range(1000):
+            key = f"{turn}-{n}"
+            try:
+                post(session, key, "production_confirmation", booking(order))
+            except (OSError, HTTPException):
+                unsure.append(key)
+                break
+        killer.join()
+        server.start()
+    rpc = server.rpc()
+    assert len(unsure) == 3
+    keys = {
+        row["key"] for row in rpc("penstock.posting", "search_read", [], 0, None, None, ["key"])
+    }
+    done = [("production_output", "=", order), ("state", "=", "done")]
+    moves = rpc("stock.move", "search_read", done, 0, None, None, ["penstock_document"])
+    assert len(moves) == len(keys)
+    assert len({row["penstock_document"] for row in moves}) == len(moves)
+    for key in unsure:
+        status = post(rpc, key, "production_confirmation", booking(order))["status"]
+        assert status == ("duplicate" if key in keys else "posted")
 
 
 def test_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:

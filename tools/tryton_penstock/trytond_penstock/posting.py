@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Posting: a key that was booked, and the one document it became.
 
-One RPC call is one database transaction: key, number and document commit together or not at all. The key row is
-written first: it takes the write lock, and its unique index decides a race before anything else is read.
+One RPC call is one database transaction: key, number and document commit together or not at all.
+The key row is written first: it takes the write lock, and its unique index decides a race before
+anything else is read.
 """
 
 import datetime as dt
@@ -50,7 +51,10 @@ DURATION_SLACK_S = Decimal("0.01")
 
 
 class PostedMeanwhile(TransactionError):
-    """Another transaction booked this key after we looked. The dispatcher runs the call again: it finds the row."""
+    """Another transaction booked this key after we looked.
+
+    The dispatcher runs the call again, which finds the row.
+    """
 
 
 class PostingError(TrytonValidationError):
@@ -99,7 +103,10 @@ class Posting(ModelSQL, ModelView):
 
     @classmethod
     def post(cls, key, digest, kind, values):
-        """Book `values` once under `key`: {"status": posted | duplicate | conflict, document, model, id, digest}."""
+        """Book `values` once under `key`.
+
+        Answers {"status": posted | duplicate | conflict, document, model, id, digest}.
+        """
         book = cls._booker(kind)
         cls._check_text("key", key, KEY_CHARS_MAX)
         cls._check_text("digest", digest, KEY_CHARS_MAX)
@@ -114,9 +121,7 @@ class Posting(ModelSQL, ModelView):
         number = sequence.get()
         record = book(values, number)
         with without_check_access():
-            cls.write(
-                [row], {"document": number, "model": record.__name__, "record": record.id}
-            )
+            cls.write([row], {"document": number, "model": record.__name__, "record": record.id})
         return cls(row.id)._answer("posted")
 
     @classmethod
@@ -165,8 +170,8 @@ class Posting(ModelSQL, ModelView):
     def _locked_sequence(cls, kind):
         """The number sequence of `kind`, locked, with what else booking it locks.
 
-        A lock that is not held yet makes the dispatcher run the call again: here that repeats a look-up,
-        later it would repeat the booking.
+        A lock that is not held yet makes the dispatcher run the call again: here that repeats a
+        look-up, later it would repeat the booking.
         """
         pool = Pool()
         ModelData, Sequence = pool.get("ir.model.data"), pool.get("ir.sequence.strict")
@@ -292,14 +297,14 @@ class Posting(ModelSQL, ModelView):
     def _do(cls, move):
         Move = Pool().get("stock.move")
         move.save()  # checks the caller's rights on moves
-        # The button wants an assigned move first; its one effect, the stock check, is ours (_available).
+        # The button wants an assigned move; what assigning is for, the stock check, is ours.
         with without_check_access():
             Move.do([move])
         return move
 
     @classmethod
     def _available(cls, order, product):
-        """Stock that an assignment could take today, as when a person runs the order; in the product's unit."""
+        """Stock in the product's unit that running the order by hand could assign today."""
         pool = Pool()
         Product, Date = pool.get("product.product"), pool.get("ir.date")
         place, company = order.picking_location.id, order.company.id
@@ -389,7 +394,9 @@ class Posting(ModelSQL, ModelView):
             refuse("unit_unknown", unit=code)
         unit = Uom(ModelData.get_id("product", UNECE_UNITS[code]))
         if unit.category != product.default_uom.category:
-            refuse("unit_differs", unit=code, product=product.rec_name, own=product.default_uom.symbol)
+            refuse(
+                "unit_differs", unit=code, product=product.rec_name, own=product.default_uom.symbol
+            )
         return unit
 
     @classmethod

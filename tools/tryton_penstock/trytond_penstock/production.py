@@ -16,7 +16,7 @@ class Production(metaclass=PoolMeta):
     @ModelView.button
     @Workflow.transition("done")
     def do(cls, productions):
-        """Finish: where the machine booked a product, its bookings are what was made and the plan is dropped."""
+        """Finish. Of a product that the machine booked, its bookings stand and the plan goes."""
         Move = Pool().get("stock.move")
         superseded = []
         for moves in (m for p in productions for m in (p.inputs, p.outputs)):

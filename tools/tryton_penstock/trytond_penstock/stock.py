@@ -9,7 +9,7 @@ class Move(metaclass=PoolMeta):
     __name__ = "stock.move"
 
     penstock_document = fields.Char("Machine Document", readonly=True)
-    # The plant's lot text, also where the moved product bears another lot (material consumed for it).
+    # The plant's lot text, also of material that was consumed for the lot and bears another.
     penstock_lot = fields.Char("Machine Lot", readonly=True)
     penstock_reason = fields.Char("Reason", readonly=True)
     penstock_reference = fields.Char("Machine Reference", readonly=True)
