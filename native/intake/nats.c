@@ -54,9 +54,6 @@ static void nats_start(void *block, const pstk_source_options *options, bool is_
     session->options = options;
     session->start_ns = mono_ns;
     session->recv_ns = mono_ns;
-    /* An unfinished line has to fit where an unfinished message does. */
-    session->line_bytes_max = (uint32_t)PSTK_MIN((uint64_t)PSTK_NATS_LINE_BYTES_MAX,
-                                                 (uint64_t)options->frame_bytes_max + 64);
     if (is_server) {
         refuse(session, "a NATS source connects, it cannot bind");
     } else if (!pstk_nats_has_sound_subjects(options)) {
@@ -357,12 +354,12 @@ static step take_line(intake_pass *pass) {
         pass->at = args + 1;
         return STEP_ON;
     }
-    const uint8_t *lf = memchr(pass->at, '\n', PSTK_MIN(left, (size_t)session->line_bytes_max));
+    const uint8_t *lf = memchr(pass->at, '\n', PSTK_MIN(left, (size_t)PSTK_NATS_LINE_BYTES_MAX));
     if (lf == NULL) {
-        return left < session->line_bytes_max
+        return left < PSTK_NATS_LINE_BYTES_MAX
                    ? STEP_WAIT
                    : refuse(session, "the server sent a line above %u bytes",
-                            session->line_bytes_max);
+                            PSTK_NATS_LINE_BYTES_MAX);
     }
     slice line;
     if (!trim_line(args, lf, &line) && verb != PSTK_NATS_OK) {
@@ -444,7 +441,7 @@ static const uint8_t *take_plain(intake_pass *pass) {
         const uint8_t *body = size_end + 2;
         size_t subject_bytes = (size_t)(blank - subject);
         if (pstk_load_u16(size_end) != CRLF || size_end == size_at || headers > total ||
-            body - at > session->line_bytes_max || subject_bytes + total > frame_bytes_max ||
+            body - at > PSTK_NATS_LINE_BYTES_MAX || subject_bytes + total > frame_bytes_max ||
             (size_t)(body - at) + total + 2 > (size_t)frame_bytes_max + 64) {
             break;
         }

@@ -74,7 +74,6 @@ typedef struct pstk_nats_session {
     const pstk_source_options *options;
     pstk_nats_phase phase;
     bool is_in_info;
-    uint32_t line_bytes_max;
     uint64_t skip_bytes; /* of a message that is passed over, its CR LF included */
     int64_t start_ns, recv_ns, ping_ns;
     uint32_t pings_unanswered;

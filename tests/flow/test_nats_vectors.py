@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -30,36 +29,20 @@ CASES = _cases()
 
 
 @pytest.fixture(scope="module")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runner, compiled with the sanitizers: the C compiler is all it needs."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("no C compiler")
-    program = tmp_path_factory.mktemp("nats") / "tool_nats_vectors"
-    native = ROOT / "native"
-    sources = [ROOT / "tests/native/tool_nats_vectors.c", native / "intake/out.c"]
-    sources += sorted((native / "intake").glob("nats*.c"))
-    flags = ["-std=gnu11", "-O2", "-g", "-D_GNU_SOURCE", "-fsanitize=address,undefined"]
-    flags += ["-fno-sanitize-recover=all", f"-I{native}", f"-I{ROOT / 'tests/native'}"]
-    subprocess.run([compiler, *flags, *map(str, sources), "-o", str(program)], check=True)
-    return program
-
-
-@pytest.fixture(scope="module")
-def results(runner: Path) -> dict[str, Case]:
+def results(native_build: Path) -> dict[str, Case]:
     lines = [
         f"{case['id']} {case['input'].encode('latin-1').hex()}\n"
         for case in CASES
         if case["side"] == "client"
     ]
     done = subprocess.run(
-        [str(runner)],
+        [str(native_build / "tool_intake_nats"), "vectors"],
         input="".join(lines),
         capture_output=True,
         text=True,
         check=True,
         timeout=300,
-        # Freed blocks are used again soon: fresh pages for each run took most of the time.
+        # In a build with sanitizers: fresh pages for each run took most of the time.
         env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=1"},
     )
     found = [json.loads(line) for line in done.stdout.splitlines()]
