@@ -1,7 +1,9 @@
-"""Mapping: an event becomes commands, one document for one target each. Pure: no clock, file, locale or environment.
+"""Mapping: an event becomes commands, one document for one target each. Pure: no clock, file,
+locale or environment.
 
-Same event and configuration, same bytes. Quantities are exact: an event's number enters as the shortest decimal text that
-reads back to the same double, is converted by exact factors and rounded only where the mapping says so.
+Same event and configuration, same bytes. Quantities are exact: an event's number enters as the
+shortest decimal text that reads back to the same double, is converted by exact factors and
+rounded only where the mapping says so.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ _NS = Fraction(1, 1_000_000_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What one mapping makes of one event for one target, whether or not a document could be written.
+    """What one mapping makes of one event for one target, whether or not a document could be
+    written.
 
     ``command_id`` is the same for every target of a mapping; (command_id, target) is unique.
     """
@@ -96,7 +99,9 @@ class Fault(Intent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A document that waits for a person: the event bears a flag that the mapping does not let pass."""
+    """A document that waits for a person: the event bears a flag that the mapping does not let
+    pass.
+    """
 
     command: Command
     flags: tuple[str, ...]  # those that hold it, sorted
@@ -113,7 +118,8 @@ class _Missing(MappingError):
 
 
 def map_event(event: Event, config: Config) -> list[Command | Fault | Hold]:
-    """Everything that an event becomes, in the order of the configuration; empty where no mapping names it.
+    """Everything that an event becomes, in the order of the configuration; empty where no mapping
+    names it.
 
     A mapping that cannot be filled gives a Fault and disturbs no other.
     """
@@ -141,12 +147,16 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def command_id(event_id: str, mapping: str, ordinal: int = 0) -> str:
-    """UUIDv8 over event, mapping and ordinal: the same event and mapping give the same command for ever."""
+    """UUIDv8 over event, mapping and ordinal: the same event and mapping give the same command
+    for ever.
+    """
     return _uuid8(_hash("penstock-command/1", event_id, mapping, str(ordinal)))
 
 
 def command_key16(event_id: str, mapping: str, ordinal: int = 0) -> str:
-    """The first 80 bits of the same hash in base32, upper case (RFC 4648): survives upper-casing and 16 characters."""
+    """The first 80 bits of the same hash in base32, upper case (RFC 4648): survives upper-casing
+    and 16 characters.
+    """
     return base64.b32encode(
         _hash("penstock-command/1", event_id, mapping, str(ordinal))[:10]
     ).decode("ascii")
@@ -240,7 +250,9 @@ def _body(reading: _Reading, mapping: DocumentMapping, contract: Contract) -> di
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One event as a mapping reads it. Every failure is a _Missing that names event kind and field."""
+    """One event as a mapping reads it. Every failure is a _Missing that names event kind and
+    field.
+    """
 
     event: Event
     date: str
@@ -261,7 +273,9 @@ class _Reading:
         return self.text(spec.source, member.name)
 
     def has(self, path: str) -> bool:
-        """Whether the event carries the path. Dates, flags and the list of flags are always there."""
+        """Whether the event carries the path. Dates, flags and the list of flags are always
+        there.
+        """
         if path in ("posting_date", "flags") or path.startswith("flags."):
             return True
         return self._raw(path) not in (None, "")
@@ -304,7 +318,9 @@ class _Reading:
         return getattr(event, path)
 
     def _exact(self, path: str, field: str) -> Fraction:
-        """The exact value: an integer or decimal itself, a double by its shortest text (``repr``)."""
+        """The exact value: an integer or decimal itself, a double by its shortest text
+        (``repr``).
+        """
         value = self._raw(path)
         if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
             raise _Missing(self.event, field, f"the event has no {path}")

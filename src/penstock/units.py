@@ -1,10 +1,11 @@
 """Units: an exact number in one unit becomes the same exact number in another.
 
-Codes are UN/ECE Recommendation 20 ("Codes for Units of Measure Used in International Trade"); packages may also bear
-``X`` and two characters (Recommendation 21). Factors are exact by definition: SI Brochure, 9th edition; the
-international yard and pound agreement of 1959 (yard 0.9144 m, pound 0.45359237 kg); US gallon 231 cubic inches;
-imperial gallon 4.54609 L; standard gravity 9.80665 m/s2. A unit with no exact factor is not in the table. Binary
-floating point never takes part.
+Codes are UN/ECE Recommendation 20 ("Codes for Units of Measure Used in International Trade");
+packages may also bear ``X`` and two characters (Recommendation 21). Factors are exact by
+definition: SI Brochure, 9th edition; the international yard and pound agreement of 1959 (yard
+0.9144 m, pound 0.45359237 kg); US gallon 231 cubic inches; imperial gallon 4.54609 L; standard
+gravity 9.80665 m/s2. A unit with no exact factor is not in the table. Binary floating point never
+takes part.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _FOOT = 12 * _INCH
 _POUND = Fraction("0.45359237")
 _KELVIN_AT_0_C = Fraction("273.15")
 
-# dimension: code, name, factor to the dimension's base. ISO names; only units a plant counts, weighs, meters or logs.
+# dimension: code, name, factor to the dimension's base. ISO names; only units a plant counts,
+# weighs, meters or logs.
 _TABLE: dict[str, tuple[tuple[str, str, Fraction | str], ...]] = {
     "count": (
         ("C62", "one", "1"),
@@ -197,7 +199,9 @@ UNITS = MappingProxyType(_build())
 
 
 def find(code: str) -> Unit | None:
-    """The unit of a code, or None. A package code (Recommendation 21) is its own dimension: it converts to itself."""
+    """The unit of a code, or None. A package code (Recommendation 21) is its own dimension: it
+    converts to itself.
+    """
     if code in UNITS:
         return UNITS[code]
     return (
@@ -212,7 +216,9 @@ def is_convertible(source: str, target: str) -> bool:
 
 
 def convert(value: Decimal | int | Fraction, source: str, target: str) -> Fraction:
-    """``value`` of unit ``source`` in unit ``target``, exactly. ValueError where the units do not fit."""
+    """``value`` of unit ``source`` in unit ``target``, exactly. ValueError where the units do not
+    fit.
+    """
     one, other = find(source), find(target)
     if one is None or other is None or one.dimension != other.dimension:
         raise ValueError(f"{source or 'no unit'} cannot be converted to {target or 'no unit'}")
@@ -220,7 +226,9 @@ def convert(value: Decimal | int | Fraction, source: str, target: str) -> Fracti
 
 
 def is_exact_in_decimals(source: str, target: str) -> bool:
-    """Whether every decimal number of ``source`` is a finite decimal of ``target``: else a rounding must be declared."""
+    """Whether every decimal number of ``source`` is a finite decimal of ``target``: else a
+    rounding must be declared.
+    """
     one, other = find(source), find(target)
     if one is None or other is None or one.dimension != other.dimension:
         return False
@@ -231,7 +239,9 @@ def is_exact_in_decimals(source: str, target: str) -> bool:
 
 
 def round_to(value: Fraction, step: Decimal, rounding: str = "half_even") -> Fraction:
-    """``value`` at the nearest multiple of ``step`` (greater than 0). ``up`` and ``down``: away from and towards 0."""
+    """``value`` at the nearest multiple of ``step`` (greater than 0). ``up`` and ``down``: away
+    from and towards 0.
+    """
     steps = value / Fraction(step)
     whole = abs(steps)
     floor = whole.numerator // whole.denominator
@@ -255,7 +265,9 @@ def read_step(text: str) -> Decimal | None:
 
 
 def to_text(value: Fraction) -> str:
-    """The one decimal text of an exact value: no exponent, no trailing zero, no minus zero. ValueError where endless."""
+    """The one decimal text of an exact value: no exponent, no trailing zero, no minus zero.
+    ValueError where endless.
+    """
     if not _is_decimal(value):
         raise ValueError("has endless decimals, and no rounding is declared")
     digits = 0

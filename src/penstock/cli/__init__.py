@@ -1,10 +1,11 @@
 """Command line: words become one call into the library; its answer becomes text or JSON.
 
-Data goes to stdout, messages to stderr; ``NO_COLOR`` is respected; every command has ``--json``. Exit codes: 0 done,
-1 a check of the environment failed, 2 wrong usage or a missing extra, 78 (EX_CONFIG) the configuration is invalid.
+Data goes to stdout, messages to stderr; ``NO_COLOR`` is respected; every command has ``--json``.
+Exit codes: 0 done, 1 a check of the environment failed, 2 wrong usage or a missing extra, 78
+(EX_CONFIG) the configuration is invalid.
 
-A command is a module of this package that has ``app``, a ``cyclopts.App``. It is imported only when its command is
-used, so a command whose extra is missing disturbs no other.
+A command is a module of this package that has ``app``, a ``cyclopts.App``. It is imported only
+when its command is used, so a command whose extra is missing disturbs no other.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def say_missing(module: str) -> int:
 
 
 def fail(error: PenstockError, *, code: int, is_json: bool) -> int:
-    """Reports an error on stderr, as one JSON object on stdout with ``--json``; returns ``code``."""
+    """Reports an error on stderr, or with ``--json`` as one object on stdout; returns ``code``."""
     if is_json:
         emit(
             {

@@ -21,10 +21,11 @@ app = App(
 def check(
     file: Path, /, *, no_environment: bool = False, deny_warnings: bool = False, json: bool = False
 ) -> int:
-    """Check a configuration: syntax, keys, values, references, then this machine and its neighbours.
+    """Check a configuration: syntax, keys, values, references, then this machine and its
+    neighbours.
 
-    Exit code: 0 well, 1 a check of the environment failed, 2 wrong usage, 78 the configuration is invalid (or has
-    warnings, with --deny-warnings).
+    Exit code: 0 well, 1 a check of the environment failed, 2 wrong usage, 78 the configuration is
+    invalid (or has warnings, with --deny-warnings).
 
     Parameters
     ----------
@@ -83,7 +84,8 @@ def check(
 
 @app.command
 def show(file: Path, /, *, json: bool = False) -> int:
-    """Show what a configuration means: all files merged, references replaced, defaults filled in, secrets as ***.
+    """Show what a configuration means: all files merged, references replaced, defaults filled in,
+    secrets as ***.
 
     Parameters
     ----------
@@ -104,7 +106,8 @@ def show(file: Path, /, *, json: bool = False) -> int:
 
 @app.command
 def schema(*, json: bool = False) -> int:
-    """Print the JSON Schema (2020-12) of a configuration file, for editors: "#:schema ./penstock.schema.json".
+    """Print the JSON Schema (2020-12) of a configuration file, for editors: "#:schema
+    ./penstock.schema.json".
 
     Parameters
     ----------

@@ -20,7 +20,8 @@ def version(*, json: bool = False) -> int:
     Parameters
     ----------
     json
-        One JSON object: version, python, platform, native (version of the native engine, null where there is none).
+        One JSON object: version, python, platform, native (version of the native engine, null
+        where there is none).
     """
     found = {
         "version": _installed(),
@@ -33,9 +34,8 @@ def version(*, json: bool = False) -> int:
         cli.emit(found)
     else:
         native = found["native"] or "none on this machine"
-        print(
-            f"penstock {found['version']} (native {native}, Python {found['python']}, {found['platform']})"
-        )
+        where = f"Python {found['python']}, {found['platform']}"
+        print(f"penstock {found['version']} (native {native}, {where})")
     return cli.EXIT_OK
 
 

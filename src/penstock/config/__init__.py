@@ -1,6 +1,7 @@
 """Configuration: a TOML file becomes one immutable, checked Config, or every reason why not.
 
-Standard library only. ``docs/config.md`` is the page for people, ``penstock.schema.json`` the one for editors.
+Standard library only. ``docs/config.md`` is the page for people, ``penstock.schema.json`` the one
+for editors.
 """
 
 from penstock.config.core import options_for_core, to_ns

@@ -1,10 +1,13 @@
-"""Checks of sources and rules: each alone, and against each other. Nothing here looks at the machine."""
+"""Checks of sources and rules: each alone, and against each other. Nothing here looks at the
+machine.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from penstock import units
 from penstock.config import vocabulary as words
@@ -33,7 +36,9 @@ RULE_REQUIRED: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One table of a list: the model (None where it could not be read), its name as written, and its path."""
+    """One table of a list: the model (None where it could not be read), its name as written, and
+    its path.
+    """
 
     path: str
     name: str
@@ -191,7 +196,7 @@ def _check_limit(rule: Rule, refuse: Refuse) -> None:
     if not levels:
         refuse("high", "no level is set", "set high_high, high, low or low_low")
     ordered = list(levels.items())
-    for (upper, above), (lower, below) in zip(ordered, ordered[1:], strict=False):
+    for (upper, above), (lower, below) in pairwise(ordered):
         if above.value <= below.value:
             refuse(
                 upper, f"{above.value:g} is not above {lower} {below.value:g}", "HH > H > L > LL"
@@ -226,7 +231,9 @@ _KIND_CHECKS: Mapping[str, Callable[[Rule, Refuse], None]] = {
 def check_panes(
     rules: Iterable[tuple[str, Rule]], sources: Iterable[Source], problems: Problems
 ) -> None:
-    """Open panes of a window: 2 + ceil(lateness / size), at most 64, by the source that may come latest."""
+    """Open panes of a window: 2 + ceil(lateness / size), at most 64, by the source that may come
+    latest.
+    """
     lateness_s = max((source.lateness_s for source in sources), default=0.0)
     for path, rule in rules:
         if rule.kind != "window" or rule.size_s < 0.001:

@@ -1,4 +1,6 @@
-"""Checks of mappings: every reference resolves, and every document can be written from the events that come."""
+"""Checks of mappings: every reference resolves, and every document can be written from the events
+that come.
+"""
 
 from __future__ import annotations
 
@@ -212,9 +214,7 @@ class _FieldChecks:
             self._refuse(
                 member.name, "a constant quantity is a number", "write const = 1 and unit = ..."
             )
-        elif not spec.const == spec.const or (
-            isinstance(spec.const, Decimal) and not spec.const.is_finite()
-        ):
+        elif isinstance(spec.const, Decimal) and not spec.const.is_finite():
             self._refuse(member.name, "a constant quantity is finite", "write a plain number")
         if not spec.unit or units.find(spec.unit) is None:
             self._refuse(member.name, "a constant quantity needs its unit", 'write unit = "C62"')
@@ -288,7 +288,9 @@ def mapping_notices(
                 and not mapping.asset
                 and not mapping.contract.startswith("material_consumption/")
             ):
-                text = f"makes a second {mapping.contract} of the same event for {target}, beside {seen[key]}"
+                text = (
+                    f"makes a second {mapping.contract} of one event for {target}: see {seen[key]}"
+                )
                 found.append(Notice(path, text, "leave one out, or filter by asset"))
             seen.setdefault(key, path)
     return found

@@ -15,22 +15,27 @@ _ABI_VERSION = 1
 def options_for_core(config: Config) -> dict[str, Any]:
     """What the native engine is opened with.
 
-    Plain ``dict``, ``list``, ``str``, ``int``, ``float``; keys are exactly the C field names, times ns, enumerations
-    their C numbers, flags 0 or 1. Texts are UTF-8 and fit their C arrays with the zero. ``reserved*`` fields are left
-    out: they are 0. A list shorter than its C array is followed by zeros. Shape::
+    Plain ``dict``, ``list``, ``str``, ``int``, ``float``; keys are exactly the C field names, times
+    ns, enumerations their C numbers, flags 0 or 1. Texts are UTF-8 and fit their C arrays with the
+    zero. ``reserved*`` fields are left out: they are 0. A list shorter than its C array is followed
+    by zeros. Shape::
 
-        {"options": pstk_engine_options: abi_version clock plant state_dir ring_dir ring_bytes tags_max instances_max
-                    streams_max assets_max event_slots result_slots reorder_slots codes_max checkpoint_ns
-         "sources": list of pstk_source_options: name kind format is_bind full port subject_count host user password
-                    token subjects (list of str, subject_count long) lateness_ns idle_after_ns future_max_ns
-                    heartbeat_ns handshake_ns_max reconnect_ns_min reconnect_ns_max coalesce_ns frame_bytes_max
+        {"options": pstk_engine_options: abi_version clock plant state_dir ring_dir ring_bytes
+                    tags_max instances_max streams_max assets_max event_slots result_slots
+                    reorder_slots codes_max checkpoint_ns
+         "sources": list of pstk_source_options: name kind format is_bind full port subject_count
+                    host user password token subjects (list of str, subject_count long)
+                    lateness_ns idle_after_ns future_max_ns heartbeat_ns handshake_ns_max
+                    reconnect_ns_min reconnect_ns_max coalesce_ns frame_bytes_max
                     connections_max ring_share
-         "rules":   list of pstk_rule: name series unit pattern (list of 5 str, by pstk_role) asset kind order emit
-                    cut_on emits_zero events_per_minute_max level (list of 4 dict, HH H L LL: is_set value deadband
-                    on_delay_ns off_delay_ns) rollover size_ns offset_ns since_unit_ns rate_unit_ns min_duration_ns
-                    state_count state_code (list of int) state_text (list of str), both state_count long
-         "tags":    list of (source name, tag name, "f64" | "i64" | "bool" | "code"): declared types by exact name,
-                    to register at open
+         "rules":   list of pstk_rule: name series unit pattern (list of 5 str, by pstk_role)
+                    asset kind order emit cut_on emits_zero events_per_minute_max
+                    level (list of 4 dict, HH H L LL: is_set value deadband on_delay_ns
+                    off_delay_ns) rollover size_ns offset_ns since_unit_ns rate_unit_ns
+                    min_duration_ns state_count state_code (list of int) and state_text
+                    (list of str), both state_count long
+         "tags":    list of (source name, tag name, "f64" | "i64" | "bool" | "code"): types
+                    declared by exact name, to register at open
          "tag_patterns": the same for names with a '*': kept for later use}
 
     Passwords and tokens stand in clear text here: never log the result.
@@ -53,8 +58,10 @@ def to_ns(seconds: float) -> int:
 
 
 def _engine(engine: EngineOptions, plant: str) -> dict[str, Any]:
-    names = ("state_dir", "ring_dir", "ring_bytes", "tags_max", "instances_max", "streams_max", "assets_max",
-             "event_slots", "result_slots", "reorder_slots", "codes_max")  # fmt: skip
+    names = (
+        "state_dir", "ring_dir", "ring_bytes", "tags_max", "instances_max", "streams_max",
+        "assets_max", "event_slots", "result_slots", "reorder_slots", "codes_max",
+    )  # fmt: skip
     return {
         "abi_version": _ABI_VERSION,
         "clock": 0,

@@ -12,14 +12,17 @@ from penstock.config.secret import Secret
 from penstock.errors import ConfigError
 
 _ENDPOINT = re.compile(
-    r"(?P<scheme>[a-z]+)://(?:(?P<who>[^@/]*)@)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/@\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?/?"
+    r"(?P<scheme>[a-z]+)://(?:(?P<who>[^@/]*)@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/@\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?/?"
 )
 _NATS_PORT = 4222
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a socket listens or connects. ``host`` without brackets; ``port`` 0 only where it listens."""
+    """Where a socket listens or connects. ``host`` without brackets; ``port`` 0 only where it
+    listens.
+    """
 
     host: str
     port: int

@@ -1,4 +1,6 @@
-"""Environment: what a configuration needs of this machine and its neighbours, tried now. Nothing is changed."""
+"""Environment: what a configuration needs of this machine and its neighbours, tried now. Nothing
+is changed.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Finding:
 
 
 def check_environment(config: Config, *, timeout_s: float = 2.0) -> list[Finding]:
-    """Directories, memory, addresses: each is tried once. No lock is taken, nothing is written or left behind."""
+    """Directories, memory, addresses: each is tried once. No lock is taken, nothing is written or
+    left behind.
+    """
     return [*_folders(config), *_sources(config, timeout_s), *_targets(config, timeout_s)]
 
 

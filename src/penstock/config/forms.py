@@ -1,6 +1,8 @@
-"""Forms: each kind of configuration value, said once: how it is read, and how the JSON Schema tells it to an editor.
+"""Forms: each kind of configuration value, said once: how it is read, and how the JSON Schema
+tells it to an editor.
 
-``read`` returns the value of the model or raises ConfigError; a form of many values adds each failure to ``problems``.
+``read`` returns the value of the model or raises ConfigError; a form of many values adds each
+failure to ``problems``.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ Schema = dict[str, Any]
 
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|KB|MB|GB)?")
 _SIZE_UNITS = {
-    None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9,
+    None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9,
 }  # fmt: skip
 _REFERENCE_SCHEMA = {
     "type": "string",
@@ -38,7 +41,9 @@ class Form(Protocol):
     """How one kind of value is read and described."""
 
     def read(self, value: object, path: str, problems: Problems) -> object:
-        """The model's value; ConfigError where there is none, Reported where the reasons are in ``problems``."""
+        """The model's value; ConfigError where there is none, Reported where the reasons are in
+        ``problems``.
+        """
 
     def schema(self) -> Schema:
         """JSON Schema 2020-12 of what may be written."""
@@ -356,7 +361,9 @@ class Table:
     is_open: bool = False  # unknown keys are kept in the model's ``options``
 
     def read(self, value: object, path: str, problems: Problems) -> object:
-        """The model; ConfigError where it is no table, Reported where its reasons are in ``problems``."""
+        """The model; ConfigError where it is no table, Reported where its reasons are in
+        ``problems``.
+        """
         if not isinstance(value, dict):
             raise ConfigError(
                 path, f"must be a table, not {describe(value)}", "write { key = ... }"
@@ -389,9 +396,11 @@ def read_table(
     *,
     is_open: bool = False,
 ) -> Any | None:
-    """The model of a table, every reason against it added to ``problems``; None where a value cannot be read.
+    """The model of a table, every reason against it added to ``problems``; None where a value
+    cannot be read.
 
-    With unknown keys alone the model is still given, so that the checks that follow can say what else is wrong.
+    With unknown keys alone the model is still given, so that the checks that follow can say what
+    else is wrong.
     """
     known = known_fields(model)
     is_whole = True

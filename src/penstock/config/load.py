@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from penstock.config import check, check_mapping
 from penstock.config.check import Item
@@ -56,9 +55,10 @@ def load_config(
 ) -> Config:
     """Reads ``path`` and ``conf.d/*.toml`` beside it, in name order.
 
-    Tables are merged key by key, the later file wins; lists of tables are joined. ``variables`` stands for the process's
-    environment. With ``is_environment_known`` false each secret is a placeholder: for checks on another machine.
-    Raises ConfigErrors with everything that is wrong, each with its place and fix.
+    Tables are merged key by key, the later file wins; lists of tables are joined. ``variables``
+    stands for the process's environment. With ``is_environment_known`` false each secret is a
+    placeholder: for checks on another machine. Raises ConfigErrors with everything that is wrong,
+    each with its place and fix.
     """
     file = Path(path)
     problems: Problems = []
@@ -80,7 +80,9 @@ def parse_config(
     variables: Mapping[str, str] | None = None,
     is_environment_known: bool = True,
 ) -> Config:
-    """The same from tables already in memory (numbers may be ``float`` or ``Decimal``); no ``conf.d``."""
+    """The same from tables already in memory (numbers may be ``float`` or ``Decimal``); no
+    ``conf.d``.
+    """
     environment = Environment(
         os.environ if variables is None else variables, is_known=is_environment_known
     )
@@ -125,8 +127,6 @@ class _Reading:
         plant = self._table("plant")
         engine = self._table("engine")
         lists = {section: self._list(section) for section in _LISTS}
-        if isinstance(plant, Plant):
-            self._check_timezone(plant)
         if isinstance(engine, EngineOptions):
             engine = self._finish_engine(engine)
         sources = self._sources(lists["source"])
@@ -136,7 +136,8 @@ class _Reading:
             raise ConfigErrors(tuple(self._problems))
         self._notices += check.source_notices(sources)
         self._notices += check_mapping.mapping_notices(rules, mappings)
-        assert isinstance(plant, Plant) and isinstance(engine, EngineOptions)
+        assert isinstance(plant, Plant)
+        assert isinstance(engine, EngineOptions)
         return Config(
             plant=plant,
             engine=engine,
@@ -216,21 +217,11 @@ class _Reading:
                     Notice(f"{path}.{key}", "stands in the file", 'write "${secret:NAME}"')
                 )
 
-    def _check_timezone(self, plant: Plant) -> None:
-        try:
-            ZoneInfo(plant.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            zones = available_timezones()
-            fix = suggest(plant.timezone, sorted(zones)) or "an IANA name such as Europe/Vienna"
-            if not zones:
-                fix = "install the system's tzdata, or: pip install tzdata"
-            self._refuse("plant.timezone", f"{plant.timezone!r} is not known on this machine", fix)
-
     def _finish_engine(self, engine: EngineOptions) -> EngineOptions:
         if engine.durability == "power":
             self._refuse(
                 "engine.durability",
-                "power is not in this release: samples after the last checkpoint would be lost in a power cut",
+                "power is not in this release: a power cut loses samples after the last checkpoint",
                 'write durability = "process"',
             )
         runtime = self._environment.first_folder("RUNTIME_DIRECTORY")

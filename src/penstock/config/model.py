@@ -1,8 +1,11 @@
-"""Model: a configuration as typed, immutable objects. Every key of a file is one field here, with its form and help.
+"""Model: a configuration as typed, immutable objects. Every key of a file is one field here, with
+its form and help.
 
-Durations are seconds (``_s``), sizes bytes. Defaults stand here and nowhere else; the JSON Schema is made from these
-classes (``penstock.config.schema``).
+Durations are seconds (``_s``), sizes bytes. Defaults stand here and nowhere else; the JSON Schema
+is made from these classes (``penstock.config.schema``).
 """
+
+# ruff: noqa: RUF009  (every default is dataclasses.field, said through _key)
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from penstock import units
 from penstock.config import vocabulary as words
@@ -29,6 +33,7 @@ from penstock.config.forms import (
     Table,
     TagPattern,
     Text,
+    suggest,
 )
 from penstock.config.secret import Secret
 from penstock.errors import ConfigError
@@ -42,6 +47,26 @@ _WORD = Text(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _ZoneForm:
+    """An IANA time zone that this machine knows."""
+
+    def read(self, value: object, path: str, problems: list[ConfigError]) -> str:
+        name = Text(63).read(value, path, problems)
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            zones = sorted(available_timezones())
+            fix = suggest(name, zones) or "write an IANA name such as Europe/Vienna"
+            if not zones:
+                fix = "install the system's tzdata, or: pip install tzdata"
+            raise ConfigError(path, f"{name!r} is not known on this machine", fix) from None
+        return name
+
+    def schema(self) -> dict[str, Any]:
+        return Text(63).schema()
+
+
 def _key(form: Form, help: str, default: Any = MISSING, *, name: str = "") -> Any:
     metadata = {"form": form, "help": help, "key": name}
     return (
@@ -53,10 +78,12 @@ def _key(form: Form, help: str, default: Any = MISSING, *, name: str = "") -> An
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
-    """Whose telemetry this is. The name is part of every event's identity and fixed for a state directory's life."""
+    """Whose telemetry this is. The name is part of every event's identity and fixed for a state
+    directory's life.
+    """
 
     name: str = _key(_WORD, "Name of the plant; part of every event's identity.")
-    timezone: str = _key(Text(63), "IANA time zone of the plant's business day.", "UTC")
+    timezone: str = _key(_ZoneForm(), "IANA time zone of the plant's business day.", "UTC")
     enterprise: str = _key(Text(63), "Name of the enterprise, for the CloudEvents source.", "")
 
 
@@ -249,7 +276,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One system that documents are posted to. ``options`` are the kind's own keys, checked by its module."""
+    """One system that documents are posted to. ``options`` are the kind's own keys, checked by
+    its module.
+    """
 
     name: str = _key(_WORD, "Name of the target.")
     kind: str = _key(
@@ -316,7 +345,9 @@ class _FieldForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentMapping:
-    """Which document one kind of event becomes, and for whom. A mapping makes exactly one document of an event."""
+    """Which document one kind of event becomes, and for whom. A mapping makes exactly one
+    document of an event.
+    """
 
     name: str = _key(_WORD, "Name of the mapping; part of every document's identity.")
     event: str = _key(Choice(words.EVENT_KINDS), "Kind of event.")
@@ -329,7 +360,8 @@ class DocumentMapping:
     )
     business_object: str = _key(
         Choice(tuple(path for path, (kind, _) in words.EVENT_PATHS.items() if kind == "text")),
-        "Path of what the document is about; one document of it is posted at a time. Default: the contract's.",
+        "Path of what the document is about; its documents are posted one at a time. "
+        "Default: the contract's.",
         "",
     )
     fields: tuple[tuple[str, FieldMap], ...] = _key(
@@ -338,7 +370,8 @@ class DocumentMapping:
         (),
     )
     hold_if_flags: tuple[str, ...] = _key(
-        Listed(Choice(tuple(words.FLAGS)), len(words.FLAGS)), "An event with one of these waits for a person.",
+        Listed(Choice(tuple(words.FLAGS)), len(words.FLAGS)),
+        "An event with one of these waits for a person.",
         words.HOLD_DEFAULT,
     )  # fmt: skip
 
@@ -382,13 +415,17 @@ class Config:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Config:
-        """The configuration of a TOML file and the ``conf.d`` beside it; see ``penstock.config.load_config``."""
+        """The configuration of a TOML file and the ``conf.d`` beside it; see
+        ``penstock.config.load_config``.
+        """
         from penstock.config.load import load_config
 
         return load_config(path)
 
     def options_for_core(self) -> dict[str, Any]:
-        """What the native engine is opened with; see ``penstock.config.core.options_for_core`` for the exact shape."""
+        """What the native engine is opened with; see ``penstock.config.core.options_for_core``
+        for the exact shape.
+        """
         from penstock.config.core import options_for_core
 
         return options_for_core(self)

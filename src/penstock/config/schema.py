@@ -1,6 +1,7 @@
 """Schema: the model classes become one JSON Schema 2020-12, for editors and other tools.
 
-``python -m penstock.config.schema`` rewrites ``penstock.schema.json`` beside this module; a test keeps them equal.
+``python -m penstock.config.schema`` rewrites ``penstock.schema.json`` beside this module; a test
+keeps them equal.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ SCHEMA_FILE = Path(__file__).with_name("penstock.schema.json")
 
 
 def build_schema() -> dict[str, Any]:
-    """JSON Schema of a configuration file. It says less than the checks: references between tables are not in it."""
+    """JSON Schema of a configuration file. It says less than the checks: references between
+    tables are not in it.
+    """
     rule = table_schema(Rule)
     rule["allOf"] = [_rule_kind(kind) for kind in RULE_KEYS]
     lists = {

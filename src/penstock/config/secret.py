@@ -1,6 +1,8 @@
-"""Secret: a text that is never shown. And references: ``${VAR}``, ``${VAR:-default}``, ``${secret:NAME}`` become values.
+"""Secret: a text that is never shown. And references: ``${VAR}``, ``${VAR:-default}``,
+``${secret:NAME}`` become values.
 
-A substituted value is taken as it is: what looks like a reference inside it stays text. ``$${`` writes a literal ``${``.
+A substituted value is taken as it is: what looks like a reference inside it stays text. ``$${``
+writes a literal ``${``.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ class Substituted(str):
 
 
 class Environment:
-    """Where references are looked up. ``is_known`` false: every secret stands in as a placeholder (checks elsewhere)."""
+    """Where references are looked up. ``is_known`` false: every secret stands in as a placeholder
+    (checks elsewhere).
+    """
 
     def __init__(
         self, variables: Mapping[str, str], *, is_known: bool = True, folder: Path = _SECRET_FOLDER
@@ -76,7 +80,9 @@ class Environment:
         self._folder = folder
 
     def substitute(self, value: object, path: str, problems: list[ConfigError]) -> object:
-        """The value with every reference replaced, in tables and lists too; what fails is added to ``problems``."""
+        """The value with every reference replaced, in tables and lists too; what fails is added
+        to ``problems``.
+        """
         if isinstance(value, str):
             try:
                 return self._text(value, path)
@@ -95,7 +101,9 @@ class Environment:
         return value
 
     def first_folder(self, variable: str) -> str:
-        """The first of the folders that systemd names in a variable, or "" (systemd.exec: a list with colons)."""
+        """The first of the folders that systemd names in a variable, or "" (systemd.exec: a list
+        with colons).
+        """
         return self._variables.get(variable, "").partition(":")[0]
 
     def _text(self, text: str, path: str) -> str | Secret:

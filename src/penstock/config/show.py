@@ -18,7 +18,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def to_plain(config: Config) -> dict[str, Any]:
-    """The configuration as tables and lists under the keys of a file, ready for JSON; a decimal is its text."""
+    """The configuration as tables and lists under the keys of a file, ready for JSON; a decimal
+    is its text.
+    """
     return {
         "plant": _table(config.plant),
         "engine": _table(config.engine),
@@ -41,7 +43,9 @@ def to_toml(config: Config) -> str:
 
 
 def _table(model: Any) -> dict[str, Any]:
-    """Every key that is set or has a default that means something; "" and empty lists are as good as absent."""
+    """Every key that is set or has a default that means something; "" and empty lists are as good
+    as absent.
+    """
     found: dict[str, Any] = {}
     for key, field in known_fields(type(model)).items():
         value = getattr(model, field.name)

@@ -1,7 +1,8 @@
-"""Vocabulary: the words a configuration may use, with the sizes and numbers that penstock.h gives them.
+"""Vocabulary: the words a configuration may use, with the sizes and numbers that penstock.h gives
+them.
 
-The core must not import the engine's border, so these stand here; tests/unit/test_config_header.py reads penstock.h and
-fails where the two differ.
+The core must not import the engine's border, so these stand here;
+tests/unit/test_config_header.py reads penstock.h and fails where the two differ.
 """
 
 from __future__ import annotations
@@ -71,9 +72,9 @@ FLAGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "partial": "quantity incomplete: the interval began before penstock saw it",
         "incomplete": "quantity incomplete: part of the interval was not seen",
-        "bridged": "part of the interval was not seen; the machine's own register gives the quantity across it",
+        "bridged": "part of the interval was not seen; the register gives the quantity across it",
         "rollover": "the machine's register rolled over in the interval",
-        "reset": "the machine's register was reset; what it counted just before the reset is unknown",
+        "reset": "the register was reset; what it counted just before the reset is unknown",
         "micro": "a stop shorter than the rule's shortest",
         "cut_late": "the change of lot or order was told too late to split the quantity exactly",
         "clock_regress": "the machine's clock went back; the interval was closed early",
@@ -84,8 +85,8 @@ FLAGS: Final[Mapping[str, str]] = MappingProxyType(
 )
 HOLD_DEFAULT: Final = ("incomplete", "partial", "unknown_lot")
 
-# What a mapping may take from an event: path to (kind of value, events that have it; "" = all). "number" takes the
-# rule's unit; "duration" is a quantity in seconds.
+# What a mapping may take from an event: path to (kind of value, events that have it; "" = all).
+# "number" takes the rule's unit; "duration" is a quantity in seconds.
 _ANY = ("",)
 _INTERVAL = (
     "counter.segment",
@@ -101,7 +102,9 @@ _LIMIT = tuple(kind for kind in EVENT_KINDS if kind.startswith("limit."))
 _WINDOW = ("window.close",)
 EVENT_PATHS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
     {
-        **dict.fromkeys(("id", "kind", "plant", "rule", "series", "tag", "asset", "unit"), ("text", _ANY)),
+        **dict.fromkeys(
+            ("id", "kind", "plant", "rule", "series", "tag", "asset", "unit"), ("text", _ANY)
+        ),
         **{
             f"context.{part}": ("text", _ANY)
             for part in ("order", "operation", "material", "lot", "shift")

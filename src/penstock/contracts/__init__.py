@@ -1,4 +1,6 @@
-"""Contracts: the canonical documents, their values and their envelope. Events become these; targets read only these."""
+"""Contracts: the canonical documents, their values and their envelope. Events become these;
+targets read only these.
+"""
 
 from penstock.contracts.documents import (
     CONTRACTS,

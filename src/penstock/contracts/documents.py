@@ -1,9 +1,13 @@
-"""Canonical business documents, version 1: what penstock promises to every target, whatever its ERP calls it.
+"""Canonical business documents, version 1: what penstock promises to every target, whatever its
+ERP calls it.
 
-A published version is never changed in meaning; a new optional member is a minor change that readers must ignore when
-they do not know it, anything else is a new version beside this one. Nouns are those of ISA-95 and B2MML. Each member's
-metadata holds what the JSON Schema, the reader, and the default mapping need; nothing of it is kept twice.
+A published version is never changed in meaning; a new optional member is a minor change that
+readers must ignore when they do not know it, anything else is a new version beside this one.
+Nouns are those of ISA-95 and B2MML. Each member's metadata holds what the JSON Schema, the
+reader, and the default mapping need; nothing of it is kept twice.
 """
+
+# ruff: noqa: RUF009  (every default is dataclasses.field, said through _member)
 
 from __future__ import annotations
 
@@ -21,7 +25,9 @@ TEXT_BYTES_MAX = 128
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a document: its name in JSON, kind, and where a mapping takes it from unless it says otherwise."""
+    """One member of a document: its name in JSON, kind, and where a mapping takes it from unless
+    it says otherwise.
+    """
 
     name: str
     kind: Kind
@@ -186,7 +192,8 @@ class Downtime:
     )
     cause: str | None = _member(
         "choice",
-        "Where the cause lay: internal (PackML held), external (suspended), or starved or blocked by a neighbour.",
+        "Where the cause lay: internal (PackML held), external (suspended), "
+        "or starved or blocked by a neighbour.",
         choices=("internal", "external", "starved", "blocked"),
     )
     is_micro: bool | None = _member(
@@ -207,7 +214,7 @@ class Contract:
     noun: str
     version: int
     struct: type[Document]
-    subject: str  # default path of the business object: what the document is about, in the target's own numbering
+    subject: str  # default path of the business object: what the document is about
     members: Mapping[str, Member]
     attributes: Mapping[str, str]  # JSON name to attribute
 
@@ -250,7 +257,9 @@ CONTRACTS: Mapping[str, Contract] = MappingProxyType({contract.name: contract fo
 
 
 def to_body(document: Document) -> dict[str, object]:
-    """The canonical form of a document, without what it leaves out. ValueError where a value breaks the contract."""
+    """The canonical form of a document, without what it leaves out. ValueError where a value
+    breaks the contract.
+    """
     contract = next(each for each in _ALL if each.struct is type(document))
     body: dict[str, object] = {}
     for name, attribute in contract.attributes.items():
@@ -262,7 +271,9 @@ def to_body(document: Document) -> dict[str, object]:
 
 
 def read_body(contract: Contract, body: Mapping[str, object]) -> Document:
-    """A document from its canonical form; members it does not know are ignored. ValueError names the member at fault."""
+    """A document from its canonical form; members it does not know are ignored. ValueError names
+    the member at fault.
+    """
     values: dict[str, object] = {}
     for name, member in contract.members.items():
         if name in body:

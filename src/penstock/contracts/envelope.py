@@ -1,4 +1,5 @@
-"""Envelope: a document and its origin become one CloudEvents 1.0 event in structured JSON, and back.
+"""Envelope: a document and its origin become one CloudEvents 1.0 event in structured JSON, and
+back.
 
 CloudEvents 1.0.2, sections "Context Attributes" and "JSON Event Format". Same command, same bytes.
 """
@@ -30,14 +31,18 @@ _INT32 = range(-(2**31), 2**31)
 
 
 def source_urn(plant: str, enterprise: str = "") -> str:
-    """The CloudEvents ``source`` of a plant: ``urn:penstock:enterprise:plant``, or ``urn:penstock:plant``."""
+    """The CloudEvents ``source`` of a plant: ``urn:penstock:enterprise:plant``, or
+    ``urn:penstock:plant``.
+    """
     return ":".join(
         ["urn:penstock", *(quote(part, safe="") for part in (enterprise, plant) if part)]
     )
 
 
 def encode_envelope(attributes: Mapping[str, str], data: Mapping[str, object]) -> bytes:
-    """One CloudEvent in structured JSON, canonical bytes. ValueError where an attribute breaks the specification."""
+    """One CloudEvent in structured JSON, canonical bytes. ValueError where an attribute breaks
+    the specification.
+    """
     envelope: dict[str, object] = {
         "specversion": "1.0",
         "datacontenttype": "application/json",
@@ -49,9 +54,11 @@ def encode_envelope(attributes: Mapping[str, str], data: Mapping[str, object]) -
 
 
 def decode_envelope(payload: bytes | str) -> dict[str, Any]:
-    """A structured CloudEvent, checked: its members as they stand, ``data_base64`` decoded into ``data`` as bytes.
+    """A structured CloudEvent, checked: its members as they stand, ``data_base64`` decoded into
+    ``data`` as bytes.
 
-    Fractions become ``Decimal``, so that a foreign document loses nothing. ValueError where it is no CloudEvent.
+    Fractions become ``Decimal``, so that a foreign document loses nothing. ValueError where it is
+    no CloudEvent.
     """
     try:
         found = json.loads(payload, parse_float=Decimal, parse_constant=_refuse_constant)

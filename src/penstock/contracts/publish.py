@@ -1,6 +1,8 @@
-"""Publishes the contracts: the document classes become JSON Schema 2020-12 files and one AsyncAPI 3 file.
+"""Publishes the contracts: the document classes become JSON Schema 2020-12 files and one AsyncAPI
+3 file.
 
-``python -m penstock.contracts.publish`` rewrites the files beside this module; a test keeps them equal to the classes.
+``python -m penstock.contracts.publish`` rewrites the files beside this module; a test keeps them
+equal to the classes.
 """
 
 from __future__ import annotations
@@ -32,14 +34,16 @@ _QUANTITY = {
         "value": {
             "type": "string",
             "pattern": DECIMAL_PATTERN,
-            "description": "Exact decimal as text: no exponent, no trailing zeros, never a binary number.",
+            "description": "Exact decimal as text: no exponent, no trailing zeros.",
         },
     },
 }
 
 
 def document_schema(contract: Contract) -> dict[str, object]:
-    """JSON Schema 2020-12 of one document. Unknown members are allowed: a later minor version may add some."""
+    """JSON Schema 2020-12 of one document. Unknown members are allowed: a later minor version may
+    add some.
+    """
     return {
         "$schema": _DIALECT,
         "$id": contract.schema_id,
@@ -123,7 +127,7 @@ def asyncapi() -> dict[str, object]:
         "info": {
             "title": "penstock documents",
             "version": "1.0.0",
-            "description": "Canonical business documents made from machine telemetry, as CloudEvents 1.0.",
+            "description": "Business documents made from machine telemetry, as CloudEvents 1.0.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/cloudevents+json",

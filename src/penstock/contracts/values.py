@@ -1,7 +1,9 @@
-"""Values of a document: Python values become the texts of the canonical form and back, without loss.
+"""Values of a document: Python values become the texts of the canonical form and back, without
+loss.
 
-Canonical form: quantities are ``{"unit": Rec 20 code, "value": exact decimal text}``, times RFC 3339 in UTC with ``Z`` and
-nine decimals, dates ISO 8601; JSON with sorted keys, no spaces, UTF-8 and no number that is not an integer.
+Canonical form: quantities are ``{"unit": Rec 20 code, "value": exact decimal text}``, times RFC
+3339 in UTC with ``Z`` and nine decimals, dates ISO 8601; JSON with sorted keys, no spaces, UTF-8
+and no number that is not an integer.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ UNIT_PATTERN = r"^[0-9A-Z]{2,3}$"
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """An exact number with its unit (UN/ECE Rec 20). ``value`` is finite; equal values have equal canonical texts."""
+    """An exact number with its unit (UN/ECE Rec 20). ``value`` is finite; equal values have equal
+    canonical texts.
+    """
 
     value: Decimal
     unit: str
@@ -76,7 +80,9 @@ def read_date(value: object) -> date:
 
 
 def canonical_json(value: object) -> bytes:
-    """The one JSON of a value: same value, same bytes. TypeError for a float: no binary number enters a document."""
+    """The one JSON of a value: same value, same bytes. TypeError for a float: no binary number
+    enters a document.
+    """
     _refuse_floats(value)
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode(
         "utf-8"

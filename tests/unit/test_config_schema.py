@@ -1,0 +1,162 @@
+"""The published JSON Schema: equal to the model, and it never refuses what the loader accepts."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import fields
+from typing import Any
+
+import jsonschema
+import pytest
+
+from penstock.config import (
+    DocumentMapping,
+    EngineOptions,
+    FieldMap,
+    Level,
+    Plant,
+    Rule,
+    Source,
+    Target,
+)
+from penstock.config.check import RULE_KEYS
+from penstock.config.schema import SCHEMA_FILE, build_schema, schema_text
+
+SCHEMA: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+EVERY_KEY = """
+[plant]
+name = "graz"
+timezone = "Europe/Vienna"
+enterprise = "acme"
+[engine]
+state_dir = "/s"
+ring_bytes = "64MiB"
+tags_max = "${TAGS:-5}"
+checkpoint_s = 30
+[[source]]
+name = "a"
+kind = "zmq_pull"
+bind = "tcp://*:1"
+tags = { "a.*" = "i64" }
+frame_bytes_max = 1000
+ring_share = 0.25
+[[rule]]
+name = "c"
+kind = "counter"
+tag = "*.good"
+lot = "*.lot"
+unit = "C62"
+cut_on = ["lot", "context.order"]
+emits_zero = true
+rollover = 10000
+[[rule]]
+name = "l"
+kind = "limit"
+tag = "t"
+high = 8.0
+low = { value = 2, deadband = 0.1 }
+[[rule]]
+name = "s"
+kind = "state"
+tag = "t"
+states = [2, 3]
+[[rule]]
+name = "t"
+kind = "total"
+tag = "f"
+unit = "LTR"
+per = "h"
+every_s = 60
+[[rule]]
+name = "w"
+kind = "window"
+tag = "t"
+size_s = 1
+[[target]]
+name = "erp"
+kind = "tryton"
+anything = { goes = [1] }
+[[mapping]]
+name = "m"
+event = "counter.segment"
+rule = "c"
+contract = "production_confirmation/1"
+targets = ["erp"]
+hold_if_flags = []
+[mapping.fields]
+order = "context.order"
+quantity = { from = "quantity", unit = "DZN", round = "0.01", rounding = "up" }
+lot = { from = "context.lot", map = { A = "B" }, optional = true }
+final = { const = true }
+"""
+
+
+def test_the_published_file_is_what_the_classes_say() -> None:
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), (
+        "python -m penstock.config.schema"
+    )
+    jsonschema.Draft202012Validator.check_schema(build_schema())
+
+
+@pytest.mark.parametrize(
+    ("model", "place", "renamed"),
+    [
+        (Plant, ["plant"], {}),
+        (EngineOptions, ["engine"], {}),
+        (Source, ["source", "items"], {}),
+        (Rule, ["rule", "items"], {}),
+        (Target, ["target", "items"], {"options": None}),
+        (DocumentMapping, ["mapping", "items"], {}),
+        (Level, ["rule", "items", "properties", "high", "anyOf", 1], {}),
+        (
+            FieldMap,
+            ["mapping", "items", "properties", "fields", "additionalProperties", "anyOf", 1],
+            {"source": "from", "is_optional": "optional"},
+        ),
+    ],
+)
+def test_schema_and_classes_have_the_same_keys(
+    model: type[Any], place: list[str | int], renamed: dict[str, str | None]
+) -> None:
+    node: Any = SCHEMA["properties"]
+    for part in place:
+        node = node[part]
+    expected = {renamed.get(each.name, each.name) for each in fields(model)} - {None}
+    assert set(node["properties"]) == expected
+    assert all(each["description"] for each in node["properties"].values())
+    assert node["additionalProperties"] is (model is Target)
+
+
+def test_a_file_with_every_kind_of_key_is_valid() -> None:
+    from penstock.config import parse_config
+
+    raw = tomllib.loads(EVERY_KEY)
+    VALIDATOR.validate(raw)
+    assert len(parse_config(raw, variables={}).rules) == len(RULE_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('name = "graz"', 'nme = "graz"'),
+        ('kind = "zmq_pull"', 'kind = "zmq"'),
+        ("rollover = 10000", "per = 'h'"),
+        ('per = "h"\n', ""),
+        ("states = [2, 3]\n", ""),
+        ("states = [2, 3]", "states = [2.5]"),
+        ("deadband = 0.1", "dedband = 0.1"),
+        ("ring_share = 0.25", "ring_share = 2"),
+        ("[plant]", "[plants]"),
+        ('tag = "*.good"', 'tag = "*.*"'),
+        ('event = "counter.segment"', 'event = "counter"'),
+        ('order = "context.order"', 'order = "context.orders"'),
+        ('rounding = "up"', 'rounding = "upp"'),
+    ],
+)
+def test_an_editor_sees_the_typo(old: str, new: str) -> None:
+    assert old in EVERY_KEY
+    raw = tomllib.loads(EVERY_KEY.replace(old, new, 1))
+    assert not VALIDATOR.is_valid(raw)
