@@ -376,9 +376,7 @@ static void test_subscriptions_speak_the_peers_version(void) {
     }
 }
 
-/* ---- clocks
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- clocks ---------------------------------------------------------------------------------- */
 
 static int tick(wire_feed *feed, int64_t mono_ns, int64_t *out_next_ns) {
     feed->mono_ns = mono_ns;

@@ -1,14 +1,15 @@
-/* tool_intake: the intake stage behind a command line, for tests that play the peer in another
- * language.
+/* tool_intake: the intake stage behind a command line; its tests play the peer in another language.
  *
  *   tool_intake vectors KIND [SUBJECT...]
- *       Each line of standard input is one byte stream, in hex. It is fed whole, octet by octet and
- * cut once at every position; the answer is one JSON object: result (pstk_take), frames, what was
- * sent, why it closed, how many cuts were made and how many of them ended differently. tool_intake
- * serve KIND bind|connect HOST PORT [KEY=NUMBER | subject=TEXT]... Runs one source until standard
- * input ends. Prints "port N", "up C", "down C", "drop REASON N" and "frame C SUBJECT PAYLOAD" in
- * hex ("-": none); an input line "counters" asks for the counters.
  *
+ * Each line of standard input is one byte stream, in hex. It is fed whole, octet by octet and cut
+ * once at every position; the answer is one JSON object: result (pstk_take), frames, what was sent,
+ * why it closed, how many cuts were made and how many of them ended differently.
+ *
+ *   tool_intake serve KIND bind|connect HOST PORT [KEY=NUMBER | subject=TEXT]...
+ *
+ * Runs one source until standard input ends. Prints "port N", "up C", "down C", "drop REASON N" and
+ * "frame C SUBJECT PAYLOAD" in hex ("-": none); an input line "counters" asks for the counters.
  * KIND is pull, sub or nats. Keys: heartbeat_ms handshake_ms connections frame_bytes reconnect_ms
  * quiet (count frames, do not print them). */
 #include "wire_feed.h"
@@ -64,8 +65,7 @@ static void print_hex(const uint8_t *bytes, size_t size) {
         printf("%02x", bytes[i]);
 }
 
-/* ---- vectors -----------------------------------------------------------------------------------
- */
+/* ---- vectors --------------------------------------------------------------------------------- */
 
 static int hex_digit(int c) {
     if (c >= '0' && c <= '9')
@@ -158,8 +158,7 @@ static int vectors(int argc, char **argv) {
     return 0;
 }
 
-/* ---- serve
- * -------------------------------------------------------------------------------------------- */
+/* ---- serve ----------------------------------------------------------------------------------- */
 
 static bool on_frames(void *context, uint32_t source, uint32_t connection, const pstk_frame *frames,
                       size_t count, size_t *out_taken) {
