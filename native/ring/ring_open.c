@@ -21,6 +21,8 @@
 
 #define TMPFS_FIX "set ring_dir to a tmpfs such as /dev/shm"
 
+#define POSITION_MAX (UINT64_MAX / 4 * 3) /* centuries away; sums of positions cannot wrap */
+
 typedef struct opening { /* one pstk_ring_open on its way */
     const pstk_ring_options *options;
     pstk_ring *ring;
@@ -258,6 +260,8 @@ static const char *cursor_damage(const pstk_ring *ring) {
     uint64_t claimed = pstk_ring_load(&h->claimed), written = pstk_ring_load(&h->written);
     uint64_t judged = pstk_ring_load(&h->judged), checkpointed = pstk_ring_load(&h->checkpointed);
     uint64_t origin = pstk_ring_load(&h->origin);
+    if (claimed > POSITION_MAX)
+        return "its cursors are beyond any journal";
     if (origin > checkpointed || checkpointed > judged || judged > written || written > claimed)
         return "its cursors are out of order";
     if (((origin | checkpointed | judged | written | claimed) & 63) != 0)

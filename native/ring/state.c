@@ -129,9 +129,11 @@ static int lock_folder(pstk_state *state, pstk_error *err) {
     struct utsname name;
     int size = snprintf(text, sizeof text, "%ld %" PRIu64 " %.64s\n", (long)getpid(),
                         process_start(getpid()), uname(&name) == 0 ? name.nodename : "?");
-    int reason = ftruncate(state->lock_fd, 0) != 0
-                     ? errno
-                     : pstk_io_write(state->lock_fd, text, (size_t)size);
+    /* Written over, then cut: a full disk must not keep us from a directory that is already ours.
+     */
+    int reason = pstk_io_write(state->lock_fd, text, (size_t)size);
+    if (reason == 0 && ftruncate(state->lock_fd, size) != 0)
+        reason = errno;
     if (reason)
         return pstk_fail(err, PSTK_E_SYSTEM, reason, "%.100s/lock cannot be written; " WRITE_FIX,
                          state->folder);

@@ -76,6 +76,9 @@ static void test_kill_at_random_instants(void) {
             write_until_killed(seq, UINT64_MAX);
             _exit(1);
         }
+        /* Every other round may die while it opens; the rest are seen at work first. */
+        for (int turn = 0; round % 2 && turn < 10000 && shared->committed == before; turn++)
+            usleep(100);
         usleep((useconds_t)(pstk_random(&random) % 3000));
         kill(child, SIGKILL);
         CHECK(exit_code_of(child) == 128 + SIGKILL);
@@ -86,6 +89,32 @@ static void test_kill_at_random_instants(void) {
     printf("ring_kill: %u kills, %llu while writing, %llu blocks\n", ROUNDS,
            (unsigned long long)lived, (unsigned long long)seq);
     CHECK(lived > ROUNDS / 4); /* else nothing was killed at work */
+}
+
+static void test_kill_while_a_ring_is_made(void) {
+    char hex[PSTK_HEX_BYTES], path[256];
+    uint64_t random = 5, found = 0;
+    pstk_io_hex(test_id, hex);
+    snprintf(path, sizeof path, "%s/penstock-%s/ring.tmp", test_dir, hex);
+    for (unsigned round = 0; round < ROUNDS / 2; round++) {
+        bool is_new = false;
+        pstk_ring_remove(test_dir, test_id);
+        pid_t child = fork();
+        if (child == 0) {
+            pstk_ring_close(open_ring(RING_BYTES, &is_new));
+            pause();
+            _exit(1);
+        }
+        usleep((useconds_t)(pstk_random(&random) % 600));
+        kill(child, SIGKILL);
+        CHECK(exit_code_of(child) == 128 + SIGKILL);
+        pstk_ring *ring = open_ring(RING_BYTES, &is_new);
+        found += !is_new;
+        CHECK(put_block(ring, 1, 10) == 0 && access(path, F_OK) != 0);
+        pstk_ring_close(ring);
+    }
+    printf("ring_kill: %u kills while a ring is made, %llu had its name\n", ROUNDS / 2,
+           (unsigned long long)found);
 }
 
 #ifdef PSTK_CRASH_POINTS
@@ -187,6 +216,7 @@ int main(void) {
     REQUIRE(shared != MAP_FAILED);
     test_begin();
     test_kill_at_random_instants();
+    test_kill_while_a_ring_is_made();
     test_kill_at_each_crash_point();
     test_end();
     return check_result("ring_kill");

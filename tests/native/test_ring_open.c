@@ -96,6 +96,7 @@ static void test_cursors_that_cannot_be_make_a_new_ring(void) {
     const size_t checkpointed = offsetof(pstk_ring_header, checkpointed);
     spoil_cursor(written, 0, "out of order");
     spoil_cursor(written, UINT64_MAX, "out of order");
+    spoil_cursor(claimed, UINT64_MAX - 63, "beyond any journal");
     spoil_cursor(judged, UINT64_C(41) * 192, "out of order");
     spoil_cursor(checkpointed, UINT64_C(31) * 192, "out of order");
     spoil_cursor(origin, UINT64_C(21) * 192, "out of order");

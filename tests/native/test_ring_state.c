@@ -226,7 +226,6 @@ static void test_a_clean_close_frees_the_lock_of_a_living_child(void) {
         close(go[1]);
         if (read(go[0], &byte, 1) < 0)
             _exit(1);
-        pstk_state_close(state); /* must not unlock for whoever holds it now */
         _exit(0);
     }
     pstk_state_close(state);
@@ -234,6 +233,20 @@ static void test_a_clean_close_frees_the_lock_of_a_living_child(void) {
     close(go[0]), close(go[1]);
     CHECK(exit_code_of(child) == 0);
     pstk_error err;
+    CHECK(refused("p", &err) == PSTK_E_LOCKED);
+    pstk_state_close(state);
+}
+
+static void test_a_childs_close_does_not_unlock_for_its_parent(void) {
+    bool is_new;
+    pstk_error err;
+    pstk_state *state = open_state("p", &is_new);
+    pid_t child = fork();
+    if (child == 0) {
+        pstk_state_close(state);
+        _exit(0);
+    }
+    CHECK(exit_code_of(child) == 0);
     CHECK(refused("p", &err) == PSTK_E_LOCKED);
     pstk_state_close(state);
 }
@@ -252,6 +265,36 @@ static int on_a_read_only_directory(void) {
     CHECK(is_new && mount(NULL, test_dir, NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0);
     CHECK(refused("p", &err) == PSTK_E_SYSTEM && err.os_error == EROFS &&
           strstr(err.text, "/lock"));
+    return check_failed ? 1 : 0;
+}
+
+static int on_a_full_disk(void) {
+    pstk_error err;
+    bool is_new = false;
+    char path[128];
+    static const uint8_t zeros[4096];
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("penstock-test", test_dir, "tmpfs", 0, "size=64k") != 0)
+        return 77;
+    snprintf(path, sizeof path, "%s/filler", test_dir);
+    pstk_state_close(open_state("p", &is_new));
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    REQUIRE(fd >= 0);
+    while (pstk_io_write(fd, zeros, sizeof zeros) == 0)
+        continue;
+    pstk_state *state = open_state("p", &is_new); /* nothing new to write */
+    uint8_t id[16];
+    memcpy(id, pstk_state_journal_id(state), sizeof id);
+    CHECK(!is_new && pstk_state_new_journal(state, &err) == PSTK_E_SYSTEM);
+    CHECK(err.os_error == ENOSPC && strstr(err.text, "STATE") != NULL);
+    CHECK(memcmp(id, pstk_state_journal_id(state), sizeof id) == 0); /* the old one stands */
+    pstk_state_close(state);
+    state = open_state("p", &is_new);
+    CHECK(!is_new && memcmp(id, pstk_state_journal_id(state), sizeof id) == 0);
+    pstk_state_close(state);
+    snprintf(state_dir, sizeof state_dir, "%s/another", test_dir);
+    CHECK(refused("p", &err) == PSTK_E_SYSTEM && err.os_error == ENOSPC);
+    close(fd);
     return check_failed ? 1 : 0;
 }
 
@@ -288,7 +331,9 @@ int main(void) {
     test_a_second_process_is_refused_and_told_whose_it_is();
     test_an_orphan_holds_the_lock_only_where_it_was_not_told();
     test_a_clean_close_frees_the_lock_of_a_living_child();
+    test_a_childs_close_does_not_unlock_for_its_parent();
     in_a_child("read-only directory", on_a_read_only_directory);
+    in_a_child("full disk", on_a_full_disk);
     in_a_child("another user's directory", as_another_user);
     test_end();
     return check_result("ring_state");
