@@ -14,10 +14,10 @@ import os
 import resource
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from penstock.config import Config
 from penstock.engine import Stats
@@ -59,7 +59,7 @@ class EngineLike(Protocol):
     def close(self) -> None:
         """Stops intake, judges what is journaled, checkpoints."""
 
-    def events(self) -> AsyncGenerator[Any, None]:
+    def events(self) -> AsyncIterator[Any]:
         """Batches as they come."""
 
     def evidence_after(self, event: Event) -> Evidence:
@@ -102,7 +102,8 @@ class Intake:
 
     async def run(self) -> None:
         """Until cancelled or the engine is closed. Raises EngineFailed, LedgerError."""
-        async with contextlib.aclosing(self._engine.events()) as batches:
+        given = cast(AsyncGenerator[Any, None], self._engine.events())
+        async with contextlib.aclosing(given) as batches:
             async for batch in batches:
                 await self.take(batch)
 
@@ -416,7 +417,7 @@ def has_history(state_dir: Path) -> bool:
 
 
 def _open_targets(config: Config) -> list[tuple[Target, Options]]:
-    return [open_target(each, f"target[{index}]") for index, each in enumerate(config.targets)]
+    return [open_target(each, f"target[{each.name}]") for each in config.targets]
 
 
 def _raise_first(task: asyncio.Task[Any]) -> None:

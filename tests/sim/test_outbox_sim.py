@@ -1,10 +1,12 @@
 """Simulation of intake, ledger and relay: one seed drives clock, target, crashes and redelivery.
 
-A life is a process: it opens the ledger file, takes events, posts, and may die at any crash point; then the file is all
-that is left, and the engine gives again what was not acknowledged, or more. When faults end, every key must stand in the
-target's books exactly once, or its entry must wait by name. Three planted bugs must each be caught by the same checks.
+A life is a process: it opens the ledger file, takes events, posts, and may die at any crash point;
+then the file is all that is left, and the engine gives again what was not acknowledged, or more.
+When faults end, every key must stand in the target's books exactly once, or its entry must wait by
+name. Three planted bugs must each be caught by the same checks.
 
-A failing seed is printed; ``PENSTOCK_SIM_SEED=N`` runs that one, ``PENSTOCK_SIM_SEEDS=N`` as many from 0.
+A failing seed is printed; ``PENSTOCK_SIM_SEED=N`` runs that one, ``PENSTOCK_SIM_SEEDS=N`` as many
+from 0.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from penstock.errors import PostError
 from penstock.events import Event
 from penstock.outbox import Decision, Entry, Ledger, Policy, Reader, State
 from penstock.outbox.decide import NoAnswer, Outcome
@@ -28,7 +31,14 @@ from penstock.post import Guarantees
 from penstock.relay import NS_PER_S, Port, Relay, _answered
 from penstock.run import Intake
 from penstock.testing import crash
-from penstock.testing.builders import BASE_NS, ListBatch, make_config, make_event, make_evidence, make_stop
+from penstock.testing.builders import (
+    BASE_NS,
+    ListBatch,
+    make_config,
+    make_event,
+    make_evidence,
+    make_stop,
+)
 from penstock.testing.target import Behaviour, MemoryTarget
 
 CONFIG = make_config()
@@ -250,7 +260,9 @@ class World:
 
 
 def simulate(seed: int, kind: str, folder: Path, **planted: Any) -> tuple[World, Counter[str]]:
-    world = World(seed, folder / f"{seed}-{kind.replace(' ', '-')}" / "ledger.sqlite", kind, **planted)
+    world = World(
+        seed, folder / f"{seed}-{kind.replace(' ', '-')}" / "ledger.sqlite", kind, **planted
+    )
     world.path.parent.mkdir(exist_ok=True)
     while not world.live():
         pass
@@ -324,7 +336,7 @@ class MarksAfter(Relay):
     async def _post(self, served: Port, entry: Entry) -> tuple[Entry, Outcome] | None:
         try:
             receipt = await served.target.send(served.target.prepare(entry))
-        except Exception:
+        except PostError:
             return await super()._post(served, entry)
         crash.point("post.answered")
         marked = self._ledger.mark_posting(entry, now_ns=self._clock.now_ns())
@@ -340,7 +352,10 @@ class MarksAfter(Relay):
     ],
 )
 def test_a_planted_bug_is_caught(name: str, planted: dict[str, Any], folder: Path) -> None:
-    """Against a target that posts twice when asked twice; some seed of the first hundred must see it."""
+    """Against a target that posts twice when asked twice.
+
+    Some seed of the first hundred must see it.
+    """
     caught = []
     for seed in range(100):
         try:

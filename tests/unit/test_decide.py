@@ -1,4 +1,7 @@
-"""decide: every outcome of a send or a look-up, over policies; and properties over all combinations."""
+"""decide: every outcome of a send or a look-up, over policies.
+
+And properties over all combinations.
+"""
 
 from __future__ import annotations
 

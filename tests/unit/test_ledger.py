@@ -55,7 +55,12 @@ def test_a_batch_is_whole_on_disk_when_commit_returns(path: Path, ledger: Ledger
 def test_an_event_reads_back_as_it_was(ledger: Ledger) -> None:
     event = make_event(3, flags=frozenset({"bridged", "rollover"}), value=2**62 + 1)
     assert event_from_json(event_to_json(event)) == make_event(
-        3, flags=frozenset({"bridged", "rollover"}), value=2**62 + 1, seq=0, pos=0, digest=event.digest
+        3,
+        flags=frozenset({"bridged", "rollover"}),
+        value=2**62 + 1,
+        seq=0,
+        pos=0,
+        digest=event.digest,
     )
     ledger.commit_batch([mapped(event)], now_ns=NOW)
     assert ledger.reader.event(event.id).value == 2**62 + 1
@@ -91,7 +96,9 @@ def test_other_content_under_a_known_id_is_kept_held_and_never_posted(ledger: Le
     assert (third.conflicts, third.redelivered) == (0, 1)
     with pytest.raises(LedgerError, match="no document"):
         ledger.retry(held.entry_id, by="me", reason="try", now_ns=NOW)
-    assert ledger.discard(held.entry_id, by="me", reason="same lot", now_ns=NOW).state == "discarded"
+    assert (
+        ledger.discard(held.entry_id, by="me", reason="same lot", now_ns=NOW).state == "discarded"
+    )
 
 
 def test_while_recovering_other_content_is_absorbed_and_counted(ledger: Ledger) -> None:
@@ -165,7 +172,7 @@ def test_due_walks_the_index_and_does_not_scan(path: Path, ledger: Ledger) -> No
     connection.close()
     steps = [row[3] for row in plan]
     assert sum("USING" in step and "entry_open" in step for step in steps) >= 3
-    assert not any(step.startswith("SCAN entry") or step.startswith("SCAN first") for step in steps)
+    assert not any(step.startswith(("SCAN entry", "SCAN first")) for step in steps)
 
 
 def test_every_statement_compiles_and_is_used(ledger: Ledger) -> None:
@@ -378,7 +385,9 @@ def test_one_changed_byte_or_a_cut_tail_is_found(path: Path) -> None:
     path.write_bytes(good)
     raw(path, "DELETE FROM audit WHERE seq = 5")
     raw(path, "UPDATE entry SET state = 'posting', document = '', receipt = '' WHERE entry_id = 1")
-    raw(path, "UPDATE ledger SET audit_seq = 4, audit_hash = (SELECT hash FROM audit WHERE seq = 4)")
+    raw(
+        path, "UPDATE ledger SET audit_seq = 4, audit_hash = (SELECT hash FROM audit WHERE seq = 4)"
+    )
     with Reader.open(path) as reader:
         assert any("end of the chain" in each for each in reader.verify().problems)
 

@@ -151,7 +151,10 @@ def test_stop_ends_the_request_on_its_way_and_begins_no_other(path: Path) -> Non
     target = MemoryTarget(slow_s=0.3).then(*[Behaviour.SLOW] * 3)
     with Ledger.open(path, now_ns=time.time_ns()) as ledger:
         fill(ledger, make_event(1), make_event(2), make_event(3))
-        work(Relay(ledger, [Port(target, QUICK)]), lambda: target.in_flight == 1 or bool(target.books))
+        work(
+            Relay(ledger, [Port(target, QUICK)]),
+            lambda: target.in_flight == 1 or bool(target.books),
+        )
         assert states(ledger) == {"posted": 1, "ready": 2}
 
 
@@ -297,4 +300,6 @@ def test_documents_posted_before_a_restart_are_known_after_it(path: Path) -> Non
         after = Relay(ledger, [Port(target, QUICK)])
         assert after.recover() == 0
         assert [each.document for each in after.documents] == before == ["D00001", "D00002"]
-        assert all(isinstance(each, Entry) and each.state is State.POSTED for each in after.documents)
+        assert all(
+            isinstance(each, Entry) and each.state is State.POSTED for each in after.documents
+        )

@@ -1,6 +1,7 @@
-"""Tryton target: requests byte for byte, every answer of the protocol classified, and what a broken wire does.
+"""Tryton target: requests byte for byte, every answer classified, and a broken wire.
 
-The server here speaks HTTP over a real socket from a script of answers; the real Tryton is met in tests/flow.
+The server here speaks HTTP over a real socket from a script of answers; the real Tryton is met in
+tests/flow.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Script:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {
-                name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])
+                name.lower(): value
+                for name, _, value in (line.partition(": ") for line in head[1:])
             }
             body = json.loads(await reader.readexactly(int(headers["content-length"])))
             self.seen.append(({**headers, "": head[0]}, body))
@@ -84,7 +86,9 @@ def http(value: Any, status: int = 200, *, headers: str = "", pack: bool = False
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     if pack:
         body, headers = gzip.compress(body), headers + "Content-Encoding: gzip\r\n"
-    head = f"HTTP/1.0 {status} X\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{headers}\r\n"
+    head = (
+        f"HTTP/1.0 {status} X\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{headers}\r\n"
+    )
     return head.encode() + body
 
 
@@ -101,7 +105,12 @@ LOGIN, READ = "common.db.login", "model.res.user.get_preferences"
 
 
 def script(**answers: Any) -> Script:
-    named = {"post": POST, "find": FIND, "login": LOGIN, "running": "model.penstock.posting.running"}
+    named = {
+        "post": POST,
+        "find": FIND,
+        "login": LOGIN,
+        "running": "model.penstock.posting.running",
+    }
     ready: dict[str, list[bytes | None]] = {
         LOGIN: [result([7, "token", None])],
         READ: [result(PREFERENCES)],
@@ -142,7 +151,9 @@ async def target_of(given: Script, timeout_s: float) -> AsyncIterator[TrytonTarg
         await server.wait_closed()
 
 
-def failing(given: Script, work: Callable[[TrytonTarget], Any], timeout_s: float = 5.0) -> PostError:
+def failing(
+    given: Script, work: Callable[[TrytonTarget], Any], timeout_s: float = 5.0
+) -> PostError:
     with pytest.raises(PostError) as caught:
         meet(given, work, timeout_s)
     return caught.value
@@ -293,19 +304,12 @@ def test_plain_json_under_a_gzip_header_is_read() -> None:
 
 def test_a_refused_connection_is_transient_and_nothing_was_sent() -> None:
     async def go() -> None:
-        given = script()
-        async with target_of(given, 1.0) as target:
+        async with target_of(script(), 1.0) as target:
             request = target.prepare(document())
+        again = TrytonTarget(target._target, HttpClient(timeout_s=1.0, concurrency=1))
         with pytest.raises(Transient) as caught:
-            config = Target(
-                name="erp",
-                kind="tryton",
-                url=target._target.url,
-                database="plant",
-                user="u",
-                password=Secret("p"),
-            )
-            await TrytonTarget(config, HttpClient(timeout_s=1.0, concurrency=1)).send(request)
+            await again.send(request)
+        await again.close()
         assert caught.value.category == "unreachable"
 
     asyncio.run(go())
@@ -405,7 +409,11 @@ def test_a_refused_login_is_the_targets_state_and_posts_nothing() -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "category"),
     [
-        (["UserError", ["not running", "penstock:order_not_running", None]], Permanent, "order_state"),
+        (
+            ["UserError", ["not running", "penstock:order_not_running", None]],
+            Permanent,
+            "order_state",
+        ),
         (["UserError", ["short", "penstock:stock_short", None]], Permanent, "stock"),
         (["UserError", ["who", "penstock:order_unknown", None]], Permanent, "master_data"),
         (["UserError", ["digits", "penstock:quantity_digits", None]], Permanent, "number"),

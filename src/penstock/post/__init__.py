@@ -186,7 +186,7 @@ def read_options(target: config.Target, path: str) -> Options:
 def open_target(target: config.Target, path: str) -> tuple[Target, Options]:
     """The port of a configured target.
 
-    No connection is made. ``path`` is its place: ``target[0]``.
+    No connection is made. ``path`` is its place: ``target[erp]``.
     """
     module = KINDS.get(target.kind)
     if module is None:

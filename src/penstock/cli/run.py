@@ -1,0 +1,103 @@
+"""``penstock run``: a configuration becomes a running plant, until a signal stops it.
+
+SIGTERM and SIGINT stop intake, finish the request on its way, take a checkpoint, and end within ten
+seconds with 0. SIGHUP reads the configuration again; one that is wrong is logged and the old one
+stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from cyclopts import App
+
+from penstock import cli
+from penstock.errors import LockedError, PenstockError
+
+EXIT_LOCKED = 75  # EX_TEMPFAIL: another process holds the state directory
+LEVELS = ("debug", "info", "warning", "error")
+
+app = App(name="run", help="Run the configured plant: sources in, documents out.", version_flags=[])
+
+
+@app.default
+def run(
+    config: Path,
+    /,
+    *,
+    status_file: Path | None = None,
+    log_level: str = "info",
+    json: bool = False,
+) -> int:
+    """Run the configured plant: sources in, documents out.
+
+    Exit codes: 0 stopped on request; 1 failed, the journal and the ledger are safe; 2 wrong usage
+    or a missing extra; 75 another process holds the state directory; 78 the configuration is
+    invalid.
+
+    Parameters
+    ----------
+    config
+        The configuration, a TOML file.
+    status_file
+        Append one JSON line a second with rates, losses, entries by state and the newest documents.
+    log_level
+        debug, info, warning or error; the log goes to stderr.
+    json
+        Print the status line to stdout as well.
+    """
+    if log_level not in LEVELS:
+        cli.say(f"penstock run: --log-level is one of {', '.join(LEVELS)}")
+        return cli.EXIT_USAGE
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    try:
+        asyncio.run(_run(config, status_file, json))
+    except LockedError as wrong:
+        return cli.fail(wrong, code=EXIT_LOCKED, is_json=json)
+    return cli.EXIT_OK
+
+
+async def _run(path: Path, status_file: Path | None, is_json: bool) -> None:
+    from penstock.config import load_config
+    from penstock.engine import Engine
+    from penstock.run import Runner, Status, StatusFile, has_history
+
+    config = load_config(path)
+    file = StatusFile(status_file) if status_file is not None else None
+
+    def tell(status: Status) -> None:
+        if file is not None:
+            file.write(status)
+        if is_json:
+            print(status.to_json(), flush=True)
+
+    is_expected = has_history(Path(config.engine.state_dir))
+    with Engine(config) as engine:
+        runner = Runner(config, engine, is_ledger_expected=is_expected, on_status=tell)
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, runner.stop)
+        loop.add_signal_handler(signal.SIGHUP, _reload, runner, path)
+        await runner.run()
+
+
+def _reload(runner: object, path: Path) -> None:
+    from penstock.config import load_config
+    from penstock.run import Runner
+
+    assert isinstance(runner, Runner)
+    log = logging.getLogger("penstock.run")
+    try:
+        runner.reload(load_config(path))
+    except PenstockError as wrong:
+        log.error("the new configuration is not taken, the old one stays: %s", wrong)
+    else:
+        log.info("%s: the new configuration is in force", path)
