@@ -86,7 +86,7 @@ def pack_samples(time_ns: Sequence[int], values: Sequence[float], quality: Seque
         else []
     )
     columns = struct.pack(f"<{count}q{count}d{count}H", *steps, *values, *quality)
-    return _HEAD.pack(_LAYOUT, count) + zlib.compress(columns)
+    return _HEAD.pack(_LAYOUT, count) + zlib.compress(columns, 1)
 
 
 def unpack_samples(blob: bytes) -> tuple[list[int], list[float], list[int]]:
