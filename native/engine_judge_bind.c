@@ -1,9 +1,11 @@
 /* judge bind: TAG records meet rules: which instance hears which tag, in which role.
- * A limit's or window's instance is its tag. The others are named by what '*' matched; a role without '*' in a rule whose
- * VALUE has one is shared by all its instances. Instances outlive their rule: registers wait for its return. */
+ * A limit's or window's instance is its tag. The others are named by what '*' matched; a role
+ * without '*' in a rule whose VALUE has one is shared by all its instances. Instances outlive their
+ * rule: registers wait for its return. */
 #include "engine_judge_state.h"
 
-/* ---- rules as they may come from a damaged ring ------------------------------------------------------ */
+/* ---- rules as they may come from a damaged ring
+ * ------------------------------------------------------ */
 
 static bool is_duration(int64_t ns) { return ns >= 0 && ns <= (INT64_C(1) << 60); }
 
@@ -31,7 +33,8 @@ bool judge_rule_is_valid(const pstk_rule *rule) {
     return rule->kind != PSTK_RULE_TOTAL || rule->rate_unit_ns > 0;
 }
 
-/* ---- instances by (name, kind, key) --------------------------------------------------------------------- */
+/* ---- instances by (name, kind, key)
+ * --------------------------------------------------------------------- */
 
 static uint32_t hash_place(const pstk_judge *judge, uint32_t name, uint8_t kind, uint32_t key) {
     uint32_t words[3] = {name, kind, key};
@@ -118,7 +121,8 @@ void judge_instance_drop(pstk_judge *judge, uint32_t index) {
     JUDGE_COUNT(judge->head.counters.instances, (uint64_t)-1);
 }
 
-/* ---- making an instance -------------------------------------------------------------------------------------- */
+/* ---- making an instance
+ * -------------------------------------------------------------------------------------- */
 
 typedef struct match { /* one rule, one tag */
     uint32_t slot;
@@ -192,14 +196,9 @@ static uint32_t instance_for(pstk_judge *judge, const match *it, bool may_create
     return make_instance(judge, it, name, key);
 }
 
-/* ---- bindings -------------------------------------------------------------------------------------------------- */
-
-static bool has_slot(const pstk_judge *judge, const judge_hot *hot, uint32_t slot) {
-    for (uint32_t b = hot->bind; b; b = judge_bind_at(judge, b)->link)
-        if (judge_instance_at(judge, judge_bind_at(judge, b)->instance)->rule == slot + 1)
-            return true;
-    return false;
-}
+/* ---- bindings
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static bool bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint32_t role) {
     uint32_t index = judge_arena_take(&judge->arena[JUDGE_BIND]);
@@ -305,7 +304,8 @@ static bool can_window(const pstk_judge *judge, const pstk_rule *rule, const jud
 static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
     const pstk_rule *rule = judge_rule_at(judge, it->slot);
     const judge_hot *hot = judge_hot_at(judge, it->tag);
-    bool is_shared = it->role != PSTK_ROLE_VALUE && !pstk_pattern_has_star(rule->pattern[it->role]) &&
+    bool is_shared = it->role != PSTK_ROLE_VALUE &&
+                     !pstk_pattern_has_star(rule->pattern[it->role]) &&
                      pstk_pattern_has_star(rule->pattern[PSTK_ROLE_VALUE]);
     if (is_shared)
         return bind_to_all(judge, it);
@@ -315,6 +315,9 @@ static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
     if (!index)
         return true; /* counted where it was refused */
     judge_instance_at(judge, index)->rule = it->slot + 1;
+    uint32_t asset = may_create && it->role == PSTK_ROLE_VALUE ? asset_for(judge, rule, it) : 0;
+    if (asset) /* the rule may name another one than before */
+        judge_instance_at(judge, index)->asset = asset;
     if (rule->kind == PSTK_RULE_WINDOW)
         return bind_window(judge, it->tag, index);
     if (rule->kind == PSTK_RULE_LIMIT)
@@ -337,7 +340,10 @@ static void bind_rule(pstk_judge *judge, uint32_t tag, uint32_t slot, bool may_c
     uint32_t roles = is_by_tag(rule) ? 1 : PSTK_ROLE_COUNT;
     bool is_counted = false;
     for (uint32_t r = 0; r < roles; r++) {
-        match it = {.slot = slot, .role = r, .tag = tag, .name = named->name,
+        match it = {.slot = slot,
+                    .role = r,
+                    .tag = tag,
+                    .name = named->name,
                     .name_bytes = named->name_bytes};
         if (!pstk_pattern_match(rule->pattern[r], named->name, named->name_bytes, &it.capture,
                                 &it.capture_bytes) ||
@@ -347,7 +353,6 @@ static void bind_rule(pstk_judge *judge, uint32_t tag, uint32_t slot, bool may_c
                           !pstk_pattern_has_star(rule->pattern[PSTK_ROLE_VALUE]);
         if (needs_star)
             continue; /* VALUE names no instance like this one */
-        is_counted = is_counted || has_slot(judge, hot, slot);
         if (!is_counted && hot->rules >= JUDGE_RULES_PER_TAG) {
             if (may_create)
                 (void)refuse(judge);
@@ -366,7 +371,7 @@ static void bind_tag(pstk_judge *judge, uint32_t tag, bool may_create) {
         return;
     hot->slow = hot->type == PSTK_TYPE_CODE ? JUDGE_SLOW_CODE : 0;
     for (uint32_t s = 0; s < judge_count(judge, JUDGE_CONFIG_RULE); s++)
-        if (judge_rule_is_valid(judge_rule_at(judge, s)) && judge->slot_of_name[s] == s + 1)
+        if (judge->is_live[s])
             bind_rule(judge, tag, s, may_create);
     judge_quiet_refresh(judge, tag);
 }
@@ -390,7 +395,9 @@ void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
     judge_windows_rebuild(judge);
 }
 
-/* ---- TAG records -------------------------------------------------------------------------------------------------- */
+/* ---- TAG records
+ * --------------------------------------------------------------------------------------------------
+ */
 
 void judge_tag_take(pstk_judge *judge, const pstk_tag_record *record) {
     uint32_t tag = record->tag_id;

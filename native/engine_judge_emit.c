@@ -1,10 +1,11 @@
 /* judge emit: facts get names, identity and digest, and stand in the event ring; results in theirs.
- * Identity: UUIDv8 (RFC 9562) of SHA-256 over "penstock-event/1", plant, rule, series, tag, kind, time_epoch, at_ns,
- * occurrence, revision joined by 0x1F. Nothing from a wall clock or a table index enters.
- * Digest: SHA-256/128 over "penstock-digest/1", then little-endian at, start, end, value, start and end reading, limit, sum,
- * min, max, first, last, count (8 bytes each), occurrence, time_epoch, revision, flags (4), kind text, value type (4), then
- * rule, series, tag, asset, code text, order, operation, material, lot, shift; each text behind its length (4 bytes). The
- * value of a code is its text, since codes are numbered by the journal. */
+ * Identity: UUIDv8 (RFC 9562) of SHA-256 over "penstock-event/1", plant, rule, series, tag, kind,
+ * time_epoch, at_ns, occurrence, revision joined by 0x1F. Nothing from a wall clock or a table
+ * index enters. Digest: SHA-256/128 over "penstock-digest/1", then little-endian at, start, end,
+ * value, start and end reading, limit, sum, min, max, first, last, count (8 bytes each),
+ * occurrence, time_epoch, revision, flags (4), kind text, value type (4), then rule, series, tag,
+ * asset, code text, order, operation, material, lot, shift; each text behind its length (4 bytes).
+ * The value of a code is its text, since codes are numbered by the journal. */
 #include "engine_judge_state.h"
 
 static const char *const kind_text[PSTK_EVENT_KIND_COUNT] = {
@@ -48,7 +49,8 @@ pstk_event *judge_event_begin(pstk_judge *judge, uint32_t index, pstk_event_kind
     return event;
 }
 
-/* ---- identity and digest ------------------------------------------------------------------------- */
+/* ---- identity and digest
+ * ------------------------------------------------------------------------- */
 
 static void put_field(pstk_sha256 *sha, const char *text) {
     pstk_sha256_update(sha, "\x1f", 1);
@@ -100,8 +102,8 @@ static void put_text(pstk_sha256 *sha, const char *text, size_t capacity) {
 
 static void put_numbers(pstk_sha256 *sha, const pstk_event *event, bool is_code) {
     uint8_t bytes[13 * 8 + 4 * 4];
-    uint64_t wide[13] = {(uint64_t)event->at_ns, (uint64_t)event->start_ns,
-                         (uint64_t)event->end_ns, is_code ? 0 : event->value.bits,
+    uint64_t wide[13] = {(uint64_t)event->at_ns,    (uint64_t)event->start_ns,
+                         (uint64_t)event->end_ns,   is_code ? 0 : event->value.bits,
                          event->start_reading.bits, event->end_reading.bits};
     memcpy(wide + 6, &event->limit, 6 * sizeof(double)); /* limit, sum, min, max, first, last */
     wide[12] = event->count;
@@ -143,12 +145,14 @@ static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) 
     memcpy(event->digest, hash, sizeof event->digest);
 }
 
-/* Trips and clears never repeat a stamp, and restarts bring their own count; the others are told apart here. */
+/* Trips and clears never repeat a stamp, and restarts bring their own count; the others are told
+ * apart here. */
 static void count_occurrence(judge_instance *instance, pstk_event *event) {
     if (event->kind < PSTK_EVENT_LIMIT_CHATTERING || event->kind == PSTK_EVENT_RULE_RESTARTED)
         return;
     bool is_again = instance->last_kind == event->kind + 1 &&
-                    instance->last_at_ns == event->at_ns && instance->last_epoch == event->time_epoch;
+                    instance->last_at_ns == event->at_ns &&
+                    instance->last_epoch == event->time_epoch;
     instance->occurrence = is_again ? instance->occurrence + 1 : 0;
     instance->last_kind = (uint16_t)(event->kind + 1);
     instance->last_at_ns = event->at_ns;
@@ -167,7 +171,8 @@ void judge_event_commit(pstk_judge *judge, uint32_t index, pstk_event *event) {
     __atomic_store_n(&judge->event_head, judge->event_head + 1, __ATOMIC_RELEASE);
 }
 
-/* ---- event ring, consumer's side --------------------------------------------------------------------- */
+/* ---- event ring, consumer's side
+ * --------------------------------------------------------------------- */
 
 uint64_t pstk_judge_events_head(const pstk_judge *judge) {
     return __atomic_load_n(&judge->event_head, __ATOMIC_ACQUIRE);
@@ -190,12 +195,14 @@ size_t pstk_judge_events_poll(const pstk_judge *judge, uint64_t from_seq, pstk_e
 void pstk_judge_events_acknowledge(pstk_judge *judge, uint64_t seq) {
     uint64_t head = pstk_judge_events_head(judge);
     uint64_t next = seq >= head ? head : seq + 1;
-    /* Pairs with the acquire in judge_has_room: the consumer has done with the slots before they are used again. */
+    /* Pairs with the acquire in judge_has_room: the consumer has done with the slots before they
+     * are used again. */
     if (next > judge->event_acknowledged)
         __atomic_store_n(&judge->event_acknowledged, next, __ATOMIC_RELEASE);
 }
 
-/* ---- result ring: overwritten when unread ---------------------------------------------------------------- */
+/* ---- result ring: overwritten when unread
+ * ---------------------------------------------------------------- */
 
 #define RESULT_WORDS (sizeof(pstk_result) / 8)
 
@@ -203,8 +210,9 @@ void judge_result_put(pstk_judge *judge, const pstk_result *result) {
     uint64_t words[RESULT_WORDS];
     pstk_result *slot = &judge->result[judge->result_head & (judge->options.result_slots - 1)];
     memcpy(words, result, sizeof words);
-    /* begin is told before the first word and head after the last: a reader that copied a slot being overwritten sees
-     * begin beyond it. Release on each word keeps that order without a fence. */
+    /* begin is told before the first word and head after the last: a reader that copied a slot
+     * being overwritten sees begin beyond it. Release on each word keeps that order without a
+     * fence. */
     __atomic_store_n(&judge->result_begin, judge->result_head + 1, __ATOMIC_RELAXED);
     for (size_t k = 0; k < RESULT_WORDS; k++)
         __atomic_store_n((uint64_t *)(void *)slot + k, words[k], __ATOMIC_RELEASE);

@@ -1,6 +1,6 @@
-/* judge group: counters, totals and states: the roles of one instance become one transition an instant.
- * The segment's lot and order are what their tags said when it opened; its context is the asset's as of then, and what was
- * not known then is taken as of its end. */
+/* judge group: counters, totals and states: the roles of one instance become one transition an
+ * instant. The segment's lot and order are what their tags said when it opened; its context is the
+ * asset's as of then, and what was not known then is taken as of its end. */
 #include "engine_judge_state.h"
 
 static const pstk_rule *rule_of(const pstk_judge *judge, const judge_group *group) {
@@ -25,10 +25,11 @@ bool judge_convert(uint8_t from, pstk_value value, uint8_t to, pstk_value *out) 
     return (double)out->i64 == value.f64;
 }
 
-/* ---- roles ------------------------------------------------------------------------------------------- */
+/* ---- roles
+ * ------------------------------------------------------------------------------------------- */
 
-void judge_group_role(pstk_judge *judge, uint32_t index, uint32_t role_index, const judge_node *node,
-                      uint8_t type) {
+void judge_group_role(pstk_judge *judge, uint32_t index, uint32_t role_index,
+                      const judge_node *node, uint8_t type) {
     judge_group *group = judge_group_at(judge, index);
     judge_role *role = &group->role[role_index];
     bool is_total = judge_instance_at(judge, group->instance)->kind == PSTK_RULE_TOTAL;
@@ -43,7 +44,8 @@ void judge_group_role(pstk_judge *judge, uint32_t index, uint32_t role_index, co
     if (judge_is_bad(node->quality) && !is_flow)
         return;
     role->value = node->value;
-    role->time_ns = PSTK_MAX(node->time_ns, group->last_ns); /* a lot told by another, slower clock holds from now on */
+    role->time_ns = PSTK_MAX(
+        node->time_ns, group->last_ns); /* a lot told by another, slower clock holds from now on */
     role->quality = node->quality;
     role->type = type;
 }
@@ -81,7 +83,8 @@ static void role_text(const pstk_judge *judge, uint32_t tag, uint8_t type, pstk_
     pstk_copy_text(out, PSTK_CONTEXT_BYTES, p, strlen(p));
 }
 
-/* ---- the open segment ---------------------------------------------------------------------------------- */
+/* ---- the open segment
+ * ---------------------------------------------------------------------------------- */
 
 static void open_context(pstk_judge *judge, judge_group *group, int64_t start_ns) {
     uint32_t asset = judge_instance_at(judge, group->instance)->asset;
@@ -127,10 +130,9 @@ static void emit_segment(pstk_judge *judge, judge_group *group, const pstk_segme
     bool is_counter = rule->kind == PSTK_RULE_COUNTER;
     if (is_zero(fact) && (!rule->emits_zero || fact->is_baseline))
         return;
-    pstk_event *event =
-        judge_event_begin(judge, group->instance,
-                          is_counter ? PSTK_EVENT_COUNTER_SEGMENT : PSTK_EVENT_TOTAL_SEGMENT,
-                          fact->start_ns);
+    pstk_event *event = judge_event_begin(
+        judge, group->instance, is_counter ? PSTK_EVENT_COUNTER_SEGMENT : PSTK_EVENT_TOTAL_SEGMENT,
+        fact->start_ns);
     event->end_ns = fact->end_ns;
     event->value = fact->quantity;
     event->start_reading = fact->start;
@@ -142,9 +144,13 @@ static void emit_segment(pstk_judge *judge, judge_group *group, const pstk_segme
     judge_event_commit(judge, group->instance, event);
 }
 
-/* ---- cuts -------------------------------------------------------------------------------------------------- */
+/* ---- cuts
+ * --------------------------------------------------------------------------------------------------
+ */
 
-typedef struct cut { bool is_cut, is_adopted, is_lot; } cut;
+typedef struct cut {
+    bool is_cut, is_adopted, is_lot;
+} cut;
 
 static void cut_by_role(const judge_role *role, int64_t time_ns, bool is_wanted, uint8_t type,
                         pstk_value value, cut *out, bool *out_changed) {
@@ -226,7 +232,8 @@ static void wake_at_boundary(pstk_judge *judge, judge_group *group, int64_t star
     uint32_t clock = judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->clock;
     if (group->wake_ns == next_ns)
         return;
-    if (judge_heap_push(judge, clock, &(judge_node){.instance = group->instance, .time_ns = next_ns}))
+    if (judge_heap_push(judge, clock,
+                        &(judge_node){.instance = group->instance, .time_ns = next_ns}))
         group->wake_ns = next_ns;
 }
 
@@ -240,18 +247,21 @@ static uint32_t stream_of(const pstk_judge *judge, const judge_group *group) {
     return judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->stream;
 }
 
-/* ---- counters --------------------------------------------------------------------------------------------- */
+/* ---- counters
+ * --------------------------------------------------------------------------------------------- */
 
 static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns, const cut *found,
                           pstk_counter_input *in) {
     const judge_role *value = &group->role[PSTK_ROLE_VALUE], *start = &group->role[PSTK_ROLE_START];
     const pstk_rule *rule = rule_of(judge, group);
     uint8_t tag_type = judge_hot_at(judge, value->tag - 1)->type;
-    *in = (pstk_counter_input){.time_ns = time_ns, .boundary_ns = PSTK_TIME_NONE,
-                               .is_cut = found->is_cut, .is_adopted = found->is_adopted};
+    *in = (pstk_counter_input){.time_ns = time_ns,
+                               .boundary_ns = PSTK_TIME_NONE,
+                               .is_cut = found->is_cut,
+                               .is_adopted = found->is_adopted};
     in->type = tag_type == PSTK_TYPE_F64 ? PSTK_TYPE_F64 : PSTK_TYPE_I64;
-    in->has_reading = is_new(value, time_ns) &&
-                      judge_convert(value->type, value->value, in->type, &in->reading);
+    in->has_reading =
+        is_new(value, time_ns) && judge_convert(value->type, value->value, in->type, &in->reading);
     in->has_start = start->type && judge_convert(start->type, start->value, in->type, &in->start);
     in->is_start_new = in->has_start && start->time_ns == time_ns;
     bool has_moved = is_other(start, group->start_type, group->start_seen);
@@ -261,7 +271,8 @@ static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns
     if (group->is_cut_late && found->is_cut)
         in->flags |= PSTK_FLAG_CUT_LATE;
     if (group->u.counter.is_open) {
-        in->has_gap = judge_gap_between(judge, stream_of(judge, group), group->u.counter.last_ns, time_ns);
+        in->has_gap =
+            judge_gap_between(judge, stream_of(judge, group), group->u.counter.last_ns, time_ns);
         if (!group->u.counter.is_unstarted)
             in->boundary_ns = boundary_of(rule, group->u.counter.start_ns, time_ns);
     }
@@ -270,6 +281,14 @@ static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns
             judge_convert(group->baseline_type, group->baseline, in->type, &in->baseline);
         in->baseline_ns = group->baseline_ns;
     }
+}
+
+/* Used, passed, or of another epoch of the register. Samples from before that document may still
+ * come. */
+static bool is_baseline_done(const pstk_counter *counter, const pstk_counter_input *in) {
+    bool is_reached = in->type == PSTK_TYPE_I64 ? in->reading.i64 >= in->baseline.i64
+                                                : in->reading.f64 >= in->baseline.f64;
+    return is_reached || in->time_ns >= in->baseline_ns || (counter->flags & PSTK_FLAG_RESET);
 }
 
 static void step_counter(pstk_judge *judge, judge_group *group, int64_t time_ns, const cut *found) {
@@ -289,19 +308,23 @@ static void step_counter(pstk_judge *judge, judge_group *group, int64_t time_ns,
         open_context(judge, group, group->u.counter.start_ns);
     else
         adopt_roles(group);
-    if (in.has_reading)
-        group->baseline_type = 0; /* used, or of another epoch of the register */
+    if (in.has_baseline && is_baseline_done(&group->u.counter, &in))
+        group->baseline_type = 0;
     wake_at_boundary(judge, group, group->u.counter.start_ns);
 }
 
-/* ---- totals ------------------------------------------------------------------------------------------------- */
+/* ---- totals
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, const cut *found) {
     const judge_role *value = &group->role[PSTK_ROLE_VALUE];
     const pstk_rule *rule = rule_of(judge, group);
     pstk_total *total = &group->u.total;
-    pstk_total_input in = {.time_ns = time_ns, .boundary_ns = PSTK_TIME_NONE,
-                           .is_cut = found->is_cut, .flags = quality_flags(value, time_ns)};
+    pstk_total_input in = {.time_ns = time_ns,
+                           .boundary_ns = PSTK_TIME_NONE,
+                           .is_cut = found->is_cut,
+                           .flags = quality_flags(value, time_ns)};
     if (is_new(value, time_ns)) {
         bool is_f64 = value->type == PSTK_TYPE_F64;
         in.rate = is_f64 ? value->value.f64 : (double)value->value.i64;
@@ -329,7 +352,9 @@ static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, c
     wake_at_boundary(judge, group, total->start_ns);
 }
 
-/* ---- states --------------------------------------------------------------------------------------------------- */
+/* ---- states
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static bool is_listed(const pstk_judge *judge, const pstk_rule *rule, const judge_role *value,
                       int64_t code) {
@@ -385,7 +410,8 @@ static void step_state(pstk_judge *judge, judge_group *group, int64_t time_ns) {
         open_context(judge, group, run->since_ns);
 }
 
-/* ---- one instant of one instance -------------------------------------------------------------------------------- */
+/* ---- one instant of one instance
+ * -------------------------------------------------------------------------------- */
 
 void judge_group_step(pstk_judge *judge, uint32_t index, int64_t time_ns) {
     judge_group *group = judge_group_at(judge, index);
@@ -416,6 +442,7 @@ void judge_group_regress(pstk_judge *judge, uint32_t index) {
         emit_state(judge, group, &state);
     group->last_ns = INT64_MIN;
     group->wake_ns = PSTK_TIME_NONE;
+    group->baseline_type = 0;
     for (uint32_t r = 0; r < PSTK_ROLE_COUNT; r++)
         group->role[r].time_ns = PSTK_TIME_NONE;
 }

@@ -1,14 +1,16 @@
 /* judge heap: samples of event order wait here until the watermark passes them.
- * Method: one skew heap a clock in a common pool, ordered by (event time, journal order). What has the same time on one clock
- * is one instant: first every role takes its value, then each touched instance makes its transition once.
- * Full     the oldest instant of the clock is taken early and counted reorder_overflow. */
+ * Method: one skew heap a clock in a common pool, ordered by (event time, journal order). What has
+ * the same time on one clock is one instant: first every role takes its value, then each touched
+ * instance makes its transition once. Full     the oldest instant of the clock is taken early and
+ * counted reorder_overflow. */
 #include "engine_judge_state.h"
 
 static bool is_before(const judge_node *a, const judge_node *b) {
     return a->time_ns < b->time_ns || (a->time_ns == b->time_ns && a->ordinal < b->ordinal);
 }
 
-/* Top-down skew merge: the walk goes down right spines and swaps children behind it; amortized log n. */
+/* Top-down skew merge: the walk goes down right spines and swaps children behind it; amortized log
+ * n. */
 static uint32_t merge(pstk_judge *judge, uint32_t a, uint32_t b) {
     uint32_t root = 0, *link = &root;
     while (a && b) {
@@ -64,9 +66,12 @@ static void deliver(pstk_judge *judge, const judge_node *node) {
         if (instance->kind != PSTK_RULE_LIMIT) {
             judge_group_role(judge, instance->state, bind->role, node, hot->type);
         } else if (judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT) {
-            judge_delay *delay = judge_delay_at(judge, judge_limit_at(judge, instance->state)->delay);
+            judge_delay *delay =
+                judge_delay_at(judge, judge_limit_at(judge, instance->state)->delay);
             double x = hot->is_integer ? (double)node->value.i64 : node->value.f64;
-            delay->sample = (pstk_limit_sample){.x = x, .value = node->value, .time_ns = node->time_ns,
+            delay->sample = (pstk_limit_sample){.x = x,
+                                                .value = node->value,
+                                                .time_ns = node->time_ns,
                                                 .recv_ns = judge->head.now_ns,
                                                 .is_bad = judge_is_bad(node->quality)};
             delay->is_set = 1;
@@ -77,7 +82,11 @@ static void deliver(pstk_judge *judge, const judge_node *node) {
     }
 }
 
-void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index) {
+static void wake_forget(pstk_judge *judge, uint32_t index) {
+    judge_group_at(judge, judge_instance_at(judge, index)->state)->wake_ns = PSTK_TIME_NONE;
+}
+
+void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_early) {
     judge_clock *clock = judge_clock_at(judge, clock_index);
     judge->instant_ns = clock->heap_ns;
     while (clock->heap && clock->heap_ns == judge->instant_ns) {
@@ -86,6 +95,8 @@ void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index) {
         set_top(judge, clock, merge(judge, node->left, node->right));
         if (!node->instance)
             deliver(judge, node);
+        else if (is_early) /* its time has not come: the next instant cuts, and wakes again */
+            wake_forget(judge, node->instance);
         else if (judge_instance_at(judge, node->instance)->rule)
             touch(judge, node->instance);
         judge_arena_drop(&judge->arena[JUDGE_NODE], index);
@@ -129,12 +140,16 @@ static bool drain_below(pstk_judge *judge, uint32_t clock_index, bool is_all) {
             return false;
         if (!clock->heap || (!is_all && clock->heap_ns >= clock->watermark_ns))
             return true;
-        judge_heap_pop_instant(judge, clock_index);
+        judge_heap_pop_instant(judge, clock_index, is_all);
     }
 }
 
-bool judge_clock_drain(pstk_judge *judge, uint32_t clock) { return drain_below(judge, clock, false); }
-bool judge_clock_flush(pstk_judge *judge, uint32_t clock) { return drain_below(judge, clock, true); }
+bool judge_clock_drain(pstk_judge *judge, uint32_t clock) {
+    return drain_below(judge, clock, false);
+}
+bool judge_clock_flush(pstk_judge *judge, uint32_t clock) {
+    return drain_below(judge, clock, true);
+}
 
 void judge_wake(pstk_judge *judge, uint32_t index, int64_t at_ns) {
     const judge_instance *instance = judge_instance_at(judge, index);

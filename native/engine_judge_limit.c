@@ -1,4 +1,5 @@
-/* judge limit: limit facts become events or are folded; deadlines of silent tags; the quiet range of the fast path. */
+/* judge limit: limit facts become events or are folded; deadlines of silent tags; the quiet range
+ * of the fast path. */
 #include "engine_judge_state.h"
 
 #define EVENTS_PER_MINUTE 60u
@@ -7,7 +8,8 @@ static const pstk_rule *rule_of(const pstk_judge *judge, const judge_limit *at) 
     return judge_rule_of(judge, judge_instance_at(judge, at->instance));
 }
 
-/* ---- deadlines: a binary heap of limits by engine time ---------------------------------------------- */
+/* ---- deadlines: a binary heap of limits by engine time
+ * ---------------------------------------------- */
 
 static bool is_sooner(const judge_deadline *a, const judge_deadline *b) {
     return a->at_ns < b->at_ns || (a->at_ns == b->at_ns && a->limit < b->limit);
@@ -56,7 +58,8 @@ void judge_limit_unschedule(pstk_judge *judge, uint32_t index) {
 void judge_limit_schedule(pstk_judge *judge, uint32_t index) {
     judge_limit *at = judge_limit_at(judge, index);
     const judge_delay *delay = at->delay ? judge_delay_at(judge, at->delay) : NULL;
-    int64_t due_ns = pstk_limit_deadline(rule_of(judge, at), &at->limit, delay ? &delay->delay : NULL);
+    int64_t due_ns =
+        pstk_limit_deadline(rule_of(judge, at), &at->limit, delay ? &delay->delay : NULL);
     if (at->fold.folded)
         due_ns = PSTK_MIN(due_ns, pstk_time_add(at->fold.recv_ns, PSTK_MINUTE_NS));
     if (at->heap_pos && judge->deadline[at->heap_pos - 1].at_ns == due_ns)
@@ -78,7 +81,8 @@ void judge_deadlines_rebuild(pstk_judge *judge) {
     }
 }
 
-/* ---- the quiet range --------------------------------------------------------------------------------- */
+/* ---- the quiet range
+ * --------------------------------------------------------------------------------- */
 
 void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
     judge_hot *hot = judge_hot_at(judge, tag);
@@ -102,7 +106,8 @@ void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
     hot->high = high;
 }
 
-/* ---- events -------------------------------------------------------------------------------------------- */
+/* ---- events
+ * -------------------------------------------------------------------------------------------- */
 
 void judge_limit_flush(pstk_judge *judge, uint32_t index) {
     judge_limit *at = judge_limit_at(judge, index);
@@ -142,8 +147,8 @@ void judge_limit_sample(pstk_judge *judge, uint32_t index, const pstk_limit_samp
     judge_limit *at = judge_limit_at(judge, index);
     judge_delay *delay = at->delay ? judge_delay_at(judge, at->delay) : NULL;
     pstk_limit_fact fact[PSTK_LIMIT_FACTS_MAX];
-    size_t count = pstk_limit_step(rule_of(judge, at), &at->limit, delay ? &delay->delay : NULL,
-                                   sample, fact);
+    size_t count =
+        pstk_limit_step(rule_of(judge, at), &at->limit, delay ? &delay->delay : NULL, sample, fact);
     for (size_t k = 0; k < count; k++)
         emit_fact(judge, index, &fact[k]);
     if (pstk_fold_is_due(&at->fold, sample->time_ns))

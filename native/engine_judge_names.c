@@ -1,7 +1,9 @@
-/* judge names: dictionaries that only grow, contexts of assets as of a time, baselines that wait for their register. */
+/* judge names: dictionaries that only grow, contexts of assets as of a time, baselines that wait
+ * for their register. */
 #include "engine_judge_state.h"
 
-/* ---- hash tables: open addressing over names ---------------------------------------------------- */
+/* ---- hash tables: open addressing over names ----------------------------------------------------
+ */
 
 uint32_t judge_table_size(uint32_t items) {
     uint32_t size = 16;
@@ -67,7 +69,8 @@ static uint32_t text_intern(pstk_judge *judge, const text_key *key) {
     if (key->arena == JUDGE_ASSET) {
         pstk_copy_text(judge_asset_at(judge, index)->name, PSTK_NAME_BYTES, key->text, key->bytes);
     } else if (key->arena == JUDGE_CAPTURE) {
-        pstk_copy_text(judge_capture_at(judge, index)->text, PSTK_NAME_BYTES, key->text, key->bytes);
+        pstk_copy_text(judge_capture_at(judge, index)->text, PSTK_NAME_BYTES, key->text,
+                       key->bytes);
     } else {
         judge_name *name = judge_name_at(judge, index);
         pstk_copy_text(name->name, sizeof name->name, key->text, key->bytes);
@@ -125,7 +128,8 @@ void judge_names_rebuild(pstk_judge *judge) {
     }
 }
 
-/* ---- context: what runs at an asset, as of a time ------------------------------------------------ */
+/* ---- context: what runs at an asset, as of a time
+ * ------------------------------------------------ */
 
 static void values_merge(pstk_context_values *out, const pstk_context_values *from, uint32_t set) {
     if (set & 1u)
@@ -183,7 +187,8 @@ static void values_clean(pstk_context_values *values) {
 
 /* Instances that cut where this asset's order or lot changes transit when the watermark passes. */
 static void wake_cutters(pstk_judge *judge, uint32_t asset, int64_t at_ns, uint32_t set) {
-    uint32_t cut_on = (set & 1u ? PSTK_CUT_CONTEXT_ORDER : 0u) | (set & 8u ? PSTK_CUT_CONTEXT_LOT : 0u);
+    uint32_t cut_on =
+        (set & 1u ? PSTK_CUT_CONTEXT_ORDER : 0u) | (set & 8u ? PSTK_CUT_CONTEXT_LOT : 0u);
     for (uint32_t i = 1; cut_on && i < judge_count(judge, JUDGE_INSTANCE); i++) {
         const judge_instance *instance = judge_instance_at(judge, i);
         bool is_group = instance->kind == PSTK_RULE_COUNTER || instance->kind == PSTK_RULE_TOTAL;
@@ -213,7 +218,8 @@ void judge_context_take(pstk_judge *judge, const pstk_context *context) {
     wake_cutters(judge, asset, at_ns, context->set);
 }
 
-/* ---- baselines ------------------------------------------------------------------------------------- */
+/* ---- baselines
+ * ------------------------------------------------------------------------------------- */
 
 static void baseline_set(judge_group *group, const pstk_baseline *baseline) {
     group->baseline = baseline->end_reading;

@@ -1,11 +1,13 @@
 /* judge time: streams and their clocks, watermarks, idle streams, gaps, clocks that went back.
- * Watermark of a source = least maximum of its non-idle streams, minus lateness; it never goes back. Where all are idle each
- * stream's clock is carried on by the engine time that passed since its last block (never beyond engine time itself): a
- * device whose clock lags is not made late by a pause. A stream that has regressed runs on a clock of its own from then on,
- * so that one controller that came back in 1970 does not hold the others. */
+ * Watermark of a source = least maximum of its non-idle streams, minus lateness; it never goes
+ * back. Where all are idle each stream's clock is carried on by the engine time that passed since
+ * its last block (never beyond engine time itself): a device whose clock lags is not made late by a
+ * pause. A stream that has regressed runs on a clock of its own from then on, so that one
+ * controller that came back in 1970 does not hold the others. */
 #include "engine_judge_state.h"
 
-/* ---- streams --------------------------------------------------------------------------------------- */
+/* ---- streams
+ * --------------------------------------------------------------------------------------- */
 
 static uint32_t *stream_slot(const pstk_judge *judge, uint16_t source, uint32_t key) {
     const judge_table *table = &judge->streams;
@@ -57,7 +59,8 @@ void judge_streams_rebuild(pstk_judge *judge) {
     }
 }
 
-/* ---- watermarks -------------------------------------------------------------------------------------- */
+/* ---- watermarks
+ * -------------------------------------------------------------------------------------- */
 
 /* Where an idle stream's clock would stand now. */
 static int64_t carried_ns(const pstk_judge *judge, const judge_stream *stream) {
@@ -103,7 +106,8 @@ int64_t judge_others_ns(const pstk_judge *judge, uint32_t index) {
     return least_ns;
 }
 
-/* ---- idle streams and when the judge must be told that time passed ------------------------------------- */
+/* ---- idle streams and when the judge must be told that time passed
+ * ------------------------------------- */
 
 void judge_idle_mark(pstk_judge *judge) {
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_STREAM); i++) {
@@ -140,7 +144,8 @@ static void refresh_source(pstk_judge *judge, uint32_t source) {
     for (uint32_t i = judge_source_at(judge, source)->streams; i;) {
         const judge_stream *stream = judge_stream_at(judge, i);
         if (stream->has_max && !stream->is_idle) {
-            int64_t at_ns = pstk_time_add(stream->quiet_ns, judge_source_at(judge, source)->idle_after_ns);
+            int64_t at_ns =
+                pstk_time_add(stream->quiet_ns, judge_source_at(judge, source)->idle_after_ns);
             judge->idle_due_ns = PSTK_MIN(judge->idle_due_ns, at_ns);
             is_live |= !stream->is_alone;
         } else if (stream->has_max && stream->is_alone) {
@@ -174,7 +179,9 @@ int64_t pstk_judge_deadline_ns(const pstk_judge *judge) {
     return due_ns;
 }
 
-/* ---- gaps ------------------------------------------------------------------------------------------------ */
+/* ---- gaps
+ * ------------------------------------------------------------------------------------------------
+ */
 
 void judge_gap_open(pstk_judge *judge, uint32_t index) {
     judge_stream *stream = judge_stream_at(judge, index);
@@ -185,11 +192,13 @@ void judge_gap_open(pstk_judge *judge, uint32_t index) {
 }
 
 static void gap_put(judge_stream *stream, judge_gap gap) {
-    if (stream->gap_count == JUDGE_GAPS) { /* the two nearest become one: the least that is said too much */
+    if (stream->gap_count ==
+        JUDGE_GAPS) { /* the two nearest become one: the least that is said too much */
         uint32_t best = 0;
         uint64_t best_ns = UINT64_MAX;
         for (uint32_t k = 0; k + 1 < JUDGE_GAPS; k++) {
-            uint64_t apart_ns = (uint64_t)stream->gap[k + 1].from_ns - (uint64_t)stream->gap[k].to_ns;
+            uint64_t apart_ns =
+                (uint64_t)stream->gap[k + 1].from_ns - (uint64_t)stream->gap[k].to_ns;
             if (apart_ns < best_ns) {
                 best_ns = apart_ns;
                 best = k;
@@ -209,7 +218,8 @@ void judge_gap_close(pstk_judge *judge, uint32_t index, int64_t time_ns) {
     gap_put(stream, (judge_gap){stream->gap_from_ns, PSTK_MAX(stream->gap_from_ns, time_ns)});
 }
 
-bool judge_gap_between(const pstk_judge *judge, uint32_t index, int64_t after_ns, int64_t before_ns) {
+bool judge_gap_between(const pstk_judge *judge, uint32_t index, int64_t after_ns,
+                       int64_t before_ns) {
     const judge_stream *stream = judge_stream_at(judge, index);
     if (stream->has_gap && stream->gap_from_ns < before_ns)
         return true;
@@ -219,7 +229,8 @@ bool judge_gap_between(const pstk_judge *judge, uint32_t index, int64_t after_ns
     return false;
 }
 
-/* ---- SOURCE records ---------------------------------------------------------------------------------------- */
+/* ---- SOURCE records
+ * ---------------------------------------------------------------------------------------- */
 
 void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,
                        const pstk_source_record *record) {
@@ -246,7 +257,8 @@ void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,
         at->is_down = record->change == PSTK_SOURCE_DOWN;
 }
 
-/* ---- a clock that went back --------------------------------------------------------------------------------- */
+/* ---- a clock that went back
+ * --------------------------------------------------------------------------------- */
 
 enum { REGRESS_SWEEP, REGRESS_FLUSH, REGRESS_TAGS, REGRESS_DONE };
 
@@ -303,7 +315,8 @@ static void regress_restart(pstk_judge *judge, uint32_t index) {
 bool judge_regress(pstk_judge *judge, uint32_t index) {
     judge_place *place = &judge->place;
     judge_stream *stream = judge_stream_at(judge, index);
-    uint32_t clock = stream->is_alone ? judge_stream_clock(index) : judge_source_clock(stream->source);
+    uint32_t clock =
+        stream->is_alone ? judge_stream_clock(index) : judge_source_clock(stream->source);
     if (place->node == REGRESS_SWEEP) {
         if (!judge_sweep_all(judge, UINT32_MAX))
             return false;

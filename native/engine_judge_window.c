@@ -1,15 +1,21 @@
 /* judge window: panes of each window, closed when the watermark reaches their end.
- * A pane closes where it is touched or where the sweep comes by, whichever is first; nothing of its content depends on
- * which, since whatever could change it (context, gaps, configuration, a clock gone back) sweeps to the end beforehand. */
+ * A pane closes where it is touched or where the sweep comes by, whichever is first; nothing of its
+ * content depends on which, since whatever could change it (context, gaps, configuration, a clock
+ * gone back) sweeps to the end beforehand. */
 #include "engine_judge_state.h"
 
 static const pstk_rule *rule_of(const pstk_judge *judge, const judge_window *at) {
     return judge_rule_of(judge, judge_instance_at(judge, at->instance));
 }
 
-/* ---- closing ------------------------------------------------------------------------------------------- */
+/* ---- closing
+ * ------------------------------------------------------------------------------------------- */
 
-typedef struct closing { pstk_pane pane; int64_t end_ns; uint32_t flags; } closing;
+typedef struct closing {
+    pstk_pane pane;
+    int64_t end_ns;
+    uint32_t flags;
+} closing;
 
 static void emit_event(pstk_judge *judge, const judge_window *at, const closing *it) {
     pstk_event *event =
@@ -118,11 +124,12 @@ static void close_ready(pstk_judge *judge, judge_window *at, int64_t watermark_n
         close_first(judge, at, 0);
 }
 
-/* ---- one sample -------------------------------------------------------------------------------------------- */
+/* ---- one sample
+ * -------------------------------------------------------------------------------------------- */
 
 static void swap_panes(judge_window *at, judge_pane *other) {
-    judge_pane in = {.flags = at->flags & ~(uint32_t)JUDGE_WINDOW_SEEN, .end_ns = at->end_ns,
-                     .pane = at->pane};
+    judge_pane in = {
+        .flags = at->flags & ~(uint32_t)JUDGE_WINDOW_SEEN, .end_ns = at->end_ns, .pane = at->pane};
     at->flags = (uint16_t)((at->flags & JUDGE_WINDOW_SEEN) | other->flags);
     at->end_ns = other->end_ns;
     at->pane = other->pane;
@@ -131,7 +138,8 @@ static void swap_panes(judge_window *at, judge_pane *other) {
     other->pane = in.pane;
 }
 
-/* Makes place for one more pane in the window itself; false: none, and the new one would be the oldest. */
+/* Makes place for one more pane in the window itself; false: none, and the new one would be the
+ * oldest. */
 static bool make_place(pstk_judge *judge, judge_window *at, int64_t end_ns, uint32_t panes_max) {
     uint32_t index, spare = 0;
     if (at->panes < panes_max && (!(at->flags & JUDGE_PANE_OPEN) ||
@@ -192,7 +200,8 @@ static bool find_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64
     return open_pane(judge, index, start_ns, end_ns);
 }
 
-bool judge_window_add(pstk_judge *judge, uint32_t index, int64_t time_ns, double x, uint16_t quality) {
+bool judge_window_add(pstk_judge *judge, uint32_t index, int64_t time_ns, double x,
+                      uint16_t quality) {
     judge_window *at = judge_window_at(judge, index);
     const pstk_rule *rule = rule_of(judge, at);
     int64_t watermark_ns = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock)->watermark_ns;
@@ -213,7 +222,8 @@ bool judge_window_add(pstk_judge *judge, uint32_t index, int64_t time_ns, double
     return true;
 }
 
-/* ---- the sweep ---------------------------------------------------------------------------------------------- */
+/* ---- the sweep
+ * ---------------------------------------------------------------------------------------------- */
 
 bool judge_sweep(pstk_judge *judge, uint32_t clock_index, uint32_t *budget) {
     judge_clock *clock = judge_clock_at(judge, clock_index);

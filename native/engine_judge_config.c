@@ -1,0 +1,282 @@
+/* judge config: CONFIG records are collected until the tables are whole, then applied at once.
+ * Registers (counters, totals, states) carry on under any change of their rule and wait for a rule
+ * that is gone. A window whose rule changed closes as it stands, flagged partial; a limit whose
+ * rule changed starts fresh and says so once for each instance that held an excursion, and at least
+ * once a rule. */
+#include "engine_judge_state.h"
+
+/* ---- collecting
+ * ---------------------------------------------------------------------------------------- */
+
+static void staging_reset(pstk_judge *judge) {
+    judge->arena[JUDGE_STAGED_SOURCE].count = 0;
+    judge->arena[JUDGE_STAGED_RULE].count = 0;
+    judge->head.is_staging = 0;
+}
+
+static bool is_start_of(const pstk_judge *judge, const pstk_config_record *record) {
+    return !judge->head.is_staging ||
+           memcmp(judge->head.staged_digest, record->digest, sizeof record->digest) != 0;
+}
+
+static bool stage_items(pstk_judge *judge, const pstk_config_record *record, const uint8_t *items,
+                        size_t bytes) {
+    bool is_rules = record->part == PSTK_CONFIG_RULES;
+    judge_arena *arena = &judge->arena[is_rules ? JUDGE_STAGED_RULE : JUDGE_STAGED_SOURCE];
+    uint32_t total = is_rules ? record->rule_total : record->source_total;
+    if (record->first != arena->count || record->count > total - PSTK_MIN(record->first, total) ||
+        record->count > bytes / arena->item)
+        return false;
+    memcpy(arena->base + (size_t)arena->count * arena->item, items,
+           (size_t)record->count * arena->item);
+    arena->count += record->count;
+    return true;
+}
+
+bool judge_config_stage(pstk_judge *judge, const uint8_t *payload, size_t bytes) {
+    pstk_config_record record;
+    if (bytes < sizeof record)
+        return false;
+    memcpy(&record, payload, sizeof record);
+    if (record.source_total > PSTK_SOURCES_MAX || record.rule_total > PSTK_RULES_MAX ||
+        record.part > PSTK_CONFIG_RULES)
+        return false;
+    if (is_start_of(judge, &record) || (record.part == PSTK_CONFIG_SOURCES && record.first == 0)) {
+        staging_reset(judge);
+        judge->head.is_staging = 1;
+        memcpy(judge->head.staged_digest, record.digest, sizeof record.digest);
+        judge->head.staged_generation = record.generation;
+        judge->head.staged_source_total = record.source_total;
+        judge->head.staged_rule_total = record.rule_total;
+    }
+    if (record.source_total != judge->head.staged_source_total ||
+        record.rule_total != judge->head.staged_rule_total ||
+        !stage_items(judge, &record, payload + sizeof record, bytes - sizeof record)) {
+        staging_reset(judge);
+        return false;
+    }
+    if (judge_count(judge, JUDGE_STAGED_SOURCE) < record.source_total ||
+        judge_count(judge, JUDGE_STAGED_RULE) < record.rule_total)
+        return false;
+    uint8_t digest[32];
+    pstk_judge_config_digest(judge_staged_source_at(judge, 0), record.source_total,
+                             judge_staged_rule_at(judge, 0), record.rule_total, digest);
+    if (memcmp(digest, record.digest, sizeof digest) != 0) {
+        staging_reset(judge); /* damaged: the old tables stay */
+        return false;
+    }
+    return true;
+}
+
+void pstk_judge_config_digest(const pstk_config_source *sources, size_t source_count,
+                              const pstk_rule *rules, size_t rule_count, uint8_t out_digest[32]) {
+    pstk_sha256 sha;
+    pstk_sha256_init(&sha);
+    pstk_sha256_update(&sha, sources, source_count * sizeof *sources);
+    pstk_sha256_update(&sha, rules, rule_count * sizeof *rules);
+    pstk_sha256_final(&sha, out_digest);
+}
+
+/* ---- applying
+ * -------------------------------------------------------------------------------------------- */
+
+enum { APPLY_SWEEP, APPLY_INDEX, APPLY_CLOSE, APPLY_TELL, APPLY_SWAP };
+
+static void index_staged(pstk_judge *judge) {
+    memset(judge->staged_of_name, 0, (size_t)JUDGE_NAMES_MAX * sizeof *judge->staged_of_name);
+    memset(judge->is_told, 0, JUDGE_NAMES_MAX);
+    for (uint32_t s = 0; s < judge_count(judge, JUDGE_STAGED_RULE); s++) {
+        const pstk_rule *rule = judge_staged_rule_at(judge, s);
+        if (!judge_rule_is_valid(rule)) {
+            JUDGE_COUNT(judge->head.counters.instance_limit, 1);
+            continue;
+        }
+        uint32_t name = judge_name_intern(judge, rule->name, rule->series);
+        if (!name || judge->staged_of_name[name])
+            JUDGE_COUNT(judge->head.counters.instance_limit, 1);
+        else
+            judge->staged_of_name[name] = s + 1;
+    }
+    bool is_again = judge->head.restart_ns == judge->head.now_ns;
+    judge->head.restarts = is_again ? judge->head.restarts + 1 : 0;
+    judge->head.restart_ns = judge->head.now_ns;
+}
+
+/* The staged rule under an instance's name where it is of the same kind. */
+static const pstk_rule *staged_for(const pstk_judge *judge, const judge_instance *instance) {
+    uint32_t slot = judge->staged_of_name[instance->name];
+    const pstk_rule *rule = slot ? judge_staged_rule_at(judge, slot - 1) : NULL;
+    return rule && rule->kind == instance->kind ? rule : NULL;
+}
+
+static bool is_kept(const pstk_judge *judge, const judge_instance *instance) {
+    const pstk_rule *next = staged_for(judge, instance);
+    return next && memcmp(next, judge_rule_of(judge, instance), sizeof *next) == 0;
+}
+
+static void tell_restart(pstk_judge *judge, uint32_t index) {
+    const judge_instance *instance = judge_instance_at(judge, index);
+    pstk_event *event =
+        judge_event_begin(judge, index, PSTK_EVENT_RULE_RESTARTED, judge->head.now_ns);
+    event->end_ns = judge->head.now_ns;
+    event->occurrence = judge->head.restarts;
+    judge->is_told[instance->name] = 1;
+    judge_event_commit(judge, index, event);
+}
+
+static void close_limit(pstk_judge *judge, uint32_t index) {
+    const judge_instance *instance = judge_instance_at(judge, index);
+    const judge_limit *at = judge_limit_at(judge, instance->state);
+    bool is_held = false;
+    for (uint32_t k = 0; k < PSTK_LEVEL_COUNT; k++)
+        is_held |= at->limit.phase[k] != PSTK_PHASE_NORMAL;
+    judge_limit_flush(judge, instance->state);
+    if (is_held && staged_for(judge, instance))
+        tell_restart(judge, index);
+    judge_limit_reset(judge, instance->state);
+}
+
+static bool close_changed(pstk_judge *judge) {
+    for (; judge->place.step < judge_count(judge, JUDGE_INSTANCE); judge->place.step++) {
+        const judge_instance *instance = judge_instance_at(judge, judge->place.step);
+        bool is_by_tag = instance->kind == PSTK_RULE_LIMIT || instance->kind == PSTK_RULE_WINDOW;
+        if (!is_by_tag || !instance->rule || is_kept(judge, instance))
+            continue;
+        if (!judge_has_room(judge))
+            return false;
+        if (instance->kind == PSTK_RULE_LIMIT)
+            close_limit(judge, judge->place.step);
+        else
+            judge_window_close_all(judge, instance->state, PSTK_FLAG_PARTIAL);
+    }
+    return true;
+}
+
+/* A changed limit rule none of whose instances held anything still says once that it is another
+ * now. */
+static bool tell_changed(pstk_judge *judge) {
+    for (; judge->place.step < judge_count(judge, JUDGE_INSTANCE); judge->place.step++) {
+        const judge_instance *instance = judge_instance_at(judge, judge->place.step);
+        if (instance->kind != PSTK_RULE_LIMIT || !instance->rule ||
+            judge->is_told[instance->name] || !staged_for(judge, instance) ||
+            is_kept(judge, instance))
+            continue;
+        if (!judge_has_room(judge))
+            return false;
+        tell_restart(judge, judge->place.step);
+    }
+    return true;
+}
+
+static bool is_forgettable(const pstk_judge *judge, const judge_instance *instance) {
+    if (instance->kind == PSTK_RULE_LIMIT)
+        return true;
+    /* A window of events keeps what tells equal stamps apart. */
+    return instance->kind == PSTK_RULE_WINDOW &&
+           judge_rule_of(judge, instance)->emit != PSTK_EMIT_EVENT;
+}
+
+/* Limits give their delay back: the new rule may have none. */
+static void strip_delay(pstk_judge *judge, const judge_instance *instance) {
+    judge_limit *at = judge_limit_at(judge, instance->state);
+    if (at->delay)
+        judge_arena_drop(&judge->arena[JUDGE_DELAY], at->delay);
+    at->delay = 0;
+}
+
+static void remap_instances(pstk_judge *judge) {
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++) {
+        judge_instance *instance = judge_instance_at(judge, i);
+        if (!instance->kind)
+            continue;
+        bool is_staged = staged_for(judge, instance) != NULL;
+        if (!is_staged && instance->rule && is_forgettable(judge, instance)) {
+            judge_instance_drop(judge, i);
+            continue;
+        }
+        if (instance->rule && instance->kind == PSTK_RULE_LIMIT && !is_kept(judge, instance))
+            strip_delay(judge, instance);
+    }
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++) {
+        judge_instance *instance = judge_instance_at(judge, i);
+        if (instance->kind)
+            instance->rule =
+                staged_for(judge, instance) ? judge->staged_of_name[instance->name] : 0;
+    }
+}
+
+static void swap_sources(pstk_judge *judge) {
+    uint32_t count = judge_count(judge, JUDGE_STAGED_SOURCE);
+    memcpy(judge_config_source_at(judge, 0), judge_staged_source_at(judge, 0),
+           count * sizeof(pstk_config_source));
+    judge->arena[JUDGE_CONFIG_SOURCE].count = count;
+    for (uint32_t s = 0; s < PSTK_SOURCES_MAX; s++) {
+        judge_source *at = judge_source_at(judge, s);
+        at->is_known = s < count;
+        if (!at->is_known)
+            continue;
+        const pstk_config_source *from = judge_config_source_at(judge, s);
+        int64_t most_ns = INT64_C(1) << 60;
+        at->idle_after_ns = PSTK_MAX(PSTK_MIN(from->idle_after_ns, most_ns), 0);
+        judge_clock_at(judge, judge_source_clock((uint16_t)s))->lateness_ns =
+            PSTK_MAX(PSTK_MIN(from->lateness_ns, most_ns), 0);
+    }
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_STREAM); i++)
+        judge_clock_at(judge, judge_stream_clock(i))->lateness_ns =
+            judge_clock_at(judge, judge_source_clock(judge_stream_at(judge, i)->source))
+                ->lateness_ns;
+}
+
+void judge_rules_rebuild(pstk_judge *judge) {
+    memset(judge->is_live, 0, PSTK_RULES_MAX);
+    memset(judge->staged_of_name, 0, (size_t)JUDGE_NAMES_MAX * sizeof *judge->staged_of_name);
+    for (uint32_t s = 0; s < judge_count(judge, JUDGE_CONFIG_RULE); s++) {
+        const pstk_rule *rule = judge_rule_at(judge, s);
+        uint32_t name =
+            judge_rule_is_valid(rule) ? judge_name_find(judge, rule->name, rule->series) : 0;
+        judge->is_live[s] = name && !judge->staged_of_name[name];
+        if (name)
+            judge->staged_of_name[name] = s + 1;
+    }
+}
+
+static void swap_tables(pstk_judge *judge) {
+    remap_instances(judge);
+    swap_sources(judge);
+    uint32_t count = judge_count(judge, JUDGE_STAGED_RULE);
+    memcpy(judge_rule_at(judge, 0), judge_staged_rule_at(judge, 0), count * sizeof(pstk_rule));
+    judge->arena[JUDGE_CONFIG_RULE].count = count;
+    judge->head.generation = judge->head.staged_generation;
+    staging_reset(judge);
+    judge_rules_rebuild(judge);
+    judge_bind_rebuild(judge, true);
+    judge_deadlines_rebuild(judge);
+}
+
+bool judge_config_apply(pstk_judge *judge) {
+    judge_place *place = &judge->place;
+    if (place->node == APPLY_SWEEP) {
+        if (!judge_sweep_all(judge, UINT32_MAX))
+            return false;
+        place->node = APPLY_INDEX;
+    }
+    if (place->node == APPLY_INDEX) {
+        index_staged(judge);
+        place->node = APPLY_CLOSE;
+        place->step = 1;
+    }
+    if (place->node == APPLY_CLOSE) {
+        if (!close_changed(judge))
+            return false;
+        place->node = APPLY_TELL;
+        place->step = 1;
+    }
+    if (place->node == APPLY_TELL) {
+        if (!tell_changed(judge))
+            return false;
+        place->node = APPLY_SWAP;
+    }
+    swap_tables(judge);
+    place->node = 0;
+    return true;
+}

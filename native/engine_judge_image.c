@@ -1,0 +1,140 @@
+/* judge image: the state as sections, and back.
+ * Section 'H' holds the scalars and the counts of every arena, 'A' << 8 | n the bytes of arena n,
+ * 'E' the events that nobody has acknowledged. Whatever can be derived (hashes, bindings, lists,
+ * deadlines) is made again by restore. */
+#include "engine_judge_state.h"
+
+#define SECTION_HEAD 'H'
+#define SECTION_EVENTS 'E'
+#define SECTION_ARENA(k) ((uint32_t)('A' << 8 | (k)))
+_Static_assert(JUDGE_ARENA_COUNT + 2 <= PSTK_IMAGE_SECTIONS_MAX, "sections of the image");
+
+static uint64_t arena_bytes(const pstk_judge *judge, int k) {
+    return (uint64_t)judge->arena[k].count * judge->arena[k].item;
+}
+
+uint64_t pstk_judge_snapshot_bytes(const pstk_judge *judge) {
+    uint64_t bytes = sizeof(judge_head);
+    for (int k = 0; k < JUDGE_ARENA_COUNT; k++)
+        bytes += arena_bytes(judge, k);
+    uint64_t pending = judge->event_head - pstk_judge_events_acknowledged(judge);
+    return bytes + pending * sizeof(pstk_event);
+}
+
+typedef struct writer {
+    uint8_t *at;
+    pstk_section *out;
+    size_t count;
+} writer;
+
+static uint8_t *put(writer *to, uint32_t tag, const void *bytes, uint64_t size) {
+    uint8_t *copy = to->at;
+    if (bytes)
+        memcpy(copy, bytes, size);
+    to->out[to->count++] = (pstk_section){tag, PSTK_JUDGE_LAYOUT, copy, size};
+    to->at += (size + 63) & ~UINT64_C(63);
+    return copy;
+}
+
+size_t pstk_judge_snapshot(pstk_judge *judge, pstk_section *out_sections) {
+    writer to = {.at = judge->copy, .out = out_sections};
+    for (int k = 0; k < JUDGE_ARENA_COUNT; k++) {
+        judge->head.count[k] = judge->arena[k].count;
+        judge->head.free[k] = judge->arena[k].free;
+    }
+    put(&to, SECTION_HEAD, &judge->head, sizeof judge->head);
+    for (int k = 0; k < JUDGE_ARENA_COUNT; k++)
+        put(&to, SECTION_ARENA(k), judge->arena[k].base, arena_bytes(judge, k));
+    uint64_t first = pstk_judge_events_acknowledged(judge), pending = judge->event_head - first;
+    uint8_t *events = put(&to, SECTION_EVENTS, NULL, pending * sizeof(pstk_event));
+    for (uint64_t i = 0; i < pending; i++)
+        memcpy(events + i * sizeof(pstk_event),
+               &judge->event[(first + i) & (judge->options.event_slots - 1)], sizeof(pstk_event));
+    return to.count;
+}
+
+/* ---- restore
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static int take_section(const pstk_image *image, uint32_t tag, const pstk_section **out,
+                        pstk_error *err) {
+    *out = pstk_image_section(image, tag);
+    if (!*out)
+        return pstk_fail(err, PSTK_E_STATE, 0, "image: section %x is missing", tag);
+    if ((*out)->version != PSTK_JUDGE_LAYOUT)
+        return pstk_fail(err, PSTK_E_STATE, 0,
+                         "image: section %x has version %u, this build reads %u", tag,
+                         (*out)->version, PSTK_JUDGE_LAYOUT);
+    return PSTK_OK;
+}
+
+static int restore_head(pstk_judge *judge, const pstk_image *image, pstk_error *err) {
+    const pstk_section *section;
+    int status = take_section(image, SECTION_HEAD, &section, err);
+    if (status != PSTK_OK)
+        return status;
+    if (section->size != sizeof judge->head)
+        return pstk_fail(err, PSTK_E_STATE, 0, "image: the judge's head has another size");
+    memcpy(&judge->head, section->bytes, sizeof judge->head);
+    return PSTK_OK;
+}
+
+static int restore_arena(pstk_judge *judge, const pstk_image *image, int k, pstk_error *err) {
+    const pstk_section *section;
+    int status = take_section(image, SECTION_ARENA(k), &section, err);
+    if (status != PSTK_OK)
+        return status;
+    judge_arena *arena = &judge->arena[k];
+    uint32_t count = judge->head.count[k], is_from_one = arena->count;
+    if (section->size != (uint64_t)count * arena->item ||
+        judge->head.free[k] >= PSTK_MAX(count, 1u))
+        return pstk_fail(err, PSTK_E_STATE, 0, "image: section %d has %llu bytes for %u items", k,
+                         (unsigned long long)section->size, count);
+    if (count > arena->max || (k != JUDGE_HOT && count < PSTK_MIN(is_from_one, 1u)))
+        return pstk_fail(
+            err, PSTK_E_FULL, 0,
+            "image: %u items in table %d, this configuration allows %u; raise the limit", count, k,
+            arena->max);
+    memcpy(arena->base, section->bytes, section->size);
+    arena->count = count;
+    arena->free = judge->head.free[k];
+    return PSTK_OK;
+}
+
+static int restore_events(pstk_judge *judge, const pstk_image *image, pstk_error *err) {
+    const pstk_section *section;
+    int status = take_section(image, SECTION_EVENTS, &section, err);
+    if (status != PSTK_OK)
+        return status;
+    uint64_t count = section->size / sizeof(pstk_event);
+    if (section->size % sizeof(pstk_event) || count > judge->options.event_slots)
+        return pstk_fail(err, PSTK_E_FULL, 0, "image: %llu events wait, event_slots is %u",
+                         (unsigned long long)count, judge->options.event_slots);
+    memcpy(judge->event, section->bytes, section->size);
+    for (uint64_t i = 0; i < count; i++)
+        judge->event[i].seq = i;
+    __atomic_store_n(&judge->event_acknowledged, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&judge->event_head, count, __ATOMIC_RELEASE);
+    return PSTK_OK;
+}
+
+int pstk_judge_restore(pstk_judge *judge, const pstk_image *image, pstk_error *err) {
+    int status = restore_head(judge, image, err);
+    for (int k = 0; k < JUDGE_ARENA_COUNT && status == PSTK_OK; k++)
+        status = restore_arena(judge, image, k, err);
+    if (status == PSTK_OK)
+        status = restore_events(judge, image, err);
+    if (status != PSTK_OK)
+        return status;
+    judge->touched = 0;
+    judge->place = (judge_place){0};
+    judge_names_rebuild(judge);
+    judge_streams_rebuild(judge);
+    judge_rules_rebuild(judge);
+    judge_instances_rebuild(judge);
+    judge_bind_rebuild(judge, false);
+    judge_deadlines_rebuild(judge);
+    judge_time_refresh(judge);
+    return PSTK_OK;
+}

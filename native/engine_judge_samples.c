@@ -1,0 +1,366 @@
+/* judge samples: one SAMPLES block, sample by sample. Nothing here depends on where a block begins
+ * or ends. Fast path: a sample of a known number tag that can change no limit, falls into the
+ * window's pane in place and needs no order by time touches two lines of its tag and goes on.
+ * Everything else takes the slow path, which may stop for want of room in the event ring after any
+ * step and goes on from there. */
+#include "engine_judge_state.h"
+
+#define AHEAD_HOT 12u
+#define AHEAD_WINDOW 5u
+
+enum { /* place.phase of the slow path */
+       PHASE_NEW,
+       PHASE_GAP,
+       PHASE_REGRESS,
+       PHASE_PUSH,
+       PHASE_BINDS,
+       PHASE_WINDOWS,
+       PHASE_ADVANCE,
+       PHASE_DRAIN,
+};
+
+typedef struct run { /* what holds for the whole block */
+    const pstk_sample *sample;
+    uint32_t count;
+    uint32_t stream_index;
+    judge_stream *stream;
+    uint32_t clock_index;
+    judge_clock *clock;
+    int64_t others_ns; /* other streams of the source hold the watermark at this */
+    int64_t recv_ns;
+} run;
+
+static int64_t time_of(const run *at, const pstk_sample *sample) {
+    return sample->time_ns == PSTK_TIME_NONE ? at->recv_ns : sample->time_ns;
+}
+
+static bool is_time(int64_t time_ns) {
+    return time_ns <= PSTK_RULE_TIME_MAX && time_ns >= -PSTK_RULE_TIME_MAX;
+}
+
+static void set_clock(pstk_judge *judge, run *at) {
+    at->clock_index = at->stream->is_alone ? judge_stream_clock(at->stream_index)
+                                           : judge_source_clock(at->stream->source);
+    at->clock = judge_clock_at(judge, at->clock_index);
+    at->others_ns = judge_others_ns(judge, at->stream_index);
+}
+
+static void prefetch(const pstk_judge *judge, const run *at, uint32_t i) {
+    uint32_t tags = judge_count(judge, JUDGE_HOT);
+    if (i + AHEAD_HOT >= at->count)
+        return;
+    uint32_t far = at->sample[i + AHEAD_HOT].tag_id, near = at->sample[i + AHEAD_WINDOW].tag_id;
+    if (far < tags)
+        __builtin_prefetch(judge_hot_at(judge, far), 1);
+    if (near >= tags)
+        return;
+    const judge_window *window = judge_window_at(judge, judge_hot_at(judge, near)->window);
+    __builtin_prefetch(window, 1);
+    __builtin_prefetch((const char *)window + 64, 1);
+}
+
+/* Goes on while samples need nothing special; returns the index of the first one that does. */
+static uint32_t run_fast(pstk_judge *judge, run *at, uint32_t i) {
+    judge_stream *stream = at->stream;
+    judge_clock *clock = at->clock;
+    const uint32_t tags = judge_count(judge, JUDGE_HOT), stream_index = at->stream_index;
+    if (!stream->has_max || stream->has_gap || stream->run_count || stream->is_idle)
+        return i;
+    for (; i < at->count; i++) {
+        const pstk_sample *sample = &at->sample[i];
+        prefetch(judge, at, i);
+        if (sample->tag_id >= tags)
+            return i;
+        judge_hot *hot = judge_hot_at(judge, sample->tag_id);
+        int64_t time_ns = time_of(at, sample);
+        if ((hot->stream ^ stream_index) | hot->slow | (sample->quality & 0xC000u))
+            return i;
+        double x = (hot->is_integer ? (double)sample->value.i64 : sample->value.f64) + 0.0;
+        if (!(x > hot->low && x < hot->high) || time_ns <= hot->last_ns || !is_time(time_ns) ||
+            time_ns < stream->max_ns - JUDGE_REGRESS_NS)
+            return i;
+        if (hot->window) {
+            judge_window *window = judge_window_at(judge, hot->window);
+            if (time_ns < window->pane.start_ns || time_ns >= window->end_ns ||
+                window->end_ns <= clock->watermark_ns)
+                return i;
+            pstk_pane_add(&window->pane, time_ns, x);
+        }
+        hot->last_ns = time_ns;
+        if (time_ns <= stream->max_ns)
+            continue;
+        stream->max_ns = time_ns;
+        int64_t mark_ns = PSTK_MIN(time_ns, at->others_ns) - clock->lateness_ns;
+        if (mark_ns <= clock->watermark_ns)
+            continue;
+        clock->watermark_ns = mark_ns;
+        if (clock->heap_ns < mark_ns) {
+            judge->place.phase = PHASE_DRAIN;
+            return i;
+        }
+    }
+    return i;
+}
+
+/* ---- the slow path
+ * ------------------------------------------------------------------------------------- */
+
+/* A sample the judge can use: known tag of this source, finite number, possible time. */
+static bool is_usable(const pstk_judge *judge, const run *at, const pstk_sample *sample) {
+    if (!judge_is_tag(judge, sample->tag_id) || !is_time(time_of(at, sample)))
+        return false;
+    const judge_hot *hot = judge_hot_at(judge, sample->tag_id);
+    if (hot->source != at->stream->source)
+        return false;
+    return hot->is_integer || __builtin_isfinite(sample->value.f64);
+}
+
+/* The tag came with another stream than before. */
+static void move_tag(pstk_judge *judge, const run *at, judge_hot *hot) {
+    if (hot->stream == at->stream_index)
+        return;
+    bool is_moved = hot->clock != at->clock_index;
+    hot->stream = at->stream_index;
+    hot->clock = at->clock_index;
+    if (is_moved && hot->window)
+        judge_windows_rebuild(judge);
+}
+
+/* A stream's first sample: whatever the source lost before is a gap of this one too. */
+static void start_stream(pstk_judge *judge, run *at, int64_t time_ns) {
+    judge_stream *stream = at->stream;
+    for (uint32_t i = judge_source_at(judge, stream->source)->streams; i;) {
+        const judge_stream *other = judge_stream_at(judge, i);
+        if (other->has_gap && !stream->has_gap) {
+            stream->has_gap = 1;
+            stream->gap_from_ns = other->gap_from_ns;
+        }
+        i = other->next;
+    }
+    stream->has_max = 1;
+    stream->max_ns = time_ns;
+    if (stream->has_gap)
+        judge_gap_close(judge, at->stream_index, time_ns);
+    judge_watermark_update(judge, stream->source);
+}
+
+/* True once the stream's clock has certainly gone back. */
+static bool has_regressed(const run *at, int64_t time_ns) {
+    judge_stream *stream = at->stream;
+    if (time_ns >= stream->max_ns - JUDGE_REGRESS_NS) {
+        stream->run_count = 0;
+        return false;
+    }
+    if (stream->run_count == 0) {
+        stream->run_recv_ns = at->recv_ns;
+        stream->run_max_ns = time_ns;
+    }
+    stream->run_max_ns = PSTK_MAX(stream->run_max_ns, time_ns);
+    stream->run_count += stream->run_count < UINT32_MAX;
+    return stream->run_count >= JUDGE_REGRESS_SAMPLES &&
+           at->recv_ns - stream->run_recv_ns >= JUDGE_REGRESS_T_NS;
+}
+
+static void count_late(pstk_judge *judge, const run *at) {
+    JUDGE_COUNT(judge->head.counters.late, 1);
+    JUDGE_COUNT(judge_source_at(judge, at->stream->source)->late, 1);
+}
+
+/* Into the heap; a full pool gives up its oldest instant first. */
+static bool push(pstk_judge *judge, const run *at, const pstk_sample *sample) {
+    if (!judge_touched_run(judge))
+        return false;
+    const judge_hot *hot = judge_hot_at(judge, sample->tag_id);
+    judge_clock *clock = judge_clock_at(judge, hot->clock);
+    judge_node node = {.tag = sample->tag_id,
+                       .quality = sample->quality,
+                       .time_ns = time_of(at, sample),
+                       .value = sample->value};
+    if (!hot->is_integer)
+        node.value.f64 += 0.0;
+    if (node.time_ns < clock->watermark_ns) {
+        count_late(judge, at);
+        return true;
+    }
+    while (!judge_heap_push(judge, hot->clock, &node)) {
+        uint32_t victim = hot->clock;
+        for (uint32_t c = 1;
+             !judge_clock_at(judge, victim)->heap && c < judge_count(judge, JUDGE_CLOCK);)
+            victim = c++;
+        if (!judge_clock_at(judge, victim)->heap)
+            return true; /* no slot at all: refused at open */
+        JUDGE_COUNT(judge->head.counters.reorder_overflow, 1);
+        judge_heap_pop_instant(judge, victim, true);
+        if (!judge_touched_run(judge))
+            return false;
+    }
+    return true;
+}
+
+static void limit_one(pstk_judge *judge, const run *at, const pstk_sample *sample, uint32_t index) {
+    const judge_instance *instance = judge_instance_at(judge, index);
+    if (instance->kind != PSTK_RULE_LIMIT ||
+        judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT)
+        return;
+    bool is_integer = judge_hot_at(judge, sample->tag_id)->is_integer;
+    pstk_limit_sample it = {.value = sample->value,
+                            .time_ns = time_of(at, sample),
+                            .recv_ns = at->recv_ns,
+                            .is_bad = judge_is_bad(sample->quality)};
+    if (!is_integer)
+        it.value.f64 += 0.0;
+    it.x = is_integer ? (double)it.value.i64 : it.value.f64;
+    judge_limit_sample(judge, instance->state, &it);
+}
+
+/* Arrival limits, one binding a step. */
+static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sample) {
+    judge_hot *hot = judge_hot_at(judge, sample->tag_id);
+    int64_t time_ns = time_of(at, sample);
+    if (!hot->has_limit) {
+        hot->last_ns = PSTK_MAX(hot->last_ns, time_ns);
+        return true;
+    }
+    if (time_ns <= hot->last_ns) {
+        JUDGE_COUNT(judge->head.counters.out_of_order, 1);
+        JUDGE_COUNT(judge_source_at(judge, hot->source)->out_of_order, 1);
+        return true;
+    }
+    for (; judge->place.node; judge->place.node = judge_bind_at(judge, judge->place.node)->link) {
+        if (!judge_has_room(judge))
+            return false;
+        limit_one(judge, at, sample, judge_bind_at(judge, judge->place.node)->instance);
+    }
+    hot->last_ns = time_ns;
+    judge_quiet_refresh(judge, sample->tag_id);
+    return true;
+}
+
+static bool run_windows(pstk_judge *judge, const run *at, const pstk_sample *sample) {
+    const judge_hot *hot = judge_hot_at(judge, sample->tag_id);
+    double x = (hot->is_integer ? (double)sample->value.i64 : sample->value.f64) + 0.0;
+    for (; judge->place.node; judge->place.node = judge_window_at(judge, judge->place.node)->link) {
+        if (!judge_has_room(judge))
+            return false;
+        if (!judge_window_add(judge, judge->place.node, time_of(at, sample), x, sample->quality))
+            count_late(judge, at);
+    }
+    return true;
+}
+
+static void advance(const run *at, int64_t time_ns) {
+    judge_stream *stream = at->stream;
+    stream->max_ns = PSTK_MAX(stream->max_ns, time_ns);
+    int64_t least_ns = PSTK_MIN(stream->max_ns, at->others_ns);
+    int64_t mark_ns = pstk_time_add(least_ns, -at->clock->lateness_ns);
+    at->clock->watermark_ns = PSTK_MAX(at->clock->watermark_ns, mark_ns);
+}
+
+/* PHASE_NEW..PHASE_REGRESS: what must be settled before the sample itself. False: come again. */
+static bool prepare(pstk_judge *judge, run *at, const pstk_sample *sample) {
+    judge_place *place = &judge->place;
+    int64_t time_ns = time_of(at, sample);
+    if (place->phase == PHASE_NEW) {
+        if (!at->stream->has_max)
+            start_stream(judge, at, time_ns);
+        place->phase = at->stream->has_gap ? PHASE_GAP : PHASE_REGRESS;
+        place->node = place->step = 0;
+        if (place->phase == PHASE_REGRESS && !has_regressed(at, time_ns))
+            place->phase = PHASE_PUSH;
+    }
+    if (place->phase ==
+        PHASE_GAP) { /* what is ready closes by what was known before the gap ended */
+        if (!judge_sweep_all(judge, UINT32_MAX))
+            return false;
+        judge_gap_close(judge, at->stream_index, time_ns);
+        place->phase = has_regressed(at, time_ns) ? PHASE_REGRESS : PHASE_PUSH;
+    }
+    if (place->phase == PHASE_REGRESS) {
+        if (!judge_regress(judge, at->stream_index))
+            return false;
+        set_clock(judge, at);
+        place->phase = PHASE_PUSH;
+    }
+    return true;
+}
+
+static bool run_slow(pstk_judge *judge, run *at, const pstk_sample *sample) {
+    judge_place *place = &judge->place;
+    if (place->phase == PHASE_NEW && !is_usable(judge, at, sample))
+        return true;
+    if (!prepare(judge, at, sample))
+        return false;
+    judge_hot *hot = judge_hot_at(judge, sample->tag_id);
+    if (place->phase == PHASE_PUSH) {
+        move_tag(judge, at, hot);
+        if ((hot->slow & JUDGE_SLOW_EVENT) && !push(judge, at, sample))
+            return false;
+        place->phase = PHASE_BINDS;
+        place->node = hot->bind;
+    }
+    if (place->phase == PHASE_BINDS) {
+        if (!run_binds(judge, at, sample))
+            return false;
+        place->phase = PHASE_WINDOWS;
+        place->node = hot->window;
+    }
+    if (place->phase == PHASE_WINDOWS) {
+        if (!run_windows(judge, at, sample))
+            return false;
+        place->phase = PHASE_ADVANCE;
+    }
+    if (place->phase == PHASE_ADVANCE) {
+        advance(at, time_of(at, sample));
+        place->phase = PHASE_DRAIN;
+    }
+    if (!judge_clock_drain(judge, at->clock_index))
+        return false;
+    place->phase = PHASE_NEW;
+    return true;
+}
+
+/* ---- the block
+ * ------------------------------------------------------------------------------------------- */
+
+static bool begin(pstk_judge *judge, const pstk_block *block, run *at) {
+    if (block->bytes < sizeof *block || block->bytes > PSTK_BLOCK_BYTES_MAX)
+        return false;
+    uint32_t room = (uint32_t)((block->bytes - sizeof *block) / sizeof(pstk_sample));
+    at->sample = (const void *)pstk_block_payload(block);
+    at->count = PSTK_MIN(block->count, room);
+    at->recv_ns = PSTK_MAX(PSTK_MIN(block->recv_time_ns, PSTK_RULE_TIME_MAX), -PSTK_RULE_TIME_MAX);
+    at->stream_index = judge_stream_open(judge, block->source, block->stream);
+    if (!at->stream_index || !at->count)
+        return false;
+    at->stream = judge_stream_at(judge, at->stream_index);
+    return true;
+}
+
+bool judge_samples_run(pstk_judge *judge, const pstk_block *block) {
+    run at;
+    judge_place *place = &judge->place;
+    if (!begin(judge, block, &at))
+        return true;
+    int64_t idle_ns =
+        pstk_time_add(judge->head.now_ns, judge_source_at(judge, block->source)->idle_after_ns);
+    bool was_idle = at.stream->is_idle;
+    judge->idle_due_ns = PSTK_MIN(judge->idle_due_ns, idle_ns);
+    at.stream->is_idle = 0;
+    at.stream->recv_ns = at.stream->quiet_ns = judge->head.now_ns;
+    set_clock(judge, &at);
+    for (;;) {
+        if (place->phase == PHASE_NEW)
+            place->sample = run_fast(judge, &at, place->sample);
+        if (place->sample >= at.count)
+            break;
+        if (!run_slow(judge, &at, &at.sample[place->sample]))
+            return false;
+        place->sample++;
+    }
+    uint32_t budget = 16 + at.count / 2;
+    if (!judge_sweep(judge, at.clock_index, &budget))
+        return false;
+    if (was_idle || judge->head.now_ns >= judge->idle_due_ns)
+        judge_time_refresh(judge);
+    return true;
+}

@@ -1,0 +1,514 @@
+/* judge state: every table of the judge. Private to engine_judge*.c.
+ * Layout   arenas addressed by index; index 0 is no item (tags alone are addressed by their id). No
+ * pointer lies in an arena, so an image is their bytes. Hash tables, lists and heaps of deadlines
+ * are derived and made again by restore. Threads  the writer lock, but for the event and result
+ * rings, whose cursors pair release with acquire. Bound    each arena has its maximum, reserved at
+ * open without committing memory. */
+#ifndef PSTK_ENGINE_JUDGE_STATE_H
+#define PSTK_ENGINE_JUDGE_STATE_H
+
+#include "engine_judge.h"
+#include "rule/rule.h"
+#include "window/window.h"
+
+#define JUDGE_RULES_PER_TAG 16u
+#define JUDGE_NAMES_MAX 16384u /* rule names and series ever seen */
+#define JUDGE_BASELINES_MAX 65536u
+#define JUDGE_GAPS 8u     /* per stream; the two nearest merge when there are more */
+#define JUDGE_VERSIONS 8u /* of one asset's context */
+#define JUDGE_REGRESS_NS (3600 * PSTK_NS_PER_S)
+#define JUDGE_REGRESS_T_NS (10 * PSTK_NS_PER_S)
+#define JUDGE_REGRESS_SAMPLES 100u
+#define JUDGE_TICK_SWEEP                                                                           \
+    8192u /* windows one TICK looks at; what is left waits for the next block */
+#define JUDGE_SWEEP_AGAIN_NS 1000000
+
+/* ---- items
+ * ----------------------------------------------------------------------------------------- */
+
+enum {                         /* judge_hot.slow: why a sample of the tag leaves the fast path */
+       JUDGE_SLOW_EVENT = 1,   /* bound to a rule of event order */
+       JUDGE_SLOW_WINDOWS = 2, /* more than one window */
+       JUDGE_SLOW_CODE = 4,    /* not a number */
+};
+
+typedef struct judge_hot { /* one cache line a tag: what each sample touches */
+    double low, high;      /* strictly between, no arrival limit of the tag can change */
+    int64_t last_ns;       /* newest event time that arrival limits saw */
+    uint32_t stream;       /* it came with this one last; 0 = none yet */
+    uint32_t window;       /* its first window */
+    uint32_t bind;         /* its first binding, windows apart */
+    uint32_t clock;
+    uint16_t source;
+    uint8_t type;       /* 0 = not known to the judge */
+    uint8_t slow;       /* JUDGE_SLOW_* */
+    uint8_t is_integer; /* the value is read as i64 */
+    uint8_t has_limit;
+    uint8_t rules; /* bound to it, at most JUDGE_RULES_PER_TAG */
+    uint8_t reserved[13];
+} judge_hot;
+_Static_assert(sizeof(judge_hot) == 64, "one cache line");
+
+typedef struct judge_instance { /* a rule at a tag, or at what '*' matched */
+    uint32_t link;              /* free list */
+    uint32_t rule;      /* slot + 1 in the live table; 0 = the rule is gone, kept for its return */
+    uint32_t name;      /* judge_name */
+    uint32_t key;       /* limit, window: tag + 1; others: judge_capture */
+    uint32_t asset;     /* judge_asset */
+    uint32_t state;     /* judge_limit, judge_window or judge_group */
+    uint32_t hash_next; /* derived */
+    uint32_t touched_next; /* derived */
+    int64_t last_at_ns;    /* identity of its last event: how often the same came before */
+    uint32_t last_epoch;
+    uint32_t occurrence;
+    uint16_t last_kind; /* pstk_event_kind + 1 */
+    uint8_t kind;       /* pstk_rule_kind */
+    uint8_t is_touched; /* derived */
+    uint32_t reserved;
+} judge_instance;
+
+typedef struct judge_limit {
+    uint32_t link;
+    uint32_t instance;
+    uint32_t tag;
+    uint32_t delay; /* judge_delay, or 0 */
+    pstk_limit limit;
+    pstk_fold fold;
+    uint32_t heap_pos; /* derived: place among the deadlines + 1 */
+    uint32_t reserved;
+} judge_limit;
+
+typedef struct judge_delay { /* limits with delays or of event order */
+    uint32_t link;
+    uint32_t is_set; /* event order: sample waits for its instant */
+    pstk_limit_delay delay;
+    pstk_limit_sample sample;
+    int64_t last_ns; /* event order: newest judged */
+} judge_delay;
+
+enum { /* judge_window.flags, judge_pane.flags */
+       JUDGE_PANE_OPEN = 1,
+       JUDGE_PANE_UNCERTAIN = 2,
+       JUDGE_PANE_BAD = 4,
+       JUDGE_WINDOW_SEEN = 8, /* a pane has closed: the next one is not the first */
+};
+
+typedef struct judge_window { /* 128 bytes: the pane in use lies in place, others in the pool */
+    pstk_pane pane;
+    int64_t end_ns;
+    int64_t closed_ns; /* end of the newest closed pane */
+    uint32_t link;     /* free list; next window of the tag (derived) */
+    uint32_t instance;
+    uint32_t tag;
+    uint32_t others;     /* judge_pane */
+    uint32_t clock_next; /* derived: next window of the clock */
+    uint16_t flags;
+    uint16_t panes; /* open ones */
+    uint32_t reserved[2];
+} judge_window;
+_Static_assert(sizeof(judge_window) == 128, "two cache lines");
+
+typedef struct judge_pane {
+    uint32_t link;
+    uint32_t flags;
+    int64_t end_ns;
+    pstk_pane pane;
+} judge_pane;
+
+typedef struct judge_role {
+    pstk_value value;
+    int64_t time_ns;
+    uint32_t tag; /* + 1; 0 = not bound */
+    uint16_t quality;
+    uint8_t type;     /* 0 = no value yet */
+    uint8_t is_bound; /* derived */
+} judge_role;
+
+typedef struct judge_group { /* counter, total, state */
+    uint32_t link;
+    uint32_t instance;
+    judge_role role[PSTK_ROLE_COUNT];
+    int64_t last_ns; /* newest instant */
+    int64_t wake_ns; /* newest boundary that waits in the heap */
+    int64_t baseline_ns;
+    pstk_value baseline;
+    pstk_value lot, order; /* of the open segment */
+    pstk_value start_seen; /* START as it was when the segment opened */
+    uint8_t lot_type, order_type, start_type, baseline_type; /* 0 = none */
+    uint8_t is_cut_late, is_open, is_order_blank, reserved0;
+    uint32_t context_set; /* what was known when it opened, bits as in pstk_context.set */
+    pstk_context_values context;
+    union {
+        pstk_counter counter;
+        pstk_total total;
+        pstk_state_run run;
+    } u;
+} judge_group;
+
+typedef struct judge_node { /* waits for the watermark; skew heap by (time, ordinal) */
+    uint32_t link;          /* free list */
+    uint32_t left, right;
+    uint32_t tag;      /* sample of this tag, or */
+    uint32_t instance; /* 0, or the instance to wake */
+    uint16_t quality;
+    uint16_t reserved;
+    int64_t time_ns;
+    uint64_t ordinal;
+    pstk_value value;
+} judge_node;
+
+typedef struct judge_gap {
+    int64_t from_ns, to_ns;
+} judge_gap;
+
+typedef struct judge_stream { /* part of a source with one clock */
+    uint32_t link;
+    uint32_t next; /* of the source; derived */
+    uint32_t key;  /* index in blocks */
+    uint32_t boot;
+    uint32_t epoch;     /* clock regressions */
+    uint32_t run_count; /* samples far behind in a row */
+    uint16_t source;
+    uint8_t has_max, is_idle;
+    uint8_t is_alone; /* it has regressed: its own clock, holds no other's watermark */
+    uint8_t has_gap;  /* lost since gap_from_ns, until its next sample */
+    uint16_t gap_count;
+    int64_t max_ns;
+    int64_t recv_ns;  /* engine time of its newest block */
+    int64_t quiet_ns; /* idle counts from here: recv_ns, or the source's UP */
+    int64_t run_recv_ns, run_max_ns;
+    int64_t gap_from_ns;
+    judge_gap gap[JUDGE_GAPS];
+} judge_stream;
+
+typedef struct judge_clock { /* a watermark and what waits for it: of a source, or of a stream that
+                                has regressed */
+    int64_t watermark_ns;
+    int64_t lateness_ns;
+    int64_t heap_ns; /* time of the heap's top; INT64_MAX = empty */
+    int64_t due_ns;  /* no window ends earlier */
+    int64_t sweep_due_ns;
+    uint32_t heap;                  /* judge_node */
+    uint32_t windows, windows_tail; /* derived list */
+    uint32_t sweep;                 /* derived: where the sweep stands */
+    uint8_t is_sweeping;
+    uint8_t reserved[7];
+} judge_clock;
+
+typedef struct judge_source {
+    int64_t idle_after_ns;
+    uint64_t late, out_of_order;
+    uint32_t streams; /* derived list */
+    uint8_t is_known, is_down;
+    uint8_t reserved[2];
+} judge_source;
+
+typedef struct judge_version {
+    int64_t from_ns;
+    uint32_t set;
+    uint32_t reserved;
+    pstk_context_values values;
+} judge_version;
+
+typedef struct judge_asset {
+    char name[PSTK_NAME_BYTES];
+    uint32_t count;
+    uint32_t reserved;
+    judge_version version[JUDGE_VERSIONS]; /* by from_ns */
+} judge_asset;
+
+typedef struct judge_name {
+    char name[PSTK_RULE_NAME_BYTES];
+    char series[16];
+} judge_name;
+typedef struct judge_capture {
+    char text[PSTK_NAME_BYTES];
+} judge_capture;
+typedef struct judge_baseline {
+    uint32_t link;
+    uint32_t name; /* 0 = free */
+    pstk_baseline baseline;
+} judge_baseline;
+typedef struct judge_bind {
+    uint32_t link, instance, role;
+} judge_bind;
+
+/* ---- arenas
+ * ---------------------------------------------------------------------------------------- */
+
+/* Each is one section of the image, tag = 'A' << 8 | number. */
+#define JUDGE_ARENA_LIST(X)                                                                        \
+    X(HOT, judge_hot)                                                                              \
+    X(INSTANCE, judge_instance) X(LIMIT, judge_limit) X(DELAY, judge_delay)                        \
+        X(WINDOW, judge_window) X(PANE, judge_pane) X(GROUP, judge_group) X(NODE, judge_node)      \
+            X(STREAM, judge_stream) X(CLOCK, judge_clock) X(SOURCE, judge_source)                  \
+                X(ASSET, judge_asset) X(NAME, judge_name) X(CAPTURE, judge_capture)                \
+                    X(BASELINE, judge_baseline) X(CONFIG_SOURCE, pstk_config_source)               \
+                        X(CONFIG_RULE, pstk_rule) X(STAGED_SOURCE, pstk_config_source)             \
+                            X(STAGED_RULE, pstk_rule)
+
+enum {
+#define JUDGE_ARENA_ENUM(name, type) JUDGE_##name,
+    JUDGE_ARENA_LIST(JUDGE_ARENA_ENUM)
+#undef JUDGE_ARENA_ENUM
+        JUDGE_ARENA_COUNT,
+    JUDGE_BIND = JUDGE_ARENA_COUNT, /* derived, not in the image */
+    JUDGE_ARENA_ALL
+};
+
+typedef struct judge_arena {
+    uint8_t *base;
+    uint64_t reserved_bytes;
+    uint32_t item; /* bytes of one */
+    uint32_t max;
+    uint32_t count; /* in use from 0 on, freed ones among them */
+    uint32_t free;  /* first freed item; the link is its first word (judge_window: its own) */
+} judge_arena;
+
+/* Index of a new, zeroed item, or 0: full. */
+uint32_t judge_arena_take(judge_arena *arena);
+void judge_arena_drop(judge_arena *arena, uint32_t index);
+
+/* ---- the judge
+ * --------------------------------------------------------------------------------------- */
+
+typedef struct judge_head { /* saved; scalars of the image */
+    int64_t now_ns;         /* engine time */
+    uint64_t ordinal;
+    uint64_t pos; /* block that is or was judged last */
+    pstk_judge_counters counters;
+    uint32_t count[JUDGE_ARENA_COUNT];
+    uint32_t free[JUDGE_ARENA_COUNT];
+    uint32_t generation; /* of the live tables */
+    uint32_t staged_generation;
+    uint32_t staged_source_total, staged_rule_total;
+    uint32_t restarts; /* CONFIGs at restart_ns: tells equal stamps apart */
+    uint32_t is_staging;
+    int64_t restart_ns;
+    uint8_t staged_digest[32];
+} judge_head;
+
+typedef struct judge_place { /* where inside a block judging stands; lives only between two calls
+                                for one block */
+    bool is_active;
+    uint32_t phase;
+    uint32_t sample;
+    uint32_t node;
+    uint32_t step;
+} judge_place;
+
+typedef struct judge_deadline {
+    int64_t at_ns;
+    uint32_t limit;
+    uint32_t reserved;
+} judge_deadline;
+
+typedef struct judge_table { /* derived: open addressing, values are indices */
+    uint32_t *slot;
+    uint64_t reserved_bytes;
+    uint32_t mask;
+} judge_table;
+
+struct pstk_judge {
+    judge_head head;
+    judge_place place;
+    judge_arena arena[JUDGE_ARENA_ALL];
+    pstk_judge_options options;
+    const pstk_tags *tags;
+    size_t plant_bytes;
+
+    uint32_t touched; /* instances of the present instant */
+    int64_t instant_ns;
+    uint32_t sweeping;        /* clocks whose sweep is under way */
+    int64_t idle_due_ns;      /* no stream turns idle earlier */
+    int64_t clock_due_ns;     /* engine time at which an idle clock reaches something that waits */
+    judge_deadline *deadline; /* binary heap of limits */
+    uint32_t deadline_count;
+    judge_table instances, streams, assets, names, captures;
+    uint8_t *is_live;         /* by slot: the rule is valid, and the first of its name and series */
+    uint32_t *staged_of_name; /* slot + 1 in the staged table, by judge_name */
+    uint8_t *is_told;         /* by judge_name: a restart event has been made */
+
+    pstk_event *event; /* ring; head is ours, acknowledged the consumer's */
+    uint64_t event_head, event_acknowledged;
+    pstk_result *result; /* ring; a seqlock by two cursors */
+    uint64_t result_begin, result_head;
+    uint64_t result_tail, result_overwritten; /* the consumer's */
+    uint8_t *copy;                            /* the snapshot's memory */
+    uint64_t copy_bytes;
+    void *map; /* one mapping holds everything above */
+    uint64_t map_bytes;
+};
+
+#define JUDGE_ACCESS(name, function, type)                                                         \
+    static inline type *function(const pstk_judge *judge, uint32_t index) {                        \
+        return (type *)(void *)judge->arena[JUDGE_##name].base + index;                            \
+    }
+JUDGE_ACCESS(HOT, judge_hot_at, judge_hot)
+JUDGE_ACCESS(INSTANCE, judge_instance_at, judge_instance)
+JUDGE_ACCESS(LIMIT, judge_limit_at, judge_limit)
+JUDGE_ACCESS(DELAY, judge_delay_at, judge_delay)
+JUDGE_ACCESS(WINDOW, judge_window_at, judge_window)
+JUDGE_ACCESS(PANE, judge_pane_at, judge_pane)
+JUDGE_ACCESS(GROUP, judge_group_at, judge_group)
+JUDGE_ACCESS(NODE, judge_node_at, judge_node)
+JUDGE_ACCESS(STREAM, judge_stream_at, judge_stream)
+JUDGE_ACCESS(CLOCK, judge_clock_at, judge_clock)
+JUDGE_ACCESS(SOURCE, judge_source_at, judge_source)
+JUDGE_ACCESS(ASSET, judge_asset_at, judge_asset)
+JUDGE_ACCESS(NAME, judge_name_at, judge_name)
+JUDGE_ACCESS(CAPTURE, judge_capture_at, judge_capture)
+JUDGE_ACCESS(BASELINE, judge_baseline_at, judge_baseline)
+JUDGE_ACCESS(CONFIG_SOURCE, judge_config_source_at, pstk_config_source)
+JUDGE_ACCESS(CONFIG_RULE, judge_rule_at, pstk_rule)
+JUDGE_ACCESS(STAGED_SOURCE, judge_staged_source_at, pstk_config_source)
+JUDGE_ACCESS(STAGED_RULE, judge_staged_rule_at, pstk_rule)
+JUDGE_ACCESS(BIND, judge_bind_at, judge_bind)
+
+static inline uint32_t judge_count(const pstk_judge *judge, int arena) {
+    return judge->arena[arena].count;
+}
+
+/* Statistics are read beside the judge: one relaxed store, no lock. */
+#define JUDGE_COUNT(counter, n) __atomic_store_n(&(counter), (counter) + (n), __ATOMIC_RELAXED)
+
+/* The rule an instance lives by; only for one that is bound. */
+static inline const pstk_rule *judge_rule_of(const pstk_judge *judge,
+                                             const judge_instance *instance) {
+    return judge_rule_at(judge, instance->rule - 1);
+}
+static inline uint32_t judge_source_clock(uint16_t source) { return (uint32_t)source + 1; }
+static inline uint32_t judge_stream_clock(uint32_t stream) { return PSTK_SOURCES_MAX + 1 + stream; }
+static inline bool judge_is_bad(uint16_t quality) { return (quality & 0xC000u) == 0x8000u; }
+static inline bool judge_is_uncertain(uint16_t quality) { return (quality & 0xC000u) == 0x4000u; }
+static inline bool judge_is_tag(const pstk_judge *judge, uint32_t tag) {
+    return tag < judge_count(judge, JUDGE_HOT) && judge_hot_at(judge, tag)->type != PSTK_TYPE_NONE;
+}
+/* Same value, other type; false where it does not fit exactly. */
+bool judge_convert(uint8_t from, pstk_value value, uint8_t to, pstk_value *out);
+
+/* ---- engine_judge_emit.c
+ * ------------------------------------------------------------------------------ */
+
+/* Every step asks first: there is room for whatever one step can emit. */
+bool judge_has_room(const pstk_judge *judge);
+/* Begins the event of an instance in the ring's next slot; commit gives it identity and publishes
+ * it. */
+pstk_event *judge_event_begin(pstk_judge *judge, uint32_t instance, pstk_event_kind kind,
+                              int64_t at_ns);
+void judge_event_commit(pstk_judge *judge, uint32_t instance, pstk_event *event);
+void judge_result_put(pstk_judge *judge, const pstk_result *result);
+uint32_t judge_tag_of(const pstk_judge *judge,
+                      const judge_instance *instance); /* UINT32_MAX = none yet */
+
+/* ---- engine_judge_names.c: dictionaries, assets, contexts, baselines
+ * ------------------------------------ */
+
+uint32_t judge_name_intern(pstk_judge *judge, const char *name, const char *series);
+uint32_t judge_name_find(const pstk_judge *judge, const char *name, const char *series);
+uint32_t judge_capture_intern(pstk_judge *judge, const char *text, size_t bytes);
+uint32_t judge_capture_find(const pstk_judge *judge, const char *text, size_t bytes);
+uint32_t judge_asset_intern(pstk_judge *judge, const char *name);
+void judge_names_rebuild(pstk_judge *judge);
+void judge_context_take(pstk_judge *judge, const pstk_context *context);
+/* Context of an asset as of a time; returns which fields were ever set. */
+uint32_t judge_context_at(const pstk_judge *judge, uint32_t asset, int64_t time_ns,
+                          pstk_context_values *out);
+/* Fields that are not known in values (by set) are taken as of the end. */
+void judge_context_fill(const pstk_judge *judge, uint32_t asset, uint32_t set, int64_t end_ns,
+                        pstk_context_values *values);
+void judge_baseline_take(pstk_judge *judge, const pstk_baseline *baseline);
+void judge_baseline_claim(pstk_judge *judge, uint32_t group); /* a kept one moves to its group */
+
+uint32_t judge_table_size(uint32_t items);
+uint64_t judge_table_hash(const void *bytes, size_t size);
+
+/* ---- engine_judge_bind.c: which instance hears which tag
+ * ------------------------------------------------ */
+
+void judge_tag_take(pstk_judge *judge, const pstk_tag_record *record);
+void judge_bind_rebuild(pstk_judge *judge, bool may_create);
+void judge_instances_rebuild(pstk_judge *judge); /* the hash */
+uint32_t judge_instance_find(const pstk_judge *judge, uint32_t name, uint8_t kind, uint32_t key);
+void judge_instance_drop(pstk_judge *judge, uint32_t instance); /* limits and windows only */
+bool judge_rule_is_valid(const pstk_rule *rule);
+
+/* ---- engine_judge_config.c
+ * ------------------------------------------------------------------------------ */
+
+/* True once a whole table has come and must be applied. */
+bool judge_config_stage(pstk_judge *judge, const uint8_t *payload, size_t bytes);
+bool judge_config_apply(pstk_judge *judge);  /* resumable */
+void judge_rules_rebuild(pstk_judge *judge); /* is_live */
+
+/* ---- engine_judge_time.c: streams, watermarks, ticks
+ * ------------------------------------------------------ */
+
+uint32_t judge_stream_find(const pstk_judge *judge, uint16_t source, uint32_t key);
+uint32_t judge_stream_open(pstk_judge *judge, uint16_t source, uint32_t key);
+void judge_streams_rebuild(pstk_judge *judge);
+void judge_time_refresh(pstk_judge *judge);
+void judge_watermark_update(pstk_judge *judge, uint16_t source);
+int64_t judge_others_ns(const pstk_judge *judge,
+                        uint32_t stream); /* least maximum of its source's other live streams */
+void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,
+                       const pstk_source_record *record);
+void judge_idle_mark(pstk_judge *judge);
+void judge_gap_open(pstk_judge *judge, uint32_t stream);
+void judge_gap_close(pstk_judge *judge, uint32_t stream, int64_t time_ns);
+/* A gap of the stream lies between the two times, or reaches in. */
+bool judge_gap_between(const pstk_judge *judge, uint32_t stream, int64_t after_ns,
+                       int64_t before_ns);
+bool judge_regress(pstk_judge *judge, uint32_t stream); /* resumable */
+
+/* ---- engine_judge_heap.c: event order
+ * --------------------------------------------------------------------- */
+
+bool judge_heap_push(pstk_judge *judge, uint32_t clock,
+                     const judge_node *node); /* false: no node is free */
+void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock, bool is_early);
+bool judge_touched_run(pstk_judge *judge);                 /* resumable */
+bool judge_clock_drain(pstk_judge *judge, uint32_t clock); /* resumable: all below the watermark */
+bool judge_clock_flush(pstk_judge *judge, uint32_t clock); /* resumable: all */
+/* A cut told from outside: the instance transits when the watermark passes at_ns. */
+void judge_wake(pstk_judge *judge, uint32_t instance, int64_t at_ns);
+
+/* ---- engine_judge_limit.c
+ * ---------------------------------------------------------------------------------- */
+
+void judge_limit_sample(pstk_judge *judge, uint32_t limit, const pstk_limit_sample *sample);
+void judge_limit_tick(pstk_judge *judge, uint32_t limit);
+void judge_limit_reset(pstk_judge *judge, uint32_t limit);
+void judge_limit_regress(pstk_judge *judge, uint32_t limit);
+void judge_limit_flush(pstk_judge *judge, uint32_t limit); /* tells what is folded */
+void judge_limit_schedule(pstk_judge *judge, uint32_t limit);
+void judge_limit_unschedule(pstk_judge *judge, uint32_t limit);
+void judge_quiet_refresh(pstk_judge *judge, uint32_t tag);
+void judge_deadlines_rebuild(pstk_judge *judge);
+
+/* ---- engine_judge_group.c: counters, totals, states
+ * --------------------------------------------------------- */
+
+void judge_group_role(pstk_judge *judge, uint32_t group, uint32_t role, const judge_node *node,
+                      uint8_t type);
+void judge_group_step(pstk_judge *judge, uint32_t group, int64_t time_ns);
+void judge_group_regress(pstk_judge *judge, uint32_t group);
+
+/* ---- engine_judge_window.c
+ * ------------------------------------------------------------------------------------ */
+
+/* One sample; closes what is ready first. False: late. */
+bool judge_window_add(pstk_judge *judge, uint32_t window, int64_t time_ns, double x,
+                      uint16_t quality);
+void judge_window_close_all(pstk_judge *judge, uint32_t window, uint32_t flags);
+bool judge_sweep(pstk_judge *judge, uint32_t clock, uint32_t *budget); /* resumable */
+bool judge_sweep_all(pstk_judge *judge, uint32_t budget); /* resumable; UINT32_MAX = to the end */
+void judge_windows_rebuild(pstk_judge *judge);
+void judge_window_list(pstk_judge *judge, uint32_t window);
+
+/* ---- engine_judge_samples.c
+ * ------------------------------------------------------------------------------------ */
+
+bool judge_samples_run(pstk_judge *judge, const pstk_block *block); /* resumable */
+
+#endif
