@@ -12,6 +12,7 @@ bool pstk_json_begin(pstk_parser *parser, pstk_slice payload, pstk_message *out_
                                   .boot = json->boot,
                                   .is_numbered = json->has_seq,
                                   .seq = json->has_seq ? json->seq : 0};
+    parser->count = json->item_count;
     return true;
 }
 
@@ -75,14 +76,13 @@ static pstk_drop take_value(pstk_parser *parser, const pstk_json_item *item, pst
         return PSTK_REASON_NONE;
     }
     if (item->kind != PSTK_JSON_TEXT)
-        return take_number(item, pstk_tags_type(parser->tags, out->tag_id), &out->value);
+        return take_number(item, parser->tags->tag[out->tag_id].type, &out->value);
     bool is_known = pstk_tags_code(parser->tags, out->tag_id, item->value.text, item->text_bytes,
                                    &out->value.i64);
     return is_known ? PSTK_REASON_NONE : PSTK_DROP_CODE_LIMIT;
 }
 
-pstk_drop pstk_json_sample(pstk_parser *parser, uint32_t index, pstk_sample *out) {
-    const pstk_json_item *item = &parser->json.item[index];
+static pstk_drop take_item(pstk_parser *parser, const pstk_json_item *item, pstk_sample *out) {
     uint8_t joined[PSTK_NAME_BYTES];
     uint32_t *hint = pstk_parser_hint(parser);
     pstk_tag_query query = {.name = {item->name, item->name_bytes}, .source = parser->source};
@@ -94,7 +94,7 @@ pstk_drop pstk_json_sample(pstk_parser *parser, uint32_t index, pstk_sample *out
     else if (item->node && !join_path(&parser->json, item, joined, &query.name))
         return PSTK_DROP_TAG_NAME;
     set_types(item->kind, &query);
-    out->tag_id = pstk_tags_take(parser->tags, &query, *hint, &reason);
+    out->tag_id = pstk_tags_take(parser->tags, query, *hint, &reason);
     if (out->tag_id == PSTK_TAG_NONE)
         return reason;
     *hint = out->tag_id;
@@ -102,4 +102,18 @@ pstk_drop pstk_json_sample(pstk_parser *parser, uint32_t index, pstk_sample *out
     out->quality = item->quality;
     out->flags = 0;
     return take_value(parser, item, out);
+}
+
+void pstk_json_step(pstk_parser *parser, pstk_sample *out_samples, size_t capacity,
+                    int64_t future_after_ns, uint64_t dropped[PSTK_DROP_COUNT],
+                    pstk_step *out_step) {
+    const pstk_room room = {out_samples, capacity, future_after_ns, dropped};
+    uint32_t first = parser->next, index = first, count = parser->count;
+    size_t samples = 0;
+    for (; index < count && samples < capacity; index++) {
+        pstk_drop reason = take_item(parser, &parser->json.item[index], &out_samples[samples]);
+        samples = pstk_room_settle(&room, samples, reason);
+    }
+    parser->next = index;
+    *out_step = (pstk_step){samples, index - first, index == count};
 }

@@ -11,13 +11,16 @@
 #define EXPONENT_BITS UINT64_C(0x7FF0000000000000)
 #define SIGN_BIT (UINT64_C(1) << 63)
 
-static void read_header(const uint8_t *payload, pstk_message *out) {
+/* On top of a message that is zero. */
+static inline void read_header(const uint8_t *payload, pstk_message *out) {
     uint64_t seq = pstk_load_u64(payload + SEQ_AT);
-    *out = (pstk_message){.samples = pstk_load_u16(payload + COUNT_AT),
-                          .stream = pstk_load_u32(payload + STREAM_AT),
-                          .boot = pstk_load_u32(payload + BOOT_AT),
-                          .is_numbered = seq != UINT64_MAX,
-                          .seq = seq == UINT64_MAX ? 0 : seq};
+    out->samples = pstk_load_u16(payload + COUNT_AT);
+    out->stream = pstk_load_u32(payload + STREAM_AT);
+    out->boot = pstk_load_u32(payload + BOOT_AT);
+    if (PSTK_LIKELY(seq != UINT64_MAX)) {
+        out->is_numbered = true;
+        out->seq = seq;
+    }
 }
 
 /* Where the samples begin, or 0 where a name reaches behind the payload. */
@@ -44,7 +47,8 @@ bool pstk_packed_begin(pstk_parser *parser, pstk_slice payload, pstk_message *ou
     packed->payload = payload.bytes;
     packed->time0_ns = (int64_t)pstk_load_u64(payload.bytes + TIME0_AT);
     packed->name_count = payload.bytes[NAME_COUNT_AT];
-    packed->name[0] = (pstk_packed_name){.is_resolved = false};
+    packed->name[0].at = PSTK_PACKED_HEADER_BYTES;
+    packed->name[0].is_resolved = false;
     size_t at = read_names(packed, payload);
     if (at == 0)
         return false;
@@ -53,6 +57,7 @@ bool pstk_packed_begin(pstk_parser *parser, pstk_slice payload, pstk_message *ou
         return false;
 #endif
     packed->samples = payload.bytes + at;
+    parser->count = out_message->samples;
     return true;
 }
 
@@ -65,26 +70,26 @@ static uint8_t accepted_by(uint8_t wire_type) {
     return wire_type < 4 ? accepted[wire_type] : 0;
 }
 
-static void resolve(pstk_parser *parser, pstk_packed_name *name) {
-    const uint8_t *payload = parser->packed.payload;
+static void resolve(pstk_parser *parser, pstk_packed_name *out) {
     bool is_subject = parser->packed.name_count == 0;
-    const uint8_t *at = payload + name->at;
-    uint8_t type = is_subject ? payload[TYPE_AT] : at[0];
+    const uint8_t *at = parser->packed.payload + out->at;
+    uint8_t type = is_subject ? parser->packed.payload[TYPE_AT] : at[0];
     pstk_tag_query query = {.name = is_subject ? parser->subject : (pstk_slice){at + 2, at[1]},
                             .source = parser->source,
                             .type = type,
                             .accepts = accepted_by(type)};
     pstk_drop reason = PSTK_DROP_MALFORMED;
     uint32_t *hint = pstk_parser_hint(parser);
-    name->is_resolved = true;
-    name->wire_type = type;
-    name->tag_id =
-        query.accepts ? pstk_tags_take(parser->tags, &query, *hint, &reason) : PSTK_TAG_NONE;
-    name->reason = (uint8_t)reason;
-    if (name->tag_id == PSTK_TAG_NONE)
+    out->is_resolved = true;
+    out->wire_type = type;
+    out->tag_id = PSTK_TAG_NONE;
+    if (PSTK_LIKELY(query.accepts))
+        out->tag_id = pstk_tags_take(parser->tags, query, *hint, &reason);
+    out->reason = (uint8_t)reason;
+    if (out->tag_id == PSTK_TAG_NONE)
         return;
-    name->tag_type = pstk_tags_type(parser->tags, name->tag_id);
-    *hint = name->tag_id;
+    out->tag_type = parser->tags->tag[out->tag_id].type;
+    *hint = out->tag_id;
 }
 
 static pstk_drop take_f64(uint64_t bits, pstk_value *out) {
@@ -105,15 +110,8 @@ static pstk_drop take_value(const pstk_packed_name *name, uint64_t bits, pstk_va
     return PSTK_REASON_NONE;
 }
 
-pstk_drop pstk_packed_sample(pstk_parser *parser, uint32_t index, pstk_sample *out) {
-    pstk_packed *packed = &parser->packed;
-    const uint8_t *at = packed->samples + (size_t)index * PSTK_PACKED_SAMPLE_BYTES;
-    uint32_t which = pstk_load_u16(at + 12);
-    if (PSTK_UNLIKELY(which >= PSTK_MAX(packed->name_count, 1u)))
-        return PSTK_DROP_MALFORMED;
-    pstk_packed_name *name = &packed->name[which];
-    if (!name->is_resolved)
-        resolve(parser, name);
+static inline pstk_drop take_sample(const pstk_packed *packed, const pstk_packed_name *name,
+                                    const uint8_t *at, pstk_sample *out) {
     if (PSTK_UNLIKELY(name->tag_id == PSTK_TAG_NONE))
         return (pstk_drop)name->reason;
     out->tag_id = name->tag_id;
@@ -127,4 +125,70 @@ pstk_drop pstk_packed_sample(pstk_parser *parser, uint32_t index, pstk_sample *o
         __builtin_add_overflow(packed->time0_ns, (int64_t)pstk_load_u32(at + 8), &out->time_ns))
         return PSTK_DROP_RANGE;
     return PSTK_REASON_NONE;
+}
+
+/* The hottest path of the product: a message of one f64 sample of a tag that is known and of that
+ * type. False, and nothing is done, where anything is not as usual: then it goes the long way. */
+static PSTK_INLINE bool take_plain(pstk_parser *parser, int64_t future_after_ns, pstk_sample *out) {
+    const pstk_packed *packed = &parser->packed;
+    const uint8_t *name = packed->payload + PSTK_PACKED_HEADER_BYTES, *at = packed->samples;
+    if (packed->name_count != 1 || name[0] != PSTK_TYPE_F64 || pstk_load_u16(at + 12) != 0)
+        return false;
+    uint32_t *hint = pstk_parser_hint(parser);
+    pstk_slice text = {name + 2, name[1]};
+    uint32_t id = pstk_tags_predict(parser->tags, text, *hint);
+    if (id == PSTK_TAG_NONE)
+        id = pstk_tags_find_next(parser->tags, text, *hint);
+    if (id == PSTK_TAG_NONE)
+        return false;
+    const pstk_tag *tag = &parser->tags->tag[id];
+    uint64_t bits = pstk_load_u64(at);
+    int64_t time_ns;
+    if (tag->type != PSTK_TYPE_F64 || tag->source != parser->source ||
+        (bits & EXPONENT_BITS) == EXPONENT_BITS || packed->time0_ns == PSTK_TIME_NONE ||
+        __builtin_add_overflow(packed->time0_ns, (int64_t)pstk_load_u32(at + 8), &time_ns) ||
+        time_ns > future_after_ns)
+        return false;
+    *hint = id;
+    out->time_ns = time_ns;
+    out->value.bits = bits == SIGN_BIT ? 0 : bits;
+    out->tag_id = id;
+    out->quality = pstk_load_u16(at + 14);
+    out->flags = 0;
+    return true;
+}
+
+/* Apart, so that its registers are not saved on the plain way. */
+static __attribute__((noinline)) void step_all(pstk_parser *parser, const pstk_room *room,
+                                               pstk_step *out_step) {
+    pstk_packed *packed = &parser->packed;
+    uint32_t first = parser->next, index = first, count = parser->count;
+    size_t samples = 0;
+    for (; index < count && samples < room->capacity; index++) {
+        const uint8_t *at = packed->samples + (size_t)index * PSTK_PACKED_SAMPLE_BYTES;
+        uint32_t which = pstk_load_u16(at + 12);
+        pstk_drop reason = PSTK_DROP_MALFORMED;
+        if (PSTK_LIKELY(which < PSTK_MAX(packed->name_count, 1u))) {
+            pstk_packed_name *name = &packed->name[which];
+            if (!name->is_resolved)
+                resolve(parser, name);
+            reason = take_sample(packed, name, at, &room->samples[samples]);
+        }
+        samples = pstk_room_settle(room, samples, reason);
+    }
+    parser->next = index;
+    *out_step = (pstk_step){samples, index - first, index == count};
+}
+
+void pstk_packed_step(pstk_parser *parser, pstk_sample *out_samples, size_t capacity,
+                      int64_t future_after_ns, uint64_t dropped[PSTK_DROP_COUNT],
+                      pstk_step *out_step) {
+    if (PSTK_LIKELY(parser->count == 1 && parser->next == 0 && capacity > 0) &&
+        PSTK_LIKELY(take_plain(parser, future_after_ns, out_samples))) {
+        parser->next = 1;
+        *out_step = (pstk_step){1, 1, true};
+        return;
+    }
+    const pstk_room room = {out_samples, capacity, future_after_ns, dropped};
+    step_all(parser, &room, out_step);
 }

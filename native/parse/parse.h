@@ -1,19 +1,20 @@
 /* parse: payloads become samples, names become tag ids. The one header of the stage.
- * Owner    the tag table and the parser belong to the engine. A payload is borrowed for begin..step.
+ * Owner    the tag table and the parser belong to the engine; a payload is borrowed, begin to step.
  * Threads  whoever holds the engine's writer lock.
- * Bound    tags_max tags, codes_max texts a tag and PSTK_CODES_TOTAL_MAX in all, PSTK_NAME_BYTES - 1 bytes a name,
- *          depth PSTK_JSON_DEPTH_MAX.
+ * Bound    tags_max tags, codes_max texts a tag and PSTK_CODES_TOTAL_MAX in all, names of
+ *          PSTK_NAME_BYTES - 1 bytes, depth PSTK_JSON_DEPTH_MAX.
  * Full     a tag beyond tags_max is dropped{tag_limit}; nothing here waits or allocates after open.
- * Hostile  bytes come from outside: nothing is read past the payload, nothing is trusted before it is checked. */
+ * Hostile  bytes come from outside: nothing is read past the payload, nothing is trusted before it
+ *          is checked. */
 #ifndef PSTK_PARSE_H
 #define PSTK_PARSE_H
 
 #include "../base/base.h"
 
-/* ---- tags ------------------------------------------------------------------------------------- */
+/* ---- tags -----------------------------------------------------------------------------------*/
 
 #define PSTK_TAG_NONE UINT32_MAX
-#define PSTK_CODES_TOTAL_MAX 65536u /* texts of all tags together: their memory must not be tags_max x codes_max */
+#define PSTK_CODES_TOTAL_MAX 65536u /* of all tags: the memory must not be tags_max x codes_max */
 
 typedef struct pstk_tag {
     char name[PSTK_NAME_BYTES];
@@ -30,52 +31,68 @@ typedef struct pstk_tags pstk_tags;
 int pstk_tags_open(uint32_t tags_max, uint32_t codes_max, pstk_tags **out_tags, pstk_error *err);
 void pstk_tags_close(pstk_tags *tags);
 uint32_t pstk_tags_count(const pstk_tags *tags);
-const pstk_tag *pstk_tags_get(const pstk_tags *tags, uint32_t tag_id); /* NULL where unknown */
-uint32_t pstk_tags_find(const pstk_tags *tags, const uint8_t *name, size_t name_bytes); /* PSTK_TAG_NONE where unknown */
+/* NULL where unknown. */
+const pstk_tag *pstk_tags_get(const pstk_tags *tags, uint32_t tag_id);
+/* PSTK_TAG_NONE where unknown. */
+uint32_t pstk_tags_find(const pstk_tags *tags, const uint8_t *name, size_t name_bytes);
 
 /* Name to id, making the tag on first sight. Returns the id, or PSTK_TAG_NONE with the drop reason:
- * TAG_LIMIT, TAG_NAME, SOURCE (it belongs to another source), TYPE (it has another type; a tag of type f64 takes an
- * integer literal, and of i64 refuses a fraction; pass PSTK_TYPE_NONE to skip the check).
+ * TAG_LIMIT, TAG_NAME, SOURCE (it belongs to another source), TYPE (it has another type; a tag of
+ * type f64 takes an integer literal, and of i64 refuses a fraction; pass PSTK_TYPE_NONE to skip the
+ * check, which then makes no new tag).
  * hint = the id seen just before (or PSTK_TAG_NONE): one compare when the order repeats. */
-uint32_t pstk_tags_resolve(pstk_tags *tags, const uint8_t *name, size_t name_bytes, uint16_t source, uint8_t type,
-                           uint32_t hint, pstk_drop *out_reason);
-/* Text to code of a CODE tag, making it on first sight; false: CODE_LIMIT. Texts are 1..31 bytes of UTF-8. */
-bool pstk_tags_code(pstk_tags *tags, uint32_t tag_id, const uint8_t *text, size_t text_bytes, int64_t *out_code);
-const char *pstk_tags_code_text(const pstk_tags *tags, uint32_t tag_id, int64_t code); /* NULL where unknown */
+uint32_t pstk_tags_resolve(pstk_tags *tags, const uint8_t *name, size_t name_bytes, uint16_t source,
+                           uint8_t type, uint32_t hint, pstk_drop *out_reason);
+/* Text to code of a CODE tag, making it on first sight; false: CODE_LIMIT. Texts are 1..31 bytes of
+ * UTF-8 without control characters. */
+bool pstk_tags_code(pstk_tags *tags, uint32_t tag_id, const uint8_t *text, size_t text_bytes,
+                    int64_t *out_code);
+/* NULL where unknown. */
+const char *pstk_tags_code_text(const pstk_tags *tags, uint32_t tag_id, int64_t code);
 
-/* What is new since the journal last heard of it, so that TAG and CODE records stand before the first sample.
- * Tags: ids [journaled_tags, count). Codes: a bounded list in order of birth. */
-typedef struct pstk_code_ref { uint32_t tag_id; uint32_t code; } pstk_code_ref;
+/* What is new since the journal last heard of it, so that TAG and CODE records stand before the
+ * first sample. Tags: ids [journaled_tags, count). Codes: a bounded list in order of birth. */
+typedef struct pstk_code_ref {
+    uint32_t tag_id;
+    uint32_t code;
+} pstk_code_ref;
 size_t pstk_tags_new_codes(const pstk_tags *tags, const pstk_code_ref **out_codes);
 void pstk_tags_clear_new_codes(pstk_tags *tags);
-/* Recovery: the same tag or code under the same id, in journal order. False: it contradicts what is there. */
-bool pstk_tags_restore(pstk_tags *tags, uint32_t tag_id, const char *name, size_t name_bytes, uint16_t source, uint8_t type);
-bool pstk_tags_restore_code(pstk_tags *tags, uint32_t tag_id, uint32_t code, const char *text, size_t text_bytes);
+/* Recovery: the same tag or code under the same id, in journal order. False: it contradicts what is
+ * there. */
+bool pstk_tags_restore(pstk_tags *tags, uint32_t tag_id, const char *name, size_t name_bytes,
+                       uint16_t source, uint8_t type);
+bool pstk_tags_restore_code(pstk_tags *tags, uint32_t tag_id, uint32_t code, const char *text,
+                            size_t text_bytes);
 
-/* ---- parser ----------------------------------------------------------------------------------- */
+/* ---- parser ---------------------------------------------------------------------------------*/
 
 #define PSTK_JSON_DEPTH_MAX 32u
 #define PSTK_PACKED_HEADER_BYTES 32u
 #define PSTK_PACKED_SAMPLE_BYTES 16u
 
 typedef struct pstk_message { /* what begin() learned */
-    uint32_t samples;   /* how many the message holds, usable or not; a message that cannot be decoded counts as 1 */
-    uint32_t stream;    /* which clock and sequence; 0 where the payload names none */
+    uint32_t samples; /* usable or not; a message that cannot be decoded counts as 1, or as its
+                       * count where it is packed and its header is whole */
+    uint32_t stream;  /* which clock and sequence; 0 where the payload names none */
     uint32_t boot;
     uint8_t is_numbered; /* seq is meaningful */
     uint8_t reserved[3];
-    uint64_t seq;       /* samples the stream had sent in this boot before this message */
+    uint64_t seq; /* samples the stream had sent in this boot before this message */
 } pstk_message;
 
 typedef struct pstk_parser pstk_parser;
 
-int pstk_parser_open(pstk_tags *tags, uint32_t frame_bytes_max, pstk_parser **out_parser, pstk_error *err);
+int pstk_parser_open(pstk_tags *tags, uint32_t frame_bytes_max, pstk_parser **out_parser,
+                     pstk_error *err);
 void pstk_parser_close(pstk_parser *parser);
 
-/* Reads one message. False: nothing of it can be used; *out_message counts it and *out_reason says why.
- * JSON is checked whole here (all or nothing); packed has its sizes checked here and is decoded by step(). */
-bool pstk_parse_begin(pstk_parser *parser, pstk_format format, uint16_t source, const uint8_t *subject, size_t subject_bytes,
-                      const uint8_t *payload, size_t payload_bytes, pstk_message *out_message, pstk_drop *out_reason);
+/* Reads one message. False: nothing of it can be used; *out_message counts it and *out_reason says
+ * why. JSON is checked whole here (all or nothing); packed has its sizes checked here and is
+ * decoded by step(). */
+bool pstk_parse_begin(pstk_parser *parser, pstk_format format, uint16_t source,
+                      const uint8_t *subject, size_t subject_bytes, const uint8_t *payload,
+                      size_t payload_bytes, pstk_message *out_message, pstk_drop *out_reason);
 
 typedef struct pstk_step {
     size_t samples; /* written to out */
@@ -83,18 +100,21 @@ typedef struct pstk_step {
     bool is_done;   /* the message is used up */
 } pstk_step;
 
-/* Writes up to capacity samples. A sample that cannot be used is added to dropped[reason] and skipped.
- * future_after_ns: a stamp above it is dropped{future}. */
-void pstk_parse_step(pstk_parser *parser, pstk_sample *out_samples, size_t capacity, int64_t future_after_ns,
-                     uint64_t dropped[PSTK_DROP_COUNT], pstk_step *out_step);
+/* Writes up to capacity samples. A sample that cannot be used is added to dropped[reason] and
+ * skipped. future_after_ns: a stamp above it is dropped{future}. */
+void pstk_parse_step(pstk_parser *parser, pstk_sample *out_samples, size_t capacity,
+                     int64_t future_after_ns, uint64_t dropped[PSTK_DROP_COUNT],
+                     pstk_step *out_step);
 /* Passes over the next count samples of the message: they are already in the journal. */
 void pstk_parse_skip(pstk_parser *parser, size_t count);
 
-/* ---- packed v1: little-endian; specified for gateway programmers in native/README.md ---------------
- *   0  "PSK1"      4  u16 count     6  u8 name_count    7  u8 type (where name_count = 0: of the subject's tag)
+/* ---- packed v1: little-endian; specified for gateway programmers in native/README.md ----------
+ *   0  "PSK1"      4  u16 count     6  u8 name_count
+ *   7  u8 type (where name_count = 0: of the subject's tag)
  *   8  u32 stream  12 u32 boot      16 u64 seq          24 i64 time0_ns
  *   32 names: name_count x { u8 type, u8 bytes, name }
- *   ..  samples: count x { 8 value, u32 dt_ns, u16 name, u16 quality }   (time = time0 + dt; name indexes the names)
+ *   ..  samples: count x { 8 value, u32 dt_ns, u16 name, u16 quality }
+ *       (time = time0 + dt; name indexes the names)
  * The payload ends exactly behind the last sample. type: 1 f64, 2 i64, 3 bool.
  * A message with seq = UINT64_MAX is not numbered. */
 

@@ -8,6 +8,9 @@
 #define PSTK_REASON_NONE PSTK_DROP_COUNT
 #define PSTK_PACKED_NAMES_MAX 255u
 #define PSTK_PARSER_FRAME_MAX (64u << 20) /* the scratch is a multiple of it: see parser.c */
+#define PSTK_CODE_TEXT_BYTES 32u
+/* On the way of every sample, where the compiler's own guess costs calls and spills. */
+#define PSTK_INLINE inline __attribute__((always_inline))
 #define PSTK_BIT(type) ((uint8_t)(1u << (type)))
 
 typedef struct pstk_slice {
@@ -24,10 +27,82 @@ typedef struct pstk_tag_query {
     uint8_t accepts;
 } pstk_tag_query;
 
-uint32_t pstk_tags_take(pstk_tags *tags, const pstk_tag_query *query, uint32_t hint,
-                        pstk_drop *out_reason);
-/* Of an id that take or resolve returned: no check. */
-uint8_t pstk_tags_type(const pstk_tags *tags, uint32_t tag_id);
+typedef struct pstk_tag_slot { /* id_plus 0 = empty */
+    uint32_t hash;
+    uint32_t id_plus;
+} pstk_tag_slot;
+
+typedef struct pstk_code_entry {
+    uint32_t tag_id;
+    uint32_t code;
+    uint32_t text_bytes;
+    char text[PSTK_CODE_TEXT_BYTES];
+} pstk_code_entry;
+
+struct pstk_tags {
+    pstk_tag *tag;
+    pstk_tag_slot *slot; /* at most half full, so that a probe ends */
+    uint32_t slot_mask;
+    uint32_t count, max;
+    uint32_t codes_max; /* texts of one tag */
+    uint32_t code_count, code_total_max;
+    uint32_t code_mask;
+    pstk_code_entry *code;
+    uint32_t *code_by_text;   /* index + 1, at most half full */
+    uint32_t *code_by_number; /* the same */
+    pstk_code_ref *new_code;
+    size_t new_code_count;
+};
+
+/* The whole look-up, when the prediction did not hold. */
+uint32_t pstk_tags_search(pstk_tags *tags, const pstk_tag_query *query, uint32_t hint,
+                          pstk_drop *out_reason);
+
+/* The known tag of that name, which from now on is predicted to follow hint; else PSTK_TAG_NONE. */
+uint32_t pstk_tags_find_next(pstk_tags *tags, pstk_slice name, uint32_t hint);
+
+/* Names are short: overlapping words beat a call of memcmp. */
+static inline bool pstk_is_same(const char *a, const uint8_t *b, size_t size) {
+    if (PSTK_UNLIKELY(size < 8)) {
+        for (size_t i = 0; i < size; i++)
+            if ((uint8_t)a[i] != b[i])
+                return false;
+        return true;
+    }
+    /* The last word first: names that follow each other mostly differ at their end. */
+    if (pstk_load_u64(a + size - 8) != pstk_load_u64(b + size - 8))
+        return false;
+    for (size_t i = 0; i + 8 < size; i += 8)
+        if (pstk_load_u64(a + i) != pstk_load_u64(b + i))
+            return false;
+    return true;
+}
+
+static inline bool pstk_tag_is_named(const pstk_tag *tag, pstk_slice name) {
+    return tag->name_bytes == name.size && pstk_is_same(tag->name, name.bytes, name.size);
+}
+
+/* The tag that followed hint last time, if this name is its name again. */
+static PSTK_INLINE uint32_t pstk_tags_predict(const pstk_tags *tags, pstk_slice name,
+                                              uint32_t hint) {
+    uint32_t next = hint < tags->count ? tags->tag[hint].next : PSTK_TAG_NONE;
+    return next < tags->count && pstk_tag_is_named(&tags->tag[next], name) ? next : PSTK_TAG_NONE;
+}
+
+/* As pstk_tags_resolve. Inline: a name that follows the one before costs one compare and no call.
+ */
+static PSTK_INLINE uint32_t pstk_tags_take(pstk_tags *tags, pstk_tag_query query, uint32_t hint,
+                                           pstk_drop *out_reason) {
+    uint32_t next = pstk_tags_predict(tags, query.name, hint);
+    if (next != PSTK_TAG_NONE && tags->tag[next].source == query.source &&
+        (query.accepts & PSTK_BIT(tags->tag[next].type)))
+        return next;
+    pstk_tag_query passed = query; /* a copy, so that the query itself stays in registers */
+    pstk_drop reason = PSTK_REASON_NONE;
+    uint32_t id = pstk_tags_search(tags, &passed, hint, &reason);
+    *out_reason = reason;
+    return id;
+}
 
 /* ---- packed -----------------------------------------------------------------------------------
  */
@@ -127,11 +202,35 @@ struct pstk_parser {
     uint32_t last[PSTK_SOURCES_MAX]; /* per source the tag seen last: the hint across messages */
 };
 
-/* Decodes sample number index into *out; PSTK_REASON_NONE, or why it is dropped. */
-pstk_drop pstk_packed_sample(pstk_parser *parser, uint32_t index, pstk_sample *out);
-pstk_drop pstk_json_sample(pstk_parser *parser, uint32_t index, pstk_sample *out);
+typedef struct pstk_room { /* where a step writes */
+    pstk_sample *samples;
+    size_t capacity;
+    int64_t future_after_ns;
+    uint64_t *dropped;
+} pstk_room;
+
+/* Both fill *out_message, which stands for one undecodable sample before, and parser->count. */
 bool pstk_packed_begin(pstk_parser *parser, pstk_slice payload, pstk_message *out_message);
 bool pstk_json_begin(pstk_parser *parser, pstk_slice payload, pstk_message *out_message);
+/* Parameters as of pstk_parse_step, which ends in a jump here. */
+void pstk_packed_step(pstk_parser *parser, pstk_sample *out_samples, size_t capacity,
+                      int64_t future_after_ns, uint64_t dropped[PSTK_DROP_COUNT],
+                      pstk_step *out_step);
+void pstk_json_step(pstk_parser *parser, pstk_sample *out_samples, size_t capacity,
+                    int64_t future_after_ns, uint64_t dropped[PSTK_DROP_COUNT],
+                    pstk_step *out_step);
+
+/* The end of a sample's way: counted by its reason, or kept. */
+static PSTK_INLINE size_t pstk_room_settle(const pstk_room *room, size_t samples,
+                                           pstk_drop reason) {
+    if (PSTK_UNLIKELY(reason == PSTK_REASON_NONE &&
+                      room->samples[samples].time_ns > room->future_after_ns))
+        reason = PSTK_DROP_FUTURE;
+    if (PSTK_LIKELY(reason == PSTK_REASON_NONE))
+        return samples + 1;
+    room->dropped[reason]++;
+    return samples;
+}
 
 static inline uint32_t *pstk_parser_hint(pstk_parser *parser) {
     return &parser->last[parser->source % PSTK_SOURCES_MAX];

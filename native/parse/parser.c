@@ -59,41 +59,29 @@ bool pstk_parse_begin(pstk_parser *parser, pstk_format format, uint16_t source,
                       size_t payload_bytes, pstk_message *out_message, pstk_drop *out_reason) {
     pstk_slice slice = {payload, payload_bytes};
     *out_message = (pstk_message){.samples = 1};
+    *out_reason = PSTK_DROP_MALFORMED;
     parser->count = parser->next = 0;
     parser->source = source;
     parser->format = (uint8_t)format;
     parser->subject = (pstk_slice){subject, subject_bytes};
-    bool fits = payload_bytes <= parser->frame_bytes_max, is_whole = false;
-    *out_reason = PSTK_LIKELY(fits) ? PSTK_DROP_MALFORMED : PSTK_DROP_OVERSIZE;
-    if (PSTK_LIKELY(format ==
-                    PSTK_FORMAT_PACKED)) /* needs no scratch; its count is wanted anyway */
-        is_whole = pstk_packed_begin(parser, slice, out_message) && fits;
-    else if (format == PSTK_FORMAT_JSON)
-        is_whole = fits && pstk_json_begin(parser, slice, out_message);
-    if (is_whole)
-        parser->count = out_message->samples;
-    return is_whole;
+    if (PSTK_UNLIKELY(payload_bytes > parser->frame_bytes_max)) {
+        *out_reason = PSTK_DROP_OVERSIZE;
+        if (format == PSTK_FORMAT_PACKED && pstk_packed_begin(parser, slice, out_message))
+            parser->count = 0; /* only its header was wanted: the sequence stays accountable */
+        return false;
+    }
+    if (PSTK_LIKELY(format == PSTK_FORMAT_PACKED))
+        return pstk_packed_begin(parser, slice, out_message);
+    return format == PSTK_FORMAT_JSON && pstk_json_begin(parser, slice, out_message);
 }
 
 void pstk_parse_step(pstk_parser *parser, pstk_sample *out_samples, size_t capacity,
                      int64_t future_after_ns, uint64_t dropped[PSTK_DROP_COUNT],
                      pstk_step *out_step) {
-    bool is_packed = parser->format == PSTK_FORMAT_PACKED;
-    uint32_t first = parser->next, at = first;
-    size_t samples = 0;
-    for (; at < parser->count && samples < capacity; at++) {
-        pstk_sample *out = &out_samples[samples];
-        pstk_drop reason =
-            is_packed ? pstk_packed_sample(parser, at, out) : pstk_json_sample(parser, at, out);
-        if (PSTK_UNLIKELY(reason == PSTK_REASON_NONE && out->time_ns > future_after_ns))
-            reason = PSTK_DROP_FUTURE;
-        if (PSTK_LIKELY(reason == PSTK_REASON_NONE))
-            samples++;
-        else
-            dropped[reason]++;
-    }
-    parser->next = at;
-    *out_step = (pstk_step){samples, at - first, at == parser->count};
+    if (PSTK_LIKELY(parser->format == PSTK_FORMAT_PACKED))
+        pstk_packed_step(parser, out_samples, capacity, future_after_ns, dropped, out_step);
+    else
+        pstk_json_step(parser, out_samples, capacity, future_after_ns, dropped, out_step);
 }
 
 void pstk_parse_skip(pstk_parser *parser, size_t count) {

@@ -6,34 +6,6 @@
 #define TAGS_MAX (1u << 24)
 #define CODES_MAX 4096u
 #define NAME_BYTES_MAX (PSTK_NAME_BYTES - 1)
-#define TEXT_BYTES 32u
-
-typedef struct tag_slot { /* id_plus 0 = empty */
-    uint32_t hash;
-    uint32_t id_plus;
-} tag_slot;
-
-typedef struct code_entry {
-    uint32_t tag_id;
-    uint32_t code;
-    uint32_t text_bytes;
-    char text[TEXT_BYTES];
-} code_entry;
-
-struct pstk_tags {
-    pstk_tag *tag;
-    tag_slot *slot; /* at most half full, so that a probe ends */
-    uint32_t slot_mask;
-    uint32_t count, max;
-    uint32_t codes_max; /* texts of one tag */
-    uint32_t code_count, code_total_max;
-    uint32_t code_mask;
-    code_entry *code;
-    uint32_t *code_by_text;   /* index + 1, at most half full */
-    uint32_t *code_by_number; /* the same */
-    pstk_code_ref *new_code;
-    size_t new_code_count;
-};
 
 static uint32_t power_of_two_from(uint64_t count) {
     uint32_t size = 16;
@@ -101,37 +73,37 @@ const pstk_tag *pstk_tags_get(const pstk_tags *tags, uint32_t tag_id) {
     return tag_id < tags->count ? &tags->tag[tag_id] : NULL;
 }
 
-uint8_t pstk_tags_type(const pstk_tags *tags, uint32_t tag_id) { return tags->tag[tag_id].type; }
-
-/* Names are short: two overlapping words beat a call of memcmp. */
-static inline bool is_same(const char *a, const uint8_t *b, size_t size) {
-    if (size < 8) {
-        for (size_t i = 0; i < size; i++)
-            if ((uint8_t)a[i] != b[i])
-                return false;
-        return true;
+/* Words of eight bytes, the last one overlapping, folded by multiplication. Inline and without the
+ * general case of pstk_hash_bytes: names have 1 to 95 bytes and are looked up by the million. */
+static inline uint64_t hash_name(pstk_slice name) {
+    const uint8_t *at = name.bytes;
+    uint64_t hash = name.size * UINT64_C(0x9E3779B97F4A7C15), tail = 0;
+    if (PSTK_UNLIKELY(name.size < 8)) {
+        for (size_t i = 0; i < name.size; i++)
+            tail = tail << 8 | at[i];
+    } else {
+        for (size_t i = 0; i + 8 < name.size; i += 8) {
+            __uint128_t product =
+                (__uint128_t)(hash ^ pstk_load_u64(at + i)) * UINT64_C(0xD6E8FEB86659FD93);
+            hash = (uint64_t)product ^ (uint64_t)(product >> 64);
+        }
+        tail = pstk_load_u64(at + name.size - 8);
     }
-    for (size_t i = 0; i < size - 8; i += 8)
-        if (pstk_load_u64(a + i) != pstk_load_u64(b + i))
-            return false;
-    return pstk_load_u64(a + size - 8) == pstk_load_u64(b + size - 8);
-}
-
-static inline bool is_named(const pstk_tag *tag, pstk_slice name) {
-    return tag->name_bytes == name.size && is_same(tag->name, name.bytes, name.size);
+    __uint128_t last = (__uint128_t)(hash ^ tail) * UINT64_C(0xA0761D6478BD642F);
+    return (uint64_t)last ^ (uint64_t)(last >> 64);
 }
 
 /* The id, or PSTK_TAG_NONE with the slot where it would stand. */
 static uint32_t probe(const pstk_tags *tags, pstk_slice name, uint32_t *out_hash,
                       uint32_t *out_slot) {
-    uint64_t wide = pstk_hash_bytes(name.bytes, name.size);
+    uint64_t wide = hash_name(name);
     uint32_t hash = (uint32_t)(wide >> 32);
     uint32_t at = (uint32_t)wide & tags->slot_mask;
     for (;; at = (at + 1) & tags->slot_mask) {
-        const tag_slot *slot = &tags->slot[at];
+        const pstk_tag_slot *slot = &tags->slot[at];
         if (slot->id_plus == 0)
             break;
-        if (slot->hash == hash && is_named(&tags->tag[slot->id_plus - 1], name))
+        if (slot->hash == hash && pstk_tag_is_named(&tags->tag[slot->id_plus - 1], name))
             return slot->id_plus - 1;
     }
     *out_hash = hash;
@@ -144,6 +116,13 @@ uint32_t pstk_tags_find(const pstk_tags *tags, const uint8_t *name, size_t name_
     if (name_bytes == 0 || name_bytes > NAME_BYTES_MAX)
         return PSTK_TAG_NONE;
     return probe(tags, (pstk_slice){name, name_bytes}, &hash, &slot);
+}
+
+uint32_t pstk_tags_find_next(pstk_tags *tags, pstk_slice name, uint32_t hint) {
+    uint32_t id = pstk_tags_find(tags, name.bytes, name.size);
+    if (id != PSTK_TAG_NONE && hint < tags->count)
+        tags->tag[hint].next = id;
+    return id;
 }
 
 /* Printable UTF-8: no C0, DEL or C1, so that a name cannot forge a line in a log or a terminal. */
@@ -167,7 +146,7 @@ static uint32_t make_tag(pstk_tags *tags, const pstk_tag_query *query, uint32_t 
     tag->source = query->source;
     tag->type = query->type;
     tag->next = PSTK_TAG_NONE;
-    tags->slot[slot] = (tag_slot){.hash = hash, .id_plus = id + 1};
+    tags->slot[slot] = (pstk_tag_slot){.hash = hash, .id_plus = id + 1};
     return id;
 }
 
@@ -186,23 +165,13 @@ static uint32_t find_or_make(pstk_tags *tags, const pstk_tag_query *query, pstk_
     return tags->count < tags->max ? make_tag(tags, query, hash, slot) : PSTK_TAG_NONE;
 }
 
-static inline uint32_t predicted(const pstk_tags *tags, pstk_slice name, uint32_t hint) {
-    if (hint >= tags->count)
-        return PSTK_TAG_NONE;
-    uint32_t next = tags->tag[hint].next;
-    return next < tags->count && is_named(&tags->tag[next], name) ? next : PSTK_TAG_NONE;
-}
-
-uint32_t pstk_tags_take(pstk_tags *tags, const pstk_tag_query *query, uint32_t hint,
-                        pstk_drop *out_reason) {
-    uint32_t id = predicted(tags, query->name, hint);
-    if (id == PSTK_TAG_NONE) {
-        id = find_or_make(tags, query, out_reason);
-        if (id == PSTK_TAG_NONE)
-            return id;
-        if (hint < tags->count)
-            tags->tag[hint].next = id;
-    }
+uint32_t pstk_tags_search(pstk_tags *tags, const pstk_tag_query *query, uint32_t hint,
+                          pstk_drop *out_reason) {
+    uint32_t id = find_or_make(tags, query, out_reason);
+    if (id == PSTK_TAG_NONE)
+        return id;
+    if (hint < tags->count)
+        tags->tag[hint].next = id;
     const pstk_tag *tag = &tags->tag[id];
     if (PSTK_LIKELY(tag->source == query->source && (query->accepts & PSTK_BIT(tag->type))))
         return id;
@@ -224,7 +193,7 @@ static uint8_t accepted_by(uint8_t type) {
 uint32_t pstk_tags_resolve(pstk_tags *tags, const uint8_t *name, size_t name_bytes, uint16_t source,
                            uint8_t type, uint32_t hint, pstk_drop *out_reason) {
     pstk_tag_query query = {{name, name_bytes}, source, type, accepted_by(type)};
-    return pstk_tags_take(tags, &query, hint, out_reason);
+    return pstk_tags_take(tags, query, hint, out_reason);
 }
 
 bool pstk_tags_restore(pstk_tags *tags, uint32_t tag_id, const char *name, size_t name_bytes,
@@ -234,7 +203,7 @@ bool pstk_tags_restore(pstk_tags *tags, uint32_t tag_id, const char *name, size_
     uint32_t known = pstk_tags_find(tags, query.name.bytes, name_bytes);
     if (known == PSTK_TAG_NONE && tag_id != tags->count)
         return false;
-    return pstk_tags_take(tags, &query, PSTK_TAG_NONE, &reason) == tag_id && type <= PSTK_TYPE_CODE;
+    return pstk_tags_take(tags, query, PSTK_TAG_NONE, &reason) == tag_id && type <= PSTK_TYPE_CODE;
 }
 
 /* ---- codes ------------------------------------------------------------------------------------
@@ -247,9 +216,9 @@ static uint32_t *text_place(const pstk_tags *tags, uint32_t tag_id, pstk_slice t
         uint32_t *place = &tags->code_by_text[at];
         if (*place == 0)
             return place;
-        const code_entry *entry = &tags->code[*place - 1];
+        const pstk_code_entry *entry = &tags->code[*place - 1];
         if (entry->tag_id == tag_id && entry->text_bytes == text.size &&
-            is_same(entry->text, text.bytes, text.size))
+            pstk_is_same(entry->text, text.bytes, text.size))
             return place;
     }
 }
@@ -270,7 +239,7 @@ static bool make_code(pstk_tags *tags, uint32_t tag_id, pstk_slice text, uint32_
     if (tag->code_count >= tags->codes_max || tags->code_count >= tags->code_total_max)
         return false;
     uint32_t index = tags->code_count++;
-    code_entry *entry = &tags->code[index];
+    pstk_code_entry *entry = &tags->code[index];
     entry->tag_id = tag_id;
     entry->code = tag->code_count++;
     entry->text_bytes = (uint32_t)text.size;
@@ -282,7 +251,7 @@ static bool make_code(pstk_tags *tags, uint32_t tag_id, pstk_slice text, uint32_
 
 static bool is_code_text(const pstk_tags *tags, uint32_t tag_id, pstk_slice text) {
     return tag_id < tags->count && tags->tag[tag_id].type == PSTK_TYPE_CODE && text.size > 0 &&
-           text.size < TEXT_BYTES;
+           text.size < PSTK_CODE_TEXT_BYTES;
 }
 
 bool pstk_tags_code(pstk_tags *tags, uint32_t tag_id, const uint8_t *text, size_t text_bytes,

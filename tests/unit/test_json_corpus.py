@@ -1,8 +1,8 @@
 """The parser against what others wrote: JSON corpora, Python's reader, and the README's examples.
 
 Doubles are compared bit for bit with ``float()``. The corpora lie in ``PENSTOCK_CORPORA`` (default
-``<repo>/../shared/data``) and are skipped where absent. ``tool_json`` is built here with ASan and
-UBSan, or taken from ``PENSTOCK_TOOL_JSON``.
+``<repo>/../shared/data``) and are skipped where absent. ``tool_parse_json`` is built here with ASan
+and UBSan, or taken from ``PENSTOCK_TOOL_PARSE_JSON``.
 """
 
 from __future__ import annotations
@@ -89,17 +89,17 @@ Run = Callable[..., list[Document]]
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Gives payloads to one tool_json and returns a Document for each."""
-    tool = os.environ.get("PENSTOCK_TOOL_JSON", "")
+    """Gives payloads to one tool_parse_json and returns a Document for each."""
+    tool = os.environ.get("PENSTOCK_TOOL_PARSE_JSON", "")
     if not tool:
-        tool = str(tmp_path_factory.mktemp("tool") / "tool_json")
+        tool = str(tmp_path_factory.mktemp("tool") / "tool_parse_json")
         native = ROOT / "native"
         sources = [*native.glob("base/*.c"), *native.glob("parse/*.c")]
         flags = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-ffp-contract=off"]
         flags += ["-fno-strict-aliasing"]
         flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{native}"]
         compiler = os.environ.get("CC", "cc").split()
-        files = [str(path) for path in [*sources, ROOT / "tests" / "native" / "tool_json.c"]]
+        files = [str(path) for path in [*sources, ROOT / "tests" / "native" / "tool_parse_json.c"]]
         subprocess.run([*compiler, *flags, *files, "-o", tool], check=True)
 
     def call(

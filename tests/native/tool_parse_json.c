@@ -1,9 +1,9 @@
-/* tool_json: payloads from stdin through the parser, for tests that compare with another reader.
- *   tool_json [--sized] [--packed] [--subject NAME] [--i64 NAME]...
- * One document is all of stdin; with --sized there are many, each behind its u32 size. It prints
- * "accept SAMPLES [STREAM BOOT SEQ]" (the last three where numbered) or "reject SAMPLES REASON", then,
- * of an accepted one, a line a sample "TYPE BITS TIME QUALITY NAME" (BITS in hex; TIME "-" where there
- * is none; of a code its text in hex) and a line "dropped REASON COUNT" a reason. */
+/* tool_parse_json: payloads from stdin through the parser, for tests that compare with another
+ * reader. tool_parse_json [--sized] [--packed] [--subject NAME] [--i64 NAME]... One document is all
+ * of stdin; with --sized there are many, each behind its u32 size. It prints "accept SAMPLES
+ * [STREAM BOOT SEQ]" (the last three where numbered) or "reject SAMPLES REASON", then, of an
+ * accepted one, a line a sample "TYPE BITS TIME QUALITY NAME" (BITS in hex; TIME "-" where there is
+ * none; of a code its text in hex) and a line "dropped REASON COUNT" a reason. */
 #include "parse/parse.h"
 
 #include <inttypes.h>
@@ -125,7 +125,8 @@ int main(int argc, char **argv) {
         pstk_parser_open(tags, FRAME_BYTES_MAX, &parser, &err) != PSTK_OK)
         return 2;
     if (!read_options(argc, argv, tags, &how)) {
-        fprintf(stderr, "usage: tool_json [--sized] [--packed] [--subject NAME] [--i64 NAME]...\n");
+        fprintf(stderr,
+                "usage: tool_parse_json [--sized] [--packed] [--subject NAME] [--i64 NAME]...\n");
         return 2;
     }
     size_t size = fread(input, 1, INPUT_BYTES_MAX, stdin);
