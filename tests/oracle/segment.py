@@ -1,0 +1,85 @@
+"""Segment: what counters and totals share: an open interval, cut by lot, order or the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from oracle.feed import Value
+from oracle.made import Made
+from oracle.plan import Rule
+
+
+class Segments:
+    """The open interval of one instance. A subclass measures what happens in it."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.role: dict[str, Value] = {}
+        self.start_ns: int | None = None
+        self.flags: set[str] = set()
+
+    def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
+        """Every role takes its value, then one transition."""
+        made = self.pass_time(event_ns)
+        before = dict(self.role)
+        self.role.update(values)
+        if self.start_ns is None:
+            self.start_ns = event_ns
+            self.begin(event_ns)
+        elif any(before.get(cut) != self.role.get(cut) for cut in self.rule.cut_on):
+            made += self._cut(event_ns, before)
+        if "tag" in values:
+            self.measure(event_ns, values["tag"])
+        return made
+
+    def pass_time(self, event_ns: int) -> list[Made]:
+        """Event time reaches this: intervals of fixed size that end at or before it are closed."""
+        made: list[Made] = []
+        size_ns = self.rule.size_ns
+        while size_ns and self.start_ns is not None:
+            ordinal = (self.start_ns - self.rule.offset_ns) // size_ns
+            end_ns = self.rule.offset_ns + (ordinal + 1) * size_ns
+            if end_ns > event_ns:
+                break
+            made += self._close(end_ns, self.role)
+            self.start_ns = end_ns
+            self.next(end_ns)
+        return made
+
+    def _cut(self, event_ns: int, before: Mapping[str, Value]) -> list[Made]:
+        made = self.turn(event_ns, before)
+        self.start_ns = event_ns
+        self.next(event_ns)
+        return made
+
+    def _close(self, end_ns: int, roles: Mapping[str, Value]) -> list[Made]:
+        assert self.start_ns is not None
+        made = self.close(end_ns)
+        flags, self.flags = frozenset(self.flags), set()
+        if made is None or (made.quantity == 0 and not self.rule.emits_zero):
+            return []
+        if "lot" in self.rule.patterns and "lot" not in roles:
+            flags |= {"unknown_lot"}
+        made.flags = flags
+        made.lot, made.order = (str(roles.get(role, "")) for role in ("lot", "order"))
+        return [made]
+
+    def turn(self, event_ns: int, before: Mapping[str, Value]) -> list[Made]:
+        """The lot or order changed: closes the old interval with its own lot and order."""
+        return self._close(event_ns, before)
+
+    def begin(self, event_ns: int) -> None:
+        """The first interval of all begins."""
+        raise NotImplementedError
+
+    def next(self, event_ns: int) -> None:
+        """A further interval begins where the last one ended."""
+        raise NotImplementedError
+
+    def measure(self, event_ns: int, value: Value) -> None:
+        """A value of the tag."""
+        raise NotImplementedError
+
+    def close(self, end_ns: int) -> Made | None:
+        """The event of the open interval; None where nothing was measured."""
+        raise NotImplementedError

@@ -1,0 +1,64 @@
+"""Total: the integral of a flow that holds its value until the next sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from oracle.feed import Value
+from oracle.made import Made
+from oracle.plan import Rule
+from oracle.segment import Segments
+
+_ROUNDINGS = 4  # of one term: time to double, product, division, compensation
+
+
+class Total(Segments):
+    """One flow."""
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(rule)
+        self._flow: Fraction | None = None
+        self._reached_ns = 0
+        self._terms: list[Fraction] = []
+
+    def begin(self, event_ns: int) -> None:
+        """Nobody saw what flowed before."""
+        self.flags.add("partial")
+
+    def next(self, event_ns: int) -> None:
+        """The flow holds across a cut."""
+        self._terms = []
+
+    def turn(self, event_ns: int, before: Mapping[str, Value]) -> list[Made]:
+        """The old lot gets what flowed until this instant."""
+        self._flow_until(event_ns)
+        return super().turn(event_ns, before)
+
+    def measure(self, event_ns: int, value: Value) -> None:
+        """The flow from here on."""
+        assert not isinstance(value, str)
+        self._flow_until(event_ns)
+        self._flow = Fraction(value)
+        self._reached_ns = event_ns
+
+    def close(self, end_ns: int) -> Made | None:
+        """What flowed; readings are a counter's."""
+        if self._flow is None:
+            return None
+        assert self.start_ns is not None
+        self._flow_until(end_ns)
+        size = sum((abs(term) for term in self._terms), Fraction(0))
+        return Made(
+            "total.segment",
+            self.start_ns,
+            self.start_ns,
+            end_ns,
+            quantity=sum(self._terms, Fraction(0)),
+            tolerance=size * _ROUNDINGS / 2**53,
+        )
+
+    def _flow_until(self, event_ns: int) -> None:
+        if self._flow is not None and event_ns > self._reached_ns:
+            self._terms.append(self._flow * (event_ns - self._reached_ns) / self.rule.per_ns)
+            self._reached_ns = event_ns
