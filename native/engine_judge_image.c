@@ -5,9 +5,8 @@
 #include "engine_judge_state.h"
 
 #define SECTION_HEAD 'H'
-#define SECTION_EVENTS 'E'
 #define SECTION_ARENA(k) ((uint32_t)('A' << 8 | (k)))
-_Static_assert(JUDGE_ARENA_COUNT + 2 <= PSTK_IMAGE_SECTIONS_MAX, "sections of the image");
+_Static_assert(JUDGE_ARENA_COUNT + 2 + 8 <= PSTK_IMAGE_SECTIONS_MAX, "sections of the image");
 
 static uint64_t arena_bytes(const pstk_judge *judge, int k) {
     return (uint64_t)judge->arena[k].count * judge->arena[k].item;
@@ -46,7 +45,7 @@ size_t pstk_judge_snapshot(pstk_judge *judge, pstk_section *out_sections) {
     for (int k = 0; k < JUDGE_ARENA_COUNT; k++)
         put(&to, SECTION_ARENA(k), judge->arena[k].base, arena_bytes(judge, k));
     uint64_t first = pstk_judge_events_acknowledged(judge), pending = judge->event_head - first;
-    uint8_t *events = put(&to, SECTION_EVENTS, NULL, pending * sizeof(pstk_event));
+    uint8_t *events = put(&to, PSTK_SECTION_PENDING, NULL, pending * sizeof(pstk_event));
     for (uint64_t i = 0; i < pending; i++)
         memcpy(events + i * sizeof(pstk_event),
                &judge->event[(first + i) & (judge->options.event_slots - 1)], sizeof(pstk_event));
@@ -104,7 +103,9 @@ static int restore_arena(pstk_judge *judge, const pstk_image *image, int k, pstk
 
 static int restore_events(pstk_judge *judge, const pstk_image *image, pstk_error *err) {
     const pstk_section *section;
-    int status = take_section(image, SECTION_EVENTS, &section, err);
+    if (!pstk_image_section(image, PSTK_SECTION_PENDING))
+        return PSTK_OK; /* nothing was pending */
+    int status = take_section(image, PSTK_SECTION_PENDING, &section, err);
     if (status != PSTK_OK)
         return status;
     uint64_t count = section->size / sizeof(pstk_event);

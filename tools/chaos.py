@@ -50,6 +50,8 @@ class Chaos:
         self._demo, self._dice = demo, dice
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self._is_done = threading.Event()
+        self._release = threading.Event()  # children die with the thread that started them: it stays to the end
         self.kills_while_posting = 0
         self.erp_down_s = 0.0
         self.cuts = 0
@@ -74,13 +76,18 @@ class Chaos:
                 do()
         except BaseException as error:  # noqa: BLE001 - handed to the main thread by finish()
             self._failure = error
+        self._is_done.set()
+        self._release.wait()
 
     def is_done(self) -> bool:
-        return self._thread is None or not self._thread.is_alive()
+        return self._is_done.is_set()
+
+    def release(self) -> None:
+        """The run is over; what this thread started may end."""
+        self._release.set()
 
     def finish(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
+        self._is_done.wait()
         if self._failure is not None:
             raise self._failure
         assert self._demo.proxy is not None

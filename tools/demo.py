@@ -145,7 +145,7 @@ class Demo:
 
     def start_plants(self) -> None:
         assert self.erp is not None
-        orders = {row["asset"]: int(row["number"]) for row in self.erp.access.orders}
+        orders = {row["asset"]: int(row["order"]) for row in self.erp.access.orders}
         (self.folder / "orders.json").write_text(json.dumps(orders))
         for index, (line, (wire, form)) in enumerate(WIRES.items()):
             words: list[object] = [

@@ -154,7 +154,7 @@ uint64_t pstk_ring_back(const pstk_ring *ring, uint64_t pos, uint64_t distance);
 
 /* ---- checkpoint images: full, A/B, CRC32C over header and every section ---------------- */
 
-#define PSTK_IMAGE_SECTIONS_MAX 24u
+#define PSTK_IMAGE_SECTIONS_MAX 64u
 typedef struct pstk_section {
     uint32_t tag;
     uint32_t version;
