@@ -35,6 +35,7 @@ from chaos import Chaos, ProxyControl
 
 TOOLS = Path(__file__).resolve().parent
 LINES = 3
+PLANT_END_S_MAX = 25.0  # a lot and a state last at least 6 s
 DRAIN_S_MAX = 90.0
 COLLECTOR_BACK_S = 1.0  # a killed collector is started again after this long (it must be back within 4 s)
 WIRES = {"line1": ("zmq-push", "packed"), "line2": ("nats", "json"), "line3": ("zmq-pub", "packed")}
@@ -220,14 +221,15 @@ class Demo:
 
     # ---- end -------------------------------------------------------------------------------------
 
-    def end_plants(self) -> list[dict[str, Any]]:
+    def end_plants(self, view: View) -> list[dict[str, Any]]:
         """Lets every machine finish its lot and its log; returns what each line says it sent."""
         self.stop_file.touch()
-        for line, process in self.plants.items():
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                raise DemoError(f"{line} did not end") from None
+        until = time.monotonic() + PLANT_END_S_MAX
+        while any(process.poll() is None for process in self.plants.values()):
+            if time.monotonic() > until:
+                raise DemoError(f"a line did not end within {PLANT_END_S_MAX:.0f} s")
+            time.sleep(1)
+            view.show()
         return [json.loads((self.logs / f"{line}.summary.json").read_text()) for line in self.plants]
 
     def drain(self, view: View) -> None:
@@ -288,7 +290,7 @@ class View:
         fresh = [row for row in status.get("documents", []) if row["posted_at_ns"] > self.newest_ns]
         for row in fresh:
             self.newest_ns = max(self.newest_ns, row["posted_at_ns"])
-            print(f"         -> {row['document']:<10} {row['contract']:<25} order {row['business_object']}")
+            print(f"         -> {row['document']:<10} {row['contract']:<25} {row['business_object']}")
 
     @staticmethod
     def waiting(states: dict[str, int]) -> str:
@@ -348,7 +350,7 @@ def run(demo: Demo) -> int:
     if chaos is not None:
         chaos.finish()
     say("machines finish their lots; the collector drains")
-    summaries = demo.end_plants()
+    summaries = demo.end_plants(view)
     demo.drain(view)
     demo.end_collector()
     return report(demo, chaos, summaries)
