@@ -1,10 +1,10 @@
-/* penstock.h: the one public header. Telemetry goes in as sockets, arrays or frames; events and results come out.
- * Owner    the caller owns every buffer it passes; the engine owns what it hands out only until the call returns.
- * Threads  open/start/close/free from one thread. feed, poll, context, stats, names: from any thread.
- *          poll and acknowledge: one consumer.
- * Bound    every table has a maximum, given in pstk_engine_options and allocated at open.
- * Errors   every call that can fail returns a pstk_status; *err (may be NULL) says what, where and the fix.
- *          FAILED is sticky: after it every call returns PSTK_E_FAILED. Nothing here aborts, prints or installs a handler. */
+/* penstock.h: the one public header. Telemetry goes in as sockets, arrays or frames; events and
+ * results come out. Owner    the caller owns every buffer it passes; the engine owns what it hands
+ * out only until the call returns. Threads  open/start/close/free from one thread. feed, poll,
+ * context, stats, names: from any thread. poll and acknowledge: one consumer. Bound    every table
+ * has a maximum, given in pstk_engine_options and allocated at open. Errors   every call that can
+ * fail returns a pstk_status; *err (may be NULL) says what, where and the fix. FAILED is sticky:
+ * after it every call returns PSTK_E_FAILED. Nothing here aborts, prints or installs a handler. */
 #ifndef PENSTOCK_H
 #define PENSTOCK_H
 
@@ -26,27 +26,28 @@ extern "C" {
 #define PSTK_ABI_VERSION 1u
 #define PSTK_TIME_NONE INT64_MIN /* a sample without a stamp: the receive time stands in */
 
-#define PSTK_NAME_BYTES 96u      /* a tag, asset or pattern name, with its terminating zero */
+#define PSTK_NAME_BYTES 96u /* a tag, asset or pattern name, with its terminating zero */
 #define PSTK_RULE_NAME_BYTES 64u
-#define PSTK_CONTEXT_BYTES 32u   /* one context text, with its terminating zero */
+#define PSTK_CONTEXT_BYTES 32u /* one context text, with its terminating zero */
 #define PSTK_SUBJECTS_MAX 16u
 #define PSTK_SOURCES_MAX 256u
 #define PSTK_RULES_MAX 4096u
 #define PSTK_STATES_MAX 16u
 
-/* ---- status and error ------------------------------------------------------------------------- */
+/* ---- status and error -------------------------------------------------------------------------
+ */
 
-#define PSTK_STATUS_LIST(X) \
-    X(OK, 0, "done") \
-    X(E_ARGUMENT, 1, "an argument is out of its bounds") \
-    X(E_SYSTEM, 2, "the operating system refused; os_error holds errno") \
-    X(E_LOCKED, 3, "another process holds the state directory") \
-    X(E_STATE, 4, "the state directory is unreadable, newer than this build, or not ours") \
-    X(E_FULL, 5, "a bounded table or the ring is full") \
-    X(E_FAILED, 6, "the engine has failed and must be closed") \
-    X(E_CLOSED, 7, "the engine is closed") \
-    X(E_FORKED, 8, "the engine belongs to the parent process") \
-    X(E_UNSUPPORTED, 9, "not available in this build or on this machine") \
+#define PSTK_STATUS_LIST(X)                                                                        \
+    X(OK, 0, "done")                                                                               \
+    X(E_ARGUMENT, 1, "an argument is out of its bounds")                                           \
+    X(E_SYSTEM, 2, "the operating system refused; os_error holds errno")                           \
+    X(E_LOCKED, 3, "another process holds the state directory")                                    \
+    X(E_STATE, 4, "the state directory is unreadable, newer than this build, or not ours")         \
+    X(E_FULL, 5, "a bounded table or the ring is full")                                            \
+    X(E_FAILED, 6, "the engine has failed and must be closed")                                     \
+    X(E_CLOSED, 7, "the engine is closed")                                                         \
+    X(E_FORKED, 8, "the engine belongs to the parent process")                                     \
+    X(E_UNSUPPORTED, 9, "not available in this build or on this machine")                          \
     X(E_MEMORY, 10, "memory could not be reserved at open")
 
 typedef enum pstk_status {
@@ -61,14 +62,15 @@ typedef struct pstk_error {
     char text[248];   /* what, where and the fix, in one sentence; UTF-8, zero-terminated */
 } pstk_error;
 
-/* ---- values and samples ----------------------------------------------------------------------- */
+/* ---- values and samples -----------------------------------------------------------------------
+ */
 
 typedef enum pstk_type { /* a tag has one type for life */
-    PSTK_TYPE_NONE = 0,
-    PSTK_TYPE_F64 = 1,
-    PSTK_TYPE_I64 = 2,
-    PSTK_TYPE_BOOL = 3,
-    PSTK_TYPE_CODE = 4, /* a text of the tag's bounded dictionary */
+                         PSTK_TYPE_NONE = 0,
+                         PSTK_TYPE_F64 = 1,
+                         PSTK_TYPE_I64 = 2,
+                         PSTK_TYPE_BOOL = 3,
+                         PSTK_TYPE_CODE = 4, /* a text of the tag's bounded dictionary */
 } pstk_type;
 
 typedef union pstk_value {
@@ -78,39 +80,41 @@ typedef union pstk_value {
 } pstk_value;
 
 typedef struct pstk_sample { /* 24 bytes; receive time and source stand in the block's header */
-    int64_t time_ns;  /* ns since 1970 UTC as sent; PSTK_TIME_NONE = none */
+    int64_t time_ns;         /* ns since 1970 UTC as sent; PSTK_TIME_NONE = none */
     pstk_value value;
     uint32_t tag_id;
-    uint16_t quality; /* OPC UA StatusCode >> 16; 0 = good, 0x4000 uncertain, 0x8000 bad (top two bits) */
+    uint16_t quality; /* OPC UA StatusCode >> 16; 0 = good, 0x4000 uncertain, 0x8000 bad (top two
+                         bits) */
     uint16_t flags;   /* 0 in version 1 */
 } pstk_sample;
 
 /* Every way to lose a sample. received = used + sum of these, for each source. */
-#define PSTK_DROP_LIST(X) \
-    X(MALFORMED, "malformed", "the frame or payload cannot be decoded") \
-    X(OVERSIZE, "oversize", "the frame is larger than frame_bytes_max") \
-    X(NAN, "nan", "the value is not a finite number") \
-    X(FUTURE, "future", "the stamp is more than future_max ahead of engine time") \
-    X(TYPE, "type", "the tag has another type") \
-    X(SOURCE, "source", "the tag belongs to another source") \
-    X(TAG_LIMIT, "tag_limit", "tags_max is reached") \
-    X(TAG_NAME, "tag_name", "the tag name is empty, too long or not UTF-8") \
-    X(CODE_LIMIT, "code_limit", "the tag's dictionary of texts is full, or the text is too long") \
-    X(RANGE, "range", "the number or stamp does not fit its type") \
-    X(DUPLICATE, "duplicate", "this position is already in the journal") \
-    X(STREAM_LIMIT, "stream_limit", "streams_max is reached") \
-    X(RING_FULL, "ring_full", "the ring is full and the source may not wait") \
-    X(QUOTA, "quota", "the source holds its share of the ring") \
+#define PSTK_DROP_LIST(X)                                                                          \
+    X(MALFORMED, "malformed", "the frame or payload cannot be decoded")                            \
+    X(OVERSIZE, "oversize", "the frame is larger than frame_bytes_max")                            \
+    X(NAN, "nan", "the value is not a finite number")                                              \
+    X(FUTURE, "future", "the stamp is more than future_max ahead of engine time")                  \
+    X(TYPE, "type", "the tag has another type")                                                    \
+    X(SOURCE, "source", "the tag belongs to another source")                                       \
+    X(TAG_LIMIT, "tag_limit", "tags_max is reached")                                               \
+    X(TAG_NAME, "tag_name", "the tag name is empty, too long or not UTF-8")                        \
+    X(CODE_LIMIT, "code_limit", "the tag's dictionary of texts is full, or the text is too long")  \
+    X(RANGE, "range", "the number or stamp does not fit its type")                                 \
+    X(DUPLICATE, "duplicate", "this position is already in the journal")                           \
+    X(STREAM_LIMIT, "stream_limit", "streams_max is reached")                                      \
+    X(RING_FULL, "ring_full", "the ring is full and the source may not wait")                      \
+    X(QUOTA, "quota", "the source holds its share of the ring")                                    \
     X(RESTART, "restart", "dropped just before the process died; the reason died with it")
 
 typedef enum pstk_drop {
 #define PSTK_DROP_ENUM(name, text, help) PSTK_DROP_##name,
     PSTK_DROP_LIST(PSTK_DROP_ENUM)
 #undef PSTK_DROP_ENUM
-    PSTK_DROP_COUNT
+        PSTK_DROP_COUNT
 } pstk_drop;
 
-/* ---- sources ---------------------------------------------------------------------------------- */
+/* ---- sources ----------------------------------------------------------------------------------
+ */
 
 typedef enum pstk_source_kind {
     PSTK_SOURCE_FEED = 0, /* Engine.feed and feed_frames */
@@ -129,27 +133,29 @@ typedef struct pstk_source_options {
     uint8_t is_bind; /* ZMQ only */
     uint8_t full;    /* pstk_full; BLOCK only for feed and ZMQ_PULL, else E_ARGUMENT */
     uint16_t port;
-    uint16_t subject_count; /* ZMQ SUB topics (prefixes; none = all) or NATS subjects (wildcards allowed) */
+    uint16_t subject_count; /* ZMQ SUB topics (prefixes; none = all) or NATS subjects (wildcards
+                               allowed) */
     uint16_t reserved;
     char host[256];
     char user[128];
     char password[256];
     char token[256];
     char subjects[PSTK_SUBJECTS_MAX][128];
-    int64_t lateness_ns;       /* watermark = min over non-idle streams of max event time, minus this */
-    int64_t idle_after_ns;     /* a stream silent this long no longer holds the watermark */
-    int64_t future_max_ns;     /* stamp > T + this is dropped{future} */
-    int64_t heartbeat_ns;      /* ping when silent this long, close at three times; 0 = off */
-    int64_t handshake_ns_max;  /* a peer that has not finished its handshake by then is closed */
-    int64_t reconnect_ns_min;  /* back-off, doubled with jitter up to max */
+    int64_t lateness_ns;   /* watermark = min over non-idle streams of max event time, minus this */
+    int64_t idle_after_ns; /* a stream silent this long no longer holds the watermark */
+    int64_t future_max_ns; /* stamp > T + this is dropped{future} */
+    int64_t heartbeat_ns;  /* ping when silent this long, close at three times; 0 = off */
+    int64_t handshake_ns_max; /* a peer that has not finished its handshake by then is closed */
+    int64_t reconnect_ns_min; /* back-off, doubled with jitter up to max */
     int64_t reconnect_ns_max;
-    int64_t coalesce_ns;       /* a read may wait this long to gather more; 0 = adaptive default */
-    uint32_t frame_bytes_max;  /* largest message, subject and payload together */
+    int64_t coalesce_ns;      /* a read may wait this long to gather more; 0 = adaptive default */
+    uint32_t frame_bytes_max; /* largest message, subject and payload together */
     uint32_t connections_max;
-    double ring_share;         /* most of the ring this source may hold unjudged, 0..1 */
+    double ring_share; /* most of the ring this source may hold unjudged, 0..1 */
 } pstk_source_options;
 
-/* ---- rules ------------------------------------------------------------------------------------ */
+/* ---- rules ------------------------------------------------------------------------------------
+ */
 
 typedef enum pstk_rule_kind {
     PSTK_RULE_LIMIT = 1,
@@ -159,30 +165,45 @@ typedef enum pstk_rule_kind {
     PSTK_RULE_WINDOW = 5,
 } pstk_rule_kind;
 
-/* The tags a rule reads. Patterns may hold one '*'; what it matches in VALUE names the instance and replaces '*' in the others. */
+/* The tags a rule reads. Patterns may hold one '*'; what it matches in VALUE names the instance and
+ * replaces '*' in the others. */
 typedef enum pstk_role {
-    PSTK_ROLE_VALUE = 0, /* limit, window: the tag; counter: the register; total: the flow; state: the state */
-    PSTK_ROLE_LOT = 1,   /* counter, total: a change cuts */
-    PSTK_ROLE_ORDER = 2, /* counter, total, state: names the order; a change cuts counter and total */
-    PSTK_ROLE_START = 3, /* counter: the register's reading where the present lot began, as the machine gives it */
-    PSTK_ROLE_SINCE = 4, /* state: since when the state holds (i64 ns or ms UTC, see since_unit_ns) */
+    PSTK_ROLE_VALUE =
+        0, /* limit, window: the tag; counter: the register; total: the flow; state: the state */
+    PSTK_ROLE_LOT = 1, /* counter, total: a change cuts */
+    PSTK_ROLE_ORDER =
+        2, /* counter, total, state: names the order; a change cuts counter and total */
+    PSTK_ROLE_START = 3, /* counter: the register's reading where the present lot began, as the
+                            machine gives it */
+    PSTK_ROLE_SINCE =
+        4, /* state: since when the state holds (i64 ns or ms UTC, see since_unit_ns) */
     PSTK_ROLE_COUNT = 5,
 } pstk_role;
 
-typedef enum pstk_level { PSTK_LEVEL_HH = 0, PSTK_LEVEL_H, PSTK_LEVEL_L, PSTK_LEVEL_LL, PSTK_LEVEL_COUNT } pstk_level;
-typedef enum pstk_order { PSTK_ORDER_DEFAULT = 0, PSTK_ORDER_ARRIVAL = 1, PSTK_ORDER_EVENT = 2 } pstk_order;
+typedef enum pstk_level {
+    PSTK_LEVEL_HH = 0,
+    PSTK_LEVEL_H,
+    PSTK_LEVEL_L,
+    PSTK_LEVEL_LL,
+    PSTK_LEVEL_COUNT
+} pstk_level;
+typedef enum pstk_order {
+    PSTK_ORDER_DEFAULT = 0,
+    PSTK_ORDER_ARRIVAL = 1,
+    PSTK_ORDER_EVENT = 2
+} pstk_order;
 typedef enum pstk_output { PSTK_EMIT_EVENT = 0, PSTK_EMIT_RESULT = 1 } pstk_output;
 
-#define PSTK_CUT_LOT_TAG 1u      /* a change of the LOT tag cuts */
-#define PSTK_CUT_ORDER_TAG 2u    /* a change of the ORDER tag cuts */
+#define PSTK_CUT_LOT_TAG 1u   /* a change of the LOT tag cuts */
+#define PSTK_CUT_ORDER_TAG 2u /* a change of the ORDER tag cuts */
 #define PSTK_CUT_CONTEXT_ORDER 4u
 #define PSTK_CUT_CONTEXT_LOT 8u
 
 typedef struct pstk_limit_level {
     uint8_t is_set;
     uint8_t reserved[7];
-    double value;       /* trip at value >= high (H, HH) or value <= low (L, LL) */
-    double deadband;    /* clear at value < high - deadband, or value > low + deadband */
+    double value;    /* trip at value >= high (H, HH) or value <= low (L, LL) */
+    double deadband; /* clear at value < high - deadband, or value > low + deadband */
     int64_t on_delay_ns;
     int64_t off_delay_ns;
 } pstk_limit_level;
@@ -192,56 +213,66 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
     char series[16]; /* default "1"; a person changes it to start a new series of ids */
     char unit[16];   /* UN/ECE Rec 20 code of the quantity; required for counter and total */
     char pattern[PSTK_ROLE_COUNT][PSTK_NAME_BYTES]; /* "" = role not used */
-    char asset[PSTK_NAME_BYTES]; /* which asset's context the events carry; '*' as in pattern; "" = what '*' matched */
-    uint16_t kind;   /* pstk_rule_kind */
-    uint16_t order;  /* pstk_order */
-    uint8_t emit;    /* pstk_output; windows default to RESULT */
-    uint8_t cut_on;  /* PSTK_CUT_* */
-    uint8_t emits_zero; /* counter, total: an event also where the quantity is 0 */
+    char asset[PSTK_NAME_BYTES]; /* which asset's context the events carry; '*' as in pattern; "" =
+                                    what '*' matched */
+    uint16_t kind;               /* pstk_rule_kind */
+    uint16_t order;              /* pstk_order */
+    uint8_t emit;                /* pstk_output; windows default to RESULT */
+    uint8_t cut_on;              /* PSTK_CUT_* */
+    uint8_t emits_zero;          /* counter, total: an event also where the quantity is 0 */
     uint8_t reserved0;
-    uint32_t events_per_minute_max; /* limit: beyond it one chattering event stands for the rest; 0 = default 60 */
+    uint32_t events_per_minute_max; /* limit: beyond it one chattering event stands for the rest; 0
+                                       = default 60 */
     pstk_limit_level level[PSTK_LEVEL_COUNT];
-    double rollover;      /* counter: first value that never appears (10000 for 0..9999); 0 = none */
-    int64_t size_ns;      /* window length; counter and total: also cut each size_ns of event time, 0 = only at cuts */
-    int64_t offset_ns;    /* window alignment: start = offset + k * size */
-    int64_t since_unit_ns; /* state: 1 or 1000000 */
-    int64_t rate_unit_ns; /* total: the flow is per this much time (3600e9 for m3/h) */
+    double rollover;   /* counter: first value that never appears (10000 for 0..9999); 0 = none */
+    int64_t size_ns;   /* window length; counter and total: also cut each size_ns of event time, 0 =
+                          only at cuts */
+    int64_t offset_ns; /* window alignment: start = offset + k * size */
+    int64_t since_unit_ns;   /* state: 1 or 1000000 */
+    int64_t rate_unit_ns;    /* total: the flow is per this much time (3600e9 for m3/h) */
     int64_t min_duration_ns; /* state: shorter stops are flagged MICRO */
     uint32_t state_count;
     uint32_t reserved1;
-    int64_t state_code[PSTK_STATES_MAX]; /* the states that make an event when they end, for i64 tags */
+    int64_t
+        state_code[PSTK_STATES_MAX]; /* the states that make an event when they end, for i64 tags */
     char state_text[PSTK_STATES_MAX][32]; /* the same for code tags; "" = use state_code */
 } pstk_rule;
 
-/* ---- events and results ----------------------------------------------------------------------- */
+/* ---- events and results -----------------------------------------------------------------------
+ */
 
-#define PSTK_EVENT_KIND_LIST(X) \
-    X(LIMIT_HH_TRIP, "limit.HH.trip") X(LIMIT_HH_CLEAR, "limit.HH.clear") \
-    X(LIMIT_H_TRIP, "limit.H.trip") X(LIMIT_H_CLEAR, "limit.H.clear") \
-    X(LIMIT_L_TRIP, "limit.L.trip") X(LIMIT_L_CLEAR, "limit.L.clear") \
-    X(LIMIT_LL_TRIP, "limit.LL.trip") X(LIMIT_LL_CLEAR, "limit.LL.clear") \
-    X(LIMIT_CHATTERING, "limit.chattering") \
-    X(COUNTER_SEGMENT, "counter.segment") X(TOTAL_SEGMENT, "total.segment") \
-    X(STATE_END, "state.end") X(WINDOW_CLOSE, "window.close") X(RULE_RESTARTED, "rule.restarted")
+#define PSTK_EVENT_KIND_LIST(X)                                                                    \
+    X(LIMIT_HH_TRIP, "limit.HH.trip")                                                              \
+    X(LIMIT_HH_CLEAR, "limit.HH.clear") X(LIMIT_H_TRIP, "limit.H.trip")                            \
+        X(LIMIT_H_CLEAR, "limit.H.clear") X(LIMIT_L_TRIP, "limit.L.trip")                          \
+            X(LIMIT_L_CLEAR, "limit.L.clear") X(LIMIT_LL_TRIP, "limit.LL.trip")                    \
+                X(LIMIT_LL_CLEAR, "limit.LL.clear") X(LIMIT_CHATTERING, "limit.chattering")        \
+                    X(COUNTER_SEGMENT, "counter.segment") X(TOTAL_SEGMENT, "total.segment")        \
+                        X(STATE_END, "state.end") X(WINDOW_CLOSE, "window.close")                  \
+                            X(RULE_RESTARTED, "rule.restarted")
 
 typedef enum pstk_event_kind {
 #define PSTK_EVENT_ENUM(name, text) PSTK_EVENT_##name,
     PSTK_EVENT_KIND_LIST(PSTK_EVENT_ENUM)
 #undef PSTK_EVENT_ENUM
-    PSTK_EVENT_KIND_COUNT
+        PSTK_EVENT_KIND_COUNT
 } pstk_event_kind;
 
-#define PSTK_FLAG_LIST(X) \
-    X(PARTIAL, 0, "partial", "the interval began before the engine saw it") \
-    X(INCOMPLETE, 1, "incomplete", "samples of the interval are missing: the source was down or a gap was counted") \
-    X(BRIDGED, 2, "bridged", "a gap lies inside, but a cumulative register gives the quantity across it") \
-    X(ROLLOVER, 3, "rollover", "the register rolled over inside") \
-    X(RESET, 4, "reset", "the register was reset inside; what it counted between the last reading and the reset is unknown") \
-    X(MICRO, 5, "micro", "a stop shorter than min_duration") \
-    X(CUT_LATE, 6, "cut_late", "the cut was told after the watermark had passed it") \
-    X(CLOCK_REGRESS, 7, "clock_regress", "the stream's clock went back; closed early") \
-    X(BASELINE, 8, "baseline", "starts where the last document ended, as the ledger says") \
-    X(UNKNOWN_LOT, 9, "unknown_lot", "which lot made this quantity is not known") \
+#define PSTK_FLAG_LIST(X)                                                                          \
+    X(PARTIAL, 0, "partial", "the interval began before the engine saw it")                        \
+    X(INCOMPLETE, 1, "incomplete",                                                                 \
+      "samples of the interval are missing: the source was down or a gap was counted")             \
+    X(BRIDGED, 2, "bridged",                                                                       \
+      "a gap lies inside, but a cumulative register gives the quantity across it")                 \
+    X(ROLLOVER, 3, "rollover", "the register rolled over inside")                                  \
+    X(RESET, 4, "reset",                                                                           \
+      "the register was reset inside; what it counted between the last reading and the reset is "  \
+      "unknown")                                                                                   \
+    X(MICRO, 5, "micro", "a stop shorter than min_duration")                                       \
+    X(CUT_LATE, 6, "cut_late", "the cut was told after the watermark had passed it")               \
+    X(CLOCK_REGRESS, 7, "clock_regress", "the stream's clock went back; closed early")             \
+    X(BASELINE, 8, "baseline", "starts where the last document ended, as the ledger says")         \
+    X(UNKNOWN_LOT, 9, "unknown_lot", "which lot made this quantity is not known")                  \
     X(REPLACED_QUALITY, 10, "uncertain", "a sample of uncertain quality took part")
 
 enum {
@@ -259,23 +290,26 @@ typedef struct pstk_context_values { /* zero-terminated UTF-8; "" = not known */
 } pstk_context_values;
 
 typedef struct pstk_event { /* 384 bytes */
-    uint8_t id[16];     /* UUIDv8, see design.md section 6 */
-    uint8_t digest[16]; /* SHA-256/128 of everything below but seq, pos and engine_time_ns */
-    uint64_t seq;       /* order of this run; never used to recognise a repeat */
-    uint64_t pos;       /* journal position of the block that made it */
+    uint8_t id[16];         /* UUIDv8, see design.md section 6 */
+    uint8_t digest[16];     /* SHA-256/128 of everything below but seq, pos and engine_time_ns */
+    uint64_t seq;           /* order of this run; never used to recognise a repeat */
+    uint64_t pos;           /* journal position of the block that made it */
     int64_t engine_time_ns; /* T when it was judged */
-    int64_t at_ns;      /* event time in its identity: crossing, segment start, state start, window start */
+    int64_t
+        at_ns; /* event time in its identity: crossing, segment start, state start, window start */
     int64_t start_ns;
-    int64_t end_ns;     /* PSTK_TIME_NONE while open (a limit trip) */
-    pstk_value value;   /* limit: the sample; counter, total: the quantity; state: the code; window: the mean */
+    int64_t end_ns;   /* PSTK_TIME_NONE while open (a limit trip) */
+    pstk_value value; /* limit: the sample; counter, total: the quantity; state: the code; window:
+                         the mean */
     pstk_value start_reading; /* counter: register at start and end */
     pstk_value end_reading;
-    double limit;       /* limit: the level's value */
+    double limit;                      /* limit: the level's value */
     double sum, min, max, first, last; /* window */
-    uint64_t count;     /* samples in it; chattering: crossings folded */
-    uint32_t rule;      /* index into the engine's rule names, stable for the life of the state directory */
+    uint64_t count;                    /* samples in it; chattering: crossings folded */
+    uint32_t
+        rule; /* index into the engine's rule names, stable for the life of the state directory */
     uint32_t tag;
-    uint32_t asset;     /* index into the engine's asset names */
+    uint32_t asset; /* index into the engine's asset names */
     uint32_t occurrence;
     uint32_t time_epoch;
     uint32_t revision;
@@ -295,11 +329,13 @@ typedef struct pstk_result { /* 96 bytes: one closed window of one tag */
     uint64_t reserved1;
 } pstk_result;
 
-/* ---- engine ----------------------------------------------------------------------------------- */
+/* ---- engine -----------------------------------------------------------------------------------
+ */
 
 typedef enum pstk_clock_kind {
     PSTK_CLOCK_SYSTEM = 0,
-    PSTK_CLOCK_MANUAL = 1, /* T comes only from feed's recv_time_ns and pstk_engine_tick: replays and tests */
+    PSTK_CLOCK_MANUAL =
+        1, /* T comes only from feed's recv_time_ns and pstk_engine_tick: replays and tests */
 } pstk_clock_kind;
 
 typedef struct pstk_engine_options {
@@ -308,16 +344,16 @@ typedef struct pstk_engine_options {
     char plant[64];
     char state_dir[512];
     char ring_dir[512];
-    uint64_t ring_bytes;  /* a power of two, 1 MiB..1 GiB; 0 = by the machine (8..256 MiB) */
+    uint64_t ring_bytes; /* a power of two, 1 MiB..1 GiB; 0 = by the machine (8..256 MiB) */
     uint32_t tags_max;
     uint32_t instances_max; /* rule x tag */
     uint32_t streams_max;
     uint32_t assets_max;
-    uint32_t event_slots;  /* power of two */
-    uint32_t result_slots; /* power of two */
+    uint32_t event_slots;   /* power of two */
+    uint32_t result_slots;  /* power of two */
     uint32_t reorder_slots; /* samples waiting for the watermark */
-    uint32_t codes_max;    /* texts per tag */
-    int64_t checkpoint_ns; /* to disk, default 30 s */
+    uint32_t codes_max;     /* texts per tag */
+    int64_t checkpoint_ns;  /* to disk, default 30 s */
     uint64_t reserved[8];
 } pstk_engine_options;
 
@@ -326,8 +362,9 @@ typedef struct pstk_engine pstk_engine;
 typedef struct pstk_feed { /* columns of one source; copied before the call returns */
     uint32_t source;
     uint32_t reserved;
-    uint64_t position;       /* the caller's position of this batch; UINT64_MAX = none. Not above the last: skipped as duplicate */
-    int64_t recv_time_ns;    /* manual clock: T; system clock: ignored */
+    uint64_t position;    /* the caller's position of this batch; UINT64_MAX = none. Not above the
+                             last: skipped as duplicate */
+    int64_t recv_time_ns; /* manual clock: T; system clock: ignored */
     size_t count;
     const uint32_t *tag_ids; /* from pstk_engine_tag */
     const int64_t *time_ns;  /* NULL = receive time */
@@ -342,8 +379,9 @@ typedef struct pstk_feed_result {
 
 typedef struct pstk_context { /* what runs at an asset now */
     char asset[PSTK_NAME_BYTES];
-    int64_t at_ns;   /* from when, event time; PSTK_TIME_NONE = now */
-    uint32_t set;    /* bit 0 order, 1 operation, 2 material, 3 lot, 4 shift: which of values to take */
+    int64_t at_ns; /* from when, event time; PSTK_TIME_NONE = now */
+    uint32_t
+        set; /* bit 0 order, 1 operation, 2 material, 3 lot, 4 shift: which of values to take */
     uint32_t reserved;
     pstk_context_values values;
 } pstk_context;
@@ -365,7 +403,8 @@ typedef struct pstk_source_stats {
     uint64_t lost_upstream; /* meaningful where is_numbered */
     uint64_t frames, bytes, connections, reconnects, protocol_errors;
     uint64_t late, out_of_order;
-    uint64_t sent_upstream; /* what the streams say they had sent: received + lost_upstream where numbered */
+    uint64_t sent_upstream; /* what the streams say they had sent: received + lost_upstream where
+                               numbered */
     uint8_t is_numbered, is_up, reserved[6];
 } pstk_source_stats;
 
@@ -389,62 +428,80 @@ PSTK_API const char *pstk_drop_name(int reason);
 PSTK_API const char *pstk_event_kind_name(int kind);
 PSTK_API int pstk_has_crash_points(void); /* 1 in test builds only */
 
-/* Opens the state directory, recovers, judges the journal to its end. No socket is open yet; feed works from here on. */
-PSTK_API PSTK_MUST_CHECK int pstk_engine_open(const pstk_engine_options *options, const pstk_source_options *sources,
-                                              size_t source_count, const pstk_rule *rules, size_t rule_count,
-                                              pstk_engine **out_engine, pstk_error *err);
+/* Opens the state directory, recovers, judges the journal to its end. No socket is open yet; feed
+ * works from here on. */
+PSTK_API PSTK_MUST_CHECK int pstk_engine_open(const pstk_engine_options *options,
+                                              const pstk_source_options *sources,
+                                              size_t source_count, const pstk_rule *rules,
+                                              size_t rule_count, pstk_engine **out_engine,
+                                              pstk_error *err);
 /* Opens the sockets and starts the engine thread. */
 PSTK_API PSTK_MUST_CHECK int pstk_engine_start(pstk_engine *engine, pstk_error *err);
-/* Stops intake, judges what is journaled, checkpoints to disk. Idempotent; the handle stays valid until free. */
+/* Stops intake, judges what is journaled, checkpoints to disk. Idempotent; the handle stays valid
+ * until free. */
 PSTK_API int pstk_engine_close(pstk_engine *engine, pstk_error *err);
 PSTK_API void pstk_engine_free(pstk_engine *engine);
 
-PSTK_API PSTK_MUST_CHECK int pstk_engine_tag(pstk_engine *engine, uint32_t source, const char *name, size_t name_bytes,
-                                             int type, uint32_t *out_tag, pstk_error *err);
-PSTK_API PSTK_MUST_CHECK int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed, pstk_feed_result *out_result,
-                                              pstk_error *err);
+PSTK_API PSTK_MUST_CHECK int pstk_engine_tag(pstk_engine *engine, uint32_t source, const char *name,
+                                             size_t name_bytes, int type, uint32_t *out_tag,
+                                             pstk_error *err);
+PSTK_API PSTK_MUST_CHECK int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed,
+                                              pstk_feed_result *out_result, pstk_error *err);
 /* One payload in the source's format; subject is the key where the payload names none. */
-PSTK_API PSTK_MUST_CHECK int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source, const uint8_t *subject,
-                                                    size_t subject_bytes, const uint8_t *payload, size_t payload_bytes,
+PSTK_API PSTK_MUST_CHECK int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source,
+                                                    const uint8_t *subject, size_t subject_bytes,
+                                                    const uint8_t *payload, size_t payload_bytes,
                                                     uint64_t position, int64_t recv_time_ns,
                                                     pstk_feed_result *out_result, pstk_error *err);
 PSTK_API PSTK_MUST_CHECK int pstk_engine_tick(pstk_engine *engine, int64_t now_ns, pstk_error *err);
-PSTK_API PSTK_MUST_CHECK int pstk_engine_context(pstk_engine *engine, const pstk_context *context, pstk_error *err);
-PSTK_API PSTK_MUST_CHECK int pstk_engine_baseline(pstk_engine *engine, const pstk_baseline *baseline, pstk_error *err);
-PSTK_API PSTK_MUST_CHECK int pstk_engine_reconfigure(pstk_engine *engine, const pstk_rule *rules, size_t rule_count,
-                                                     pstk_error *err);
+PSTK_API PSTK_MUST_CHECK int pstk_engine_context(pstk_engine *engine, const pstk_context *context,
+                                                 pstk_error *err);
+PSTK_API PSTK_MUST_CHECK int pstk_engine_baseline(pstk_engine *engine,
+                                                  const pstk_baseline *baseline, pstk_error *err);
+PSTK_API PSTK_MUST_CHECK int pstk_engine_reconfigure(pstk_engine *engine, const pstk_rule *rules,
+                                                     size_t rule_count, pstk_error *err);
 /* Position of the last batch of a feed source that is wholly journaled; UINT64_MAX = none yet. */
-PSTK_API PSTK_MUST_CHECK int pstk_engine_position(pstk_engine *engine, uint32_t source, uint64_t *out_position,
-                                                  pstk_error *err);
+PSTK_API PSTK_MUST_CHECK int pstk_engine_position(pstk_engine *engine, uint32_t source,
+                                                  uint64_t *out_position, pstk_error *err);
 
 PSTK_API int pstk_engine_event_fd(const pstk_engine *engine);
 /* Copies up to capacity events not yet polled; they stay pending until acknowledged. */
-PSTK_API PSTK_MUST_CHECK int pstk_engine_poll(pstk_engine *engine, pstk_event *out_events, size_t capacity,
-                                              size_t *out_count, pstk_error *err);
-/* Cumulative: every event with seq <= this one is done with and will not be given again by this process. */
-PSTK_API PSTK_MUST_CHECK int pstk_engine_acknowledge(pstk_engine *engine, uint64_t seq, pstk_error *err);
+PSTK_API PSTK_MUST_CHECK int pstk_engine_poll(pstk_engine *engine, pstk_event *out_events,
+                                              size_t capacity, size_t *out_count, pstk_error *err);
+/* Cumulative: every event with seq <= this one is done with and will not be given again by this
+ * process. */
+PSTK_API PSTK_MUST_CHECK int pstk_engine_acknowledge(pstk_engine *engine, uint64_t seq,
+                                                     pstk_error *err);
 /* Polled but unacknowledged events are given again by the next poll. */
 PSTK_API PSTK_MUST_CHECK int pstk_engine_rewind(pstk_engine *engine, pstk_error *err);
-PSTK_API PSTK_MUST_CHECK int pstk_engine_results(pstk_engine *engine, pstk_result *out_results, size_t capacity,
-                                                 size_t *out_count, pstk_error *err);
-PSTK_API PSTK_MUST_CHECK int pstk_engine_checkpoint(pstk_engine *engine, int to_disk, pstk_error *err);
+PSTK_API PSTK_MUST_CHECK int pstk_engine_results(pstk_engine *engine, pstk_result *out_results,
+                                                 size_t capacity, size_t *out_count,
+                                                 pstk_error *err);
+PSTK_API PSTK_MUST_CHECK int pstk_engine_checkpoint(pstk_engine *engine, int to_disk,
+                                                    pstk_error *err);
 
 PSTK_API int pstk_engine_stats(pstk_engine *engine, pstk_stats *out_stats);
 /* The port a bound source listens on, or -1. */
 PSTK_API int pstk_engine_port(pstk_engine *engine, uint32_t source);
-PSTK_API int pstk_engine_source_stats(pstk_engine *engine, uint32_t source, pstk_source_stats *out_stats);
+PSTK_API int pstk_engine_source_stats(pstk_engine *engine, uint32_t source,
+                                      pstk_source_stats *out_stats);
 /* Each copies a zero-terminated name; returns its length, or -1 where the index is unknown. */
-PSTK_API int pstk_engine_tag_name(pstk_engine *engine, uint32_t tag, char *out_name, size_t capacity);
+PSTK_API int pstk_engine_tag_name(pstk_engine *engine, uint32_t tag, char *out_name,
+                                  size_t capacity);
 PSTK_API int pstk_engine_tag_type(pstk_engine *engine, uint32_t tag);
-PSTK_API int pstk_engine_rule_name(pstk_engine *engine, uint32_t rule, char *out_name, size_t capacity,
-                                   char *out_series, size_t series_capacity);
-PSTK_API int pstk_engine_asset_name(pstk_engine *engine, uint32_t asset, char *out_name, size_t capacity);
-PSTK_API int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char *out_text, size_t capacity);
-/* Samples of one tag around a journal position, oldest first: up to before_max at or before pos, after_max behind it.
- * out_samples holds before_max + after_max; stamps are filled in from the receive time where none was sent.
- * A cold read: never holds the writer back; what the ring no longer holds is simply absent. */
-PSTK_API PSTK_MUST_CHECK int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t before_max,
-                                                  size_t after_max, pstk_sample *out_samples, size_t *out_before,
+PSTK_API int pstk_engine_rule_name(pstk_engine *engine, uint32_t rule, char *out_name,
+                                   size_t capacity, char *out_series, size_t series_capacity);
+PSTK_API int pstk_engine_asset_name(pstk_engine *engine, uint32_t asset, char *out_name,
+                                    size_t capacity);
+PSTK_API int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char *out_text,
+                                   size_t capacity);
+/* Samples of one tag around a journal position, oldest first: up to before_max at or before pos,
+ * after_max behind it. out_samples holds before_max + after_max; stamps are filled in from the
+ * receive time where none was sent. A cold read: never holds the writer back; what the ring no
+ * longer holds is simply absent. */
+PSTK_API PSTK_MUST_CHECK int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos,
+                                                  size_t before_max, size_t after_max,
+                                                  pstk_sample *out_samples, size_t *out_before,
                                                   size_t *out_count, pstk_error *err);
 
 #ifdef __cplusplus

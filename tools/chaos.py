@@ -1,4 +1,6 @@
-"""chaos: what goes wrong in the demo, drawn from one printed seed: SIGKILLs, an ERP that is away, answers cut off."""
+"""chaos: what goes wrong in the demo, drawn from one printed seed: SIGKILLs, an ERP that is away,
+answers cut off.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Chaos:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._is_done = threading.Event()
-        self._release = threading.Event()  # children die with the thread that started them: it stays to the end
+        self._release = (
+            threading.Event()
+        )  # children die with the thread that started them: it stays to the end
         self.kills_while_posting = 0
         self.erp_down_s = 0.0
         self.cuts = 0
@@ -64,8 +68,12 @@ class Chaos:
         for index in range(CUTS):
             mode = "cut_answer" if index != 1 else "cut_request"
             steps.append((0.10 + 0.16 * index, lambda mode=mode: self.cut(mode)))  # type: ignore[misc]
-        jittered = [(max(0.05, at + self._dice.uniform(-0.03, 0.03)) * duration_s, do) for at, do in steps]
-        self._thread = threading.Thread(target=self._run, args=(sorted(jittered, key=lambda s: s[0]),), daemon=True)
+        jittered = [
+            (max(0.05, at + self._dice.uniform(-0.03, 0.03)) * duration_s, do) for at, do in steps
+        ]
+        self._thread = threading.Thread(
+            target=self._run, args=(sorted(jittered, key=lambda s: s[0]),), daemon=True
+        )
         self._thread.start()
 
     def _run(self, steps: list[tuple[float, Callable[[], None]]]) -> None:
@@ -96,7 +104,9 @@ class Chaos:
     # ---- steps -----------------------------------------------------------------------------------
 
     def cut(self, mode: str) -> None:
-        """The next posting's answer is lost after the ERP's commit (or, once, the request before it)."""
+        """The next posting's answer is lost after the ERP's commit (or, once, the request before
+        it).
+        """
         assert self._demo.proxy is not None
         self._demo.proxy.send(plan=mode, count=1)
 
@@ -124,7 +134,12 @@ class Chaos:
 
     @staticmethod
     def _is_posting(uri: str) -> bool:
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(uri, uri=True, timeout=1)) as db:
-            rows: list[Any] = db.execute("SELECT 1 FROM entry WHERE state = 'posting' LIMIT 1").fetchall()
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(uri, uri=True, timeout=1)) as db,
+        ):
+            rows: list[Any] = db.execute(
+                "SELECT 1 FROM entry WHERE state = 'posting' LIMIT 1"
+            ).fetchall()
             return bool(rows)
         return False

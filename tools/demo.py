@@ -1,12 +1,15 @@
-"""demo: the whole path on this machine, from simulated machines to documents in a real ERP, and a bookkeeper's verdict.
+"""demo: the whole path on this machine, from simulated machines to documents in a real ERP, and a
+bookkeeper's verdict.
 
     python3 tools/dev.py demo                       60 s, then drain and compare
-    python3 tools/dev.py demo -- --for 60s --chaos  kills the collector, stops the ERP, cuts answers after the commit
+    python3 tools/dev.py demo -- --for 60s --chaos  kills the collector, stops the ERP, cuts answers
+    after the commit
     … --keep DIR                                    keeps logs, ledger and books
 
-Separate processes: three lines of the plant (libzmq, nats-server), the collector (`penstock run`), Tryton, a fault
-proxy between the two. The last line is the verdict of tools/books.py, which imports nothing of penstock.
-Exit codes: 0 the books are right, 1 they are not (each difference is named), 2 usage, 3 a part did not start.
+Separate processes: three lines of the plant (libzmq, nats-server), the collector (`penstock run`),
+Tryton, a fault proxy between the two. The last line is the verdict of tools/books.py, which imports
+nothing of penstock. Exit codes: 0 the books are right, 1 they are not (each difference is named), 2
+usage, 3 a part did not start.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ TOOLS = Path(__file__).resolve().parent
 LINES = 3
 PLANT_END_S_MAX = 25.0  # a lot and a state last at least 6 s
 DRAIN_S_MAX = 90.0
-COLLECTOR_BACK_S = 1.0  # a killed collector is started again after this long (it must be back within 4 s)
+COLLECTOR_BACK_S = (
+    1.0  # a killed collector is started again after this long (it must be back within 4 s)
+)
 WIRES = {"line1": ("zmq-push", "packed"), "line2": ("nats", "json"), "line3": ("zmq-pub", "packed")}
 
 
@@ -50,7 +55,12 @@ def die_with_parent() -> None:
 
 
 def spawn(
-    name: str, words: list[object], folder: Path, *, env: dict[str, str] | None = None, stdin: Any = None
+    name: str,
+    words: list[object],
+    folder: Path,
+    *,
+    env: dict[str, str] | None = None,
+    stdin: Any = None,
 ) -> subprocess.Popen[bytes]:
     """A child whose output goes to folder/name.log and which dies with this process."""
     log = (folder / f"{name}.log").open("ab")
@@ -94,7 +104,9 @@ class Demo:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.plants: dict[str, subprocess.Popen[bytes]] = {}
         self.machines = tuple(
-            f"line{line}.m{k}" for line in range(1, LINES + 1) for k in range(1, options.machines + 1)
+            f"line{line}.m{k}"
+            for line in range(1, LINES + 1)
+            for k in range(1, options.machines + 1)
         )
         self.erp: erp.Server | None = None
         self.proxy: ProxyControl | None = None
@@ -181,7 +193,9 @@ class Demo:
         self.start_collector()
         log = self.folder / "collector.log"
         wait_for("the collector", lambda: bool(self.status()), 15, log)
-        say(f"plant: {LINES} lines x {self.options.machines} machines, 200 tags a line at {self.options.rate} Hz")
+        say(
+            f"plant: {LINES} lines x {self.options.machines} machines, 200 tags a line at {self.options.rate} Hz"
+        )
         self.start_plants()
 
     # ---- watching --------------------------------------------------------------------------------
@@ -230,7 +244,9 @@ class Demo:
                 raise DemoError(f"a line did not end within {PLANT_END_S_MAX:.0f} s")
             time.sleep(1)
             view.show()
-        return [json.loads((self.logs / f"{line}.summary.json").read_text()) for line in self.plants]
+        return [
+            json.loads((self.logs / f"{line}.summary.json").read_text()) for line in self.plants
+        ]
 
     def drain(self, view: View) -> None:
         """Waits until nothing is on its way to the ERP any more."""
@@ -239,7 +255,9 @@ class Demo:
             time.sleep(1)
             view.show()
             states = self.status().get("entries", {})
-            open_entries = sum(states.get(name, 0) for name in ("ready", "posting", "retry", "in_doubt"))
+            open_entries = sum(
+                states.get(name, 0) for name in ("ready", "posting", "retry", "in_doubt")
+            )
             calm = calm + 1 if open_entries == 0 else 0
 
     def end_collector(self) -> None:
@@ -290,7 +308,9 @@ class View:
         fresh = [row for row in status.get("documents", []) if row["posted_at_ns"] > self.newest_ns]
         for row in fresh:
             self.newest_ns = max(self.newest_ns, row["posted_at_ns"])
-            print(f"         -> {row['document']:<10} {row['contract']:<25} {row['business_object']}")
+            print(
+                f"         -> {row['document']:<10} {row['contract']:<25} {row['business_object']}"
+            )
 
     @staticmethod
     def waiting(states: dict[str, int]) -> str:
@@ -359,14 +379,18 @@ def run(demo: Demo) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="dev.py demo --", description=__doc__,
                                      formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
-    parser.add_argument("--for", dest="duration", type=seconds, default=60.0, help="60s or 2m; default 60s")
+    parser.add_argument(
+        "--for", dest="duration", type=seconds, default=60.0, help="60s or 2m; default 60s"
+    )
     parser.add_argument("--chaos", action="store_true", help="kill, stop and cut while it runs")
     parser.add_argument("--seed", type=int, default=None, help="of plant and chaos; printed")
     parser.add_argument("--keep", type=Path, help="folder to keep logs, ledger and books in")
     parser.add_argument("--rate", type=int, default=1000, help="messages a second of each line")
     parser.add_argument("--machines", type=int, default=5, help="machines of each line")
     options = parser.parse_args()
-    options.seed = random.SystemRandom().randrange(1, 100_000) if options.seed is None else options.seed
+    options.seed = (
+        random.SystemRandom().randrange(1, 100_000) if options.seed is None else options.seed
+    )
     folder = options.keep or Path(tempfile.mkdtemp(prefix="penstock-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     demo = Demo(folder.resolve(), options)

@@ -1,10 +1,12 @@
-"""dev: the one task runner. Standard library only; every task does its own set-up and is quick the second time.
+"""dev: the one task runner. Standard library only; every task does its own set-up and is quick the
+second time.
 
     python3 tools/dev.py demo [-- --for 60s --chaos]   the whole path against a simulated plant and a real ERP
     python3 tools/dev.py test [--deep] [-- ARGS]       native tests, then pytest
     python3 tools/dev.py setup | check | asan | tsan | fuzz | bench | wheel
 
-Exit codes: 0 done, 1 a task's check failed, 2 usage, 3 the machine lacks something (the line to run is printed).
+Exit codes: 0 done, 1 a task's check failed, 2 usage, 3 the machine lacks something (the line to run
+is printed).
 """
 
 from __future__ import annotations
@@ -47,7 +49,13 @@ def run(*command: object, quiet: bool = False, env: dict[str, str] | None = None
     full = {**os.environ, **(env or {})}
     pipe = subprocess.PIPE if quiet else None
     done = subprocess.run(
-        words, cwd=ROOT, env=full, check=False, text=True, stdout=pipe, stderr=subprocess.STDOUT if quiet else None
+        words,
+        cwd=ROOT,
+        env=full,
+        check=False,
+        text=True,
+        stdout=pipe,
+        stderr=subprocess.STDOUT if quiet else None,
     )
     if done.returncode != 0:
         if quiet:
@@ -62,7 +70,9 @@ def need_packages(*packages: str) -> None:
     """Installs system packages when root on a Debian-like machine; otherwise says the exact line."""
     line = f"apt-get install -y {' '.join(packages)}"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Missing(f"sudo {line}" if shutil.which("apt-get") else f"install: {' '.join(packages)}")
+        raise Missing(
+            f"sudo {line}" if shutil.which("apt-get") else f"install: {' '.join(packages)}"
+        )
     say(f"system packages: {' '.join(packages)}")
     quiet_env = {"DEBIAN_FRONTEND": "noninteractive"}
     try:
@@ -154,7 +164,9 @@ def build_extension() -> None:
 
 
 def tool_path() -> dict[str, str]:
-    """cmake and ninja come from the virtual environment, so that a bare machine needs only a C compiler."""
+    """cmake and ninja come from the virtual environment, so that a bare machine needs only a C
+    compiler.
+    """
     return {"PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
 
@@ -184,7 +196,9 @@ def task_setup(_: argparse.Namespace, __: list[str]) -> None:
 
 def task_demo(_: argparse.Namespace, rest: list[str]) -> None:
     setup()
-    os.execve(PYTHON, [str(PYTHON), str(ROOT / "tools" / "demo.py"), *rest], {**os.environ, **tool_path()})
+    os.execve(
+        PYTHON, [str(PYTHON), str(ROOT / "tools" / "demo.py"), *rest], {**os.environ, **tool_path()}
+    )
 
 
 def task_test(options: argparse.Namespace, rest: list[str]) -> None:
@@ -194,12 +208,18 @@ def task_test(options: argparse.Namespace, rest: list[str]) -> None:
     selected = [] if options.deep else ["-m", "not deep"]
     if options.part:
         selected += ["-k", options.part]
-    env = {**tool_path(), "PENSTOCK_NATIVE_BUILD": str(folder), "PENSTOCK_DEEP": "1" if options.deep else ""}
+    env = {
+        **tool_path(),
+        "PENSTOCK_NATIVE_BUILD": str(folder),
+        "PENSTOCK_DEEP": "1" if options.deep else "",
+    }
     run(PYTHON, "-m", "pytest", *selected, *rest, env=env)
 
 
 def sources(*patterns: str) -> list[Path]:
-    found = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        ["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return [ROOT / line for line in found.stdout.splitlines()]
 
 
@@ -216,14 +236,24 @@ def task_check(_: argparse.Namespace, __: list[str]) -> None:
 
 def task_asan(_: argparse.Namespace, __: list[str]) -> None:
     setup()
-    folder = build_native("asan", "-DPENSTOCK_SANITIZE=address,undefined", "-DPENSTOCK_CRASH_POINTS=ON")
+    folder = build_native(
+        "asan", "-DPENSTOCK_SANITIZE=address,undefined", "-DPENSTOCK_CRASH_POINTS=ON"
+    )
     run("ctest", "--test-dir", folder, "--output-on-failure", env=tool_path())
 
 
 def task_tsan(_: argparse.Namespace, __: list[str]) -> None:
     setup()
     folder = build_native("tsan", "-DPENSTOCK_SANITIZE=thread", "-DPENSTOCK_CRASH_POINTS=ON")
-    run("ctest", "--test-dir", folder, "--output-on-failure", "-R", "ring|engine|intake", env=tool_path())
+    run(
+        "ctest",
+        "--test-dir",
+        folder,
+        "--output-on-failure",
+        "-R",
+        "ring|engine|intake",
+        env=tool_path(),
+    )
 
 
 def task_fuzz(_: argparse.Namespace, rest: list[str]) -> None:
@@ -276,12 +306,16 @@ def main(arguments: list[str]) -> int:
     if "--" in arguments:
         at = arguments.index("--")
         arguments, rest = arguments[:at], arguments[at + 1 :]
-    parser = argparse.ArgumentParser(prog="dev.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="dev.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     commands = parser.add_subparsers(dest="task", required=True)
     for name, (_, help_text) in TASKS.items():
         command = commands.add_parser(name, help=help_text)
         if name == "test":
-            command.add_argument("--deep", action="store_true", help="the counts of the issues (up to two hours)")
+            command.add_argument(
+                "--deep", action="store_true", help="the counts of the issues (up to two hours)"
+            )
             command.add_argument("--part", help="only tests whose name matches")
     options, unknown = parser.parse_known_args(arguments)
     begin = time.monotonic()

@@ -3,7 +3,8 @@
     python3 tools/dev.py fuzz [-- --seconds 300] [--only GLOB]   two targets at a time; executions and edges of each
     python3 tools/dev.py fuzz -- --self-test                     plants one missing check per target; each must be found
 
-A finding is kept in build/fuzz-findings/<target>/ and printed. Exit 0: no finding (self-test: every plant found).
+A finding is kept in build/fuzz-findings/<target>/ and printed. Exit 0: no finding (self-test: every
+plant found).
 """
 
 from __future__ import annotations
@@ -70,12 +71,25 @@ def run(folder: Path, target: str, seconds: int) -> Outcome:
     env = {**os.environ, "ASAN_OPTIONS": "abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
     begin = time.monotonic()
     with log.open("wb") as file:
-        done = subprocess.run([str(word) for word in words], stdout=file, stderr=subprocess.STDOUT, check=False, env=env)
+        done = subprocess.run(
+            [str(word) for word in words],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env=env,
+        )
     text = log.read_text(errors="replace")
     executions = re.findall(r"stat::number_of_executed_units:\s*(\d+)|^#(\d+)", text, re.M)
     edges = re.findall(r"cov: (\d+)", text)
     count = max((int(a or b) for a, b in executions), default=0)
-    return Outcome(target, done.returncode != 0, count, int(edges[-1]) if edges else 0, time.monotonic() - begin, log)
+    return Outcome(
+        target,
+        done.returncode != 0,
+        count,
+        int(edges[-1]) if edges else 0,
+        time.monotonic() - begin,
+        log,
+    )
 
 
 def report(outcome: Outcome, *, wanted: bool) -> bool:
@@ -95,13 +109,17 @@ def main() -> int:
                                      formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
     parser.add_argument("--seconds", type=int, default=60, help="per target")
     parser.add_argument("--only", default="*", help="targets whose name matches")
-    parser.add_argument("--self-test", action="store_true", help="plant a bug per target and find it")
+    parser.add_argument(
+        "--self-test", action="store_true", help="plant a bug per target and find it"
+    )
     options = parser.parse_args()
     is_planted = options.self_test
     folder = BUILD / ("fuzz-planted" if is_planted else "fuzz")
     if is_planted:
         shutil.rmtree(BUILD / "fuzz-corpus" / folder.name, ignore_errors=True)
-    targets = [t for t in build(folder, PLANTS if is_planted else ()) if fnmatch.fnmatch(t, options.only)]
+    targets = [
+        t for t in build(folder, PLANTS if is_planted else ()) if fnmatch.fnmatch(t, options.only)
+    ]
     if not targets:
         sys.exit(f"no target matches {options.only}")
     limit = SELF_TEST_S if is_planted else options.seconds

@@ -1,6 +1,8 @@
-"""pxd: native/penstock.h becomes src/penstock/_native.pxd, so that Cython's view of C is never kept by hand.
+"""pxd: native/penstock.h becomes src/penstock/_native.pxd, so that Cython's view of C is never kept
+by hand.
 
-Usage: python tools/pxd.py [--check]. Needs a C preprocessor; the result is committed and a test compares it.
+Usage: python tools/pxd.py [--check]. Needs a C preprocessor; the result is committed and a test
+compares it.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def struct_fields(body: str) -> list[str]:
     """`uint64_t received, used;` becomes one line a field; array bounds stand as they are."""
     lines = []
     for statement in filter(None, (part.strip() for part in body.split(";"))):
-        kind, _, names = statement.partition(" ")
+        kind, _, names = " ".join(statement.split()).partition(" ")
         if kind == "const":
             second, _, names = names.partition(" ")
             kind = f"const {second}"
@@ -62,14 +64,19 @@ def declarations(text: str) -> list[str]:
         if match["opaque"]:
             lines.append(f"    ctypedef struct {match['opaque']}:\n        pass")
         elif match["call"]:
-            call = re.sub(r"^(PSTK_API|PSTK_MUST_CHECK|extern)\s+", "", " ".join(match["call"].split()))
+            call = re.sub(
+                r"^(PSTK_API|PSTK_MUST_CHECK|extern)\s+", "", " ".join(match["call"].split())
+            )
             lines.append("    " + call.replace("(void)", "()"))
         elif match["kind"] == "enum":
             members = [part.split("=")[0].strip() for part in match["body"].split(",")]
             named = f"    ctypedef enum {match['name']}:" if match["name"] else "    cdef enum:"
             lines += [named, *(f"        {member}" for member in members if member)]
         else:
-            lines += [f"    ctypedef {match['kind']} {match['name']}:", *struct_fields(match["body"])]
+            lines += [
+                f"    ctypedef {match['kind']} {match['name']}:",
+                *struct_fields(match["body"]),
+            ]
     return lines
 
 
@@ -82,7 +89,10 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         if TARGET.read_text() == wanted:
             return 0
-        print(f"{TARGET.relative_to(ROOT)} is older than the header; run python tools/pxd.py", file=sys.stderr)
+        print(
+            f"{TARGET.relative_to(ROOT)} is older than the header; run python tools/pxd.py",
+            file=sys.stderr,
+        )
         return 1
     TARGET.write_text(wanted)
     return 0

@@ -1,4 +1,5 @@
-"""tidy: the house rules that a compiler does not know: arrows between rooms, sizes, banned calls. Run as a test.
+"""tidy: the house rules that a compiler does not know: arrows between rooms, sizes, banned calls.
+Run as a test.
 
 Usage: python tools/tidy.py. Prints one line a finding and exits 1. EXCEPTIONS may only shrink.
 """
@@ -23,7 +24,10 @@ ROOMS = {
     "errors": 0, "units": 0, "categories": 0, "events": 1, "_core": 2, "config": 2, "contracts": 2,
     "engine": 3, "mapping": 4, "outbox": 5, "post": 5, "relay": 6, "run": 7, "cli": 8, "__main__": 9,
 }  # fmt: skip
-FREE_ROOMS = {"testing", "__init__"}  # testing may use any; the package's face names the public ones
+FREE_ROOMS = {
+    "testing",
+    "__init__",
+}  # testing may use any; the package's face names the public ones
 
 BANNED_C = {
     r"\b(printf|puts|abort|exit|signal|sigaction|atexit)\s*\(": "a guest prints nothing, ends nothing, hooks nothing",
@@ -64,7 +68,9 @@ def check_sizes(path: Path, lines: list[str]) -> Iterator[str]:
 
 
 def c_functions(lines: list[str]) -> Iterator[tuple[str, int]]:
-    """Name and length of each function: a body opens at a line that starts in column 0 and ends with '{'."""
+    """Name and length of each function: a body opens at a line that starts in column 0 and ends
+    with '{'.
+    """
     start, name = 0, ""
     for number, line in enumerate(lines):
         if not name and line.endswith("{") and line[:1] not in (" ", "\t", "}", "#"):
@@ -138,7 +144,11 @@ def check_python(path: Path) -> Iterator[str]:
                 yield f"{name_of(path)}:{node.name}: {size} lines, more than {FUNCTION_LINES}"
     if path.is_relative_to(ROOT / "src" / "penstock"):
         yield from check_arrows(path, tree)
-        is_talking = "/cli/" in path.as_posix() or "/testing/" in path.as_posix() or path.name == "__main__.py"
+        is_talking = (
+            "/cli/" in path.as_posix()
+            or "/testing/" in path.as_posix()
+            or path.name == "__main__.py"
+        )
         if not is_talking:
             yield from check_banned(path, lines, BANNED_PYTHON)
 

@@ -1,11 +1,13 @@
-"""penstock: millisecond machine telemetry in, one business document in the right ERP out, with proof.
+"""penstock: millisecond machine telemetry in, one business document in the right ERP out, with
+proof.
 
-``import penstock`` needs the standard library and our extension. On platforms without the native engine
-contracts, client and testing import all the same; ``Engine`` says why it does not.
+``import penstock`` needs the standard library and our extension. On platforms without the native
+engine contracts, client and testing import all the same; ``Engine`` says why it does not.
 """
 
 from __future__ import annotations
 
+from penstock.engine import Batch, Engine, Results, SourceStats, Stats
 from penstock.errors import (
     Ambiguous,
     ConfigError,
@@ -23,7 +25,6 @@ from penstock.errors import (
     Transient,
     UnsupportedPlatform,
 )
-from penstock.engine import Batch, Engine, Results, SourceStats, Stats
 from penstock.events import Context, Event, Evidence
 
 __version__ = "0.1.0"

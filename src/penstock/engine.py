@@ -1,7 +1,8 @@
 """Engine: samples go in as sockets, arrays or payloads; events and results come out in batches.
 
-The typed face of the native engine. Nothing here runs per sample: ``feed`` hands whole columns over, ``poll`` takes a
-batch. The engine is a guest: it prints nothing, installs no handler, starts no thread at import.
+The typed face of the native engine. Nothing here runs per sample: ``feed`` hands whole columns
+over, ``poll`` takes a batch. The engine is a guest: it prints nothing, installs no handler, starts
+no thread at import.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class SourceStats:
     used: int
     dropped: Mapping[str, int]
     residual: int
-    lost_upstream: int | None  # None: the source's samples are not numbered, so a loss cannot be counted
+    lost_upstream: (
+        int | None
+    )  # None: the source's samples are not numbered, so a loss cannot be counted
     sent_upstream: int | None
     is_up: bool
     frames: int
@@ -55,7 +58,9 @@ class SourceStats:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Figures of the engine; cursors in bytes of the journal (design: written >= judged >= checkpointed)."""
+    """Figures of the engine; cursors in bytes of the journal (design: written >= judged >=
+    checkpointed).
+    """
 
     sources: tuple[SourceStats, ...]
     written: int
@@ -110,10 +115,11 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Closed windows in columns. Each column is an ``array.array``: NumPy and pyarrow read it without a copy.
+    """Closed windows in columns. Each column is an ``array.array``: NumPy and pyarrow read it
+    without a copy.
 
-    ``rule`` and ``tag`` are indices into ``rule_names`` and ``tag_names``. Results are not durable: unread ones are
-    overwritten, counted in ``Stats.results_overwritten``.
+    ``rule`` and ``tag`` are indices into ``rule_names`` and ``tag_names``. Results are not durable:
+    unread ones are overwritten, counted in ``Stats.results_overwritten``.
     """
 
     columns: Mapping[str, array[Any]]
@@ -150,12 +156,16 @@ class Batch:
         return iter(self.events)
 
     def evidence(self, event: Event) -> Evidence | None:
-        """Up to 192 samples of the event's tag that led to it, or None when the ring holds none any more."""
+        """Up to 192 samples of the event's tag that led to it, or None when the ring holds none any
+        more.
+        """
         found = self._engine.evidence(self._tags[event.id], event.pos, EVIDENCE_BEFORE, 0)
         return found if found.time_ns else None
 
     def acknowledge(self) -> None:
-        """Cumulative: these and all earlier events are done with. Unacknowledged ones come again after a restart."""
+        """Cumulative: these and all earlier events are done with. Unacknowledged ones come again
+        after a restart.
+        """
         if self.events:
             self._engine.acknowledge(self.events[-1].seq)
 
@@ -164,7 +174,9 @@ def _words(values: Any) -> memoryview:
     """Eight-byte values (f64 or i64, any buffer) as the raw words the engine stores."""
     view = memoryview(values)
     if not view.contiguous or view.itemsize != 8 or view.format not in ("d", "q", "Q", "l", "L"):
-        raise ValueError("feed: values must be a contiguous buffer of float64 or int64 (native byte order)")
+        raise ValueError(
+            "feed: values must be a contiguous buffer of float64 or int64 (native byte order)"
+        )
     return view.cast("B").cast("Q")
 
 
@@ -178,9 +190,10 @@ def _typed(values: Any, formats: str, itemsize: int, name: str) -> memoryview:
 class Engine:
     """One engine over one state directory; a context manager. Several may live in one process.
 
-    ``Engine(config)`` opens and recovers: after it returns, what an earlier process journaled is judged and its
-    unacknowledged events are pending again. ``start`` opens the sockets. Raises ``LockedError`` where another process
-    holds the state directory, ``StateError`` where it cannot be read or written, ``ConfigError`` for a bad value.
+    ``Engine(config)`` opens and recovers: after it returns, what an earlier process journaled is
+    judged and its unacknowledged events are pending again. ``start`` opens the sockets. Raises
+    ``LockedError`` where another process holds the state directory, ``StateError`` where it cannot
+    be read or written, ``ConfigError`` for a bad value.
     """
 
     def __init__(self, config: Config, *, clock: str = "system") -> None:
@@ -238,7 +251,9 @@ class Engine:
             raise ValueError(f"source {name!r} is not configured (known: {known})") from None
 
     def tag(self, name: str, kind: str = "f64", *, source: str) -> int:
-        """Id of a tag for ``feed``, made on first sight; ``kind`` is f64, i64, bool or code, for life."""
+        """Id of a tag for ``feed``, made on first sight; ``kind`` is f64, i64, bool or code, for
+        life.
+        """
         return int(self._core.tag(self._source(source), name, kind))
 
     def feed(
@@ -254,11 +269,12 @@ class Engine:
     ) -> tuple[int, int]:
         """Columns into the journal; returns (used, dropped).
 
-        ``tags``: one id for all rows, or a buffer of uint32 ids from ``tag``. ``time_ns``: int64 nanoseconds UTC, or
-        None for the receive time. ``values``: float64 or int64 by each tag's type, shape (n,). ``position``: your
-        place of this batch (a file offset, a stream sequence); a batch not above the last is skipped whole, so that
-        a redelivery after a crash doubles nothing. All buffers are copied. On return the samples survive kill -9.
-        Raises ``RingFull`` when unacknowledged events hold the ring; feed the same position again after polling.
+        ``tags``: one id for all rows, or a buffer of uint32 ids from ``tag``. ``time_ns``: int64
+        nanoseconds UTC, or None for the receive time. ``values``: float64 or int64 by each tag's
+        type, shape (n,). ``position``: your place of this batch (a file offset, a stream sequence);
+        a batch not above the last is skipped whole, so that a redelivery after a crash doubles
+        nothing. All buffers are copied. On return the samples survive kill -9. Raises ``RingFull``
+        when unacknowledged events hold the ring; feed the same position again after polling.
         """
         words = _words(values)
         ids = array("I", [tags]) * len(words) if isinstance(tags, int) else tags
@@ -284,7 +300,8 @@ class Engine:
         position: int | None = None,
         recv_time_ns: int = 0,
     ) -> tuple[int, int]:
-        """Payloads in the source's format (packed or json) into the journal; returns (used, dropped).
+        """Payloads in the source's format (packed or json) into the journal; returns (used,
+        dropped).
 
         ``position`` is the first payload's place; each next one has the place after it.
         """
@@ -293,7 +310,11 @@ class Engine:
         for offset, payload in enumerate(payloads):
             extra = {} if position is None else {"position": position + offset}
             one = self._core.feed_frame(
-                index, memoryview(payload).cast("B"), subject.encode(), recv_time_ns=recv_time_ns, **extra
+                index,
+                memoryview(payload).cast("B"),
+                subject.encode(),
+                recv_time_ns=recv_time_ns,
+                **extra,
             )
             used, dropped = used + one[0], dropped + one[1]
         return used, dropped
@@ -313,7 +334,9 @@ class Engine:
         shift: str | None = None,
         at_ns: int | None = None,
     ) -> None:
-        """What runs at an asset from ``at_ns`` (default now) on; None leaves a value as it is. Journaled on return."""
+        """What runs at an asset from ``at_ns`` (default now) on; None leaves a value as it is.
+        Journaled on return.
+        """
         values = {
             "order": order,
             "operation": operation,
@@ -326,7 +349,9 @@ class Engine:
     def baseline(
         self, rule: str, series: str, tag: str, end_reading: int | float, end_ns: int
     ) -> None:
-        """Where the last document of a register ended, as the ledger says; the next segment starts no earlier."""
+        """Where the last document of a register ended, as the ledger says; the next segment starts
+        no earlier.
+        """
         self._core.baseline(rule, series, tag, end_reading, end_ns)
 
     def position(self, source: str) -> int | None:
@@ -345,7 +370,9 @@ class Engine:
     # ---- out ------------------------------------------------------------------------------------
 
     def poll(self, most: int = 256) -> Batch:
-        """Events made since the last poll, at most 256; an empty batch when there are none. One consumer."""
+        """Events made since the last poll, at most 256; an empty batch when there are none. One
+        consumer.
+        """
         return Batch(self, self._core.poll(most))
 
     def acknowledge(self, seq: int) -> None:
@@ -353,7 +380,9 @@ class Engine:
         self._core.acknowledge(seq)
 
     async def events(self) -> AsyncIterator[Batch]:
-        """Batches as they come. One iterator at a time; unacknowledged events come again in the next one."""
+        """Batches as they come. One iterator at a time; unacknowledged events come again in the
+        next one.
+        """
         import asyncio
 
         if self._is_iterating:
@@ -399,7 +428,9 @@ class Engine:
 
     def evidence_after(self, event: Event, *, source: str | None = None) -> Evidence:
         """Up to 64 samples of the event's tag that followed it."""
-        found: Evidence = self._core.evidence(self._core.tag_id(event.tag), event.pos, 0, EVIDENCE_AFTER)
+        found: Evidence = self._core.evidence(
+            self._core.tag_id(event.tag), event.pos, 0, EVIDENCE_AFTER
+        )
         return found
 
     # ---- figures ----------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""Errors: one root, drawn as a tree. Messages say what, which id, the configuration path, and the fix.
+"""Errors: one root, drawn as a tree. Messages say what, which id, the configuration path, and the
+fix.
 
 ::
 
@@ -27,7 +28,9 @@ class PenstockError(Exception):
 
 
 class ConfigError(PenstockError):
-    """A configuration value is wrong. ``path`` is the place (``rule[2].tag``), ``fix`` what to write instead."""
+    """A configuration value is wrong. ``path`` is the place (``rule[2].tag``), ``fix`` what to
+    write instead.
+    """
 
     def __init__(self, path: str, reason: str, fix: str = "") -> None:
         self.path = path
@@ -75,7 +78,9 @@ class LedgerError(PenstockError):
 class PostError(PenstockError):
     """What a target answered, or did not."""
 
-    def __init__(self, message: str, *, category: str = "", retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, category: str = "", retry_after_s: float | None = None
+    ) -> None:
         self.category = category
         self.retry_after_s = retry_after_s
         super().__init__(message)

@@ -1,6 +1,7 @@
 """Events: what someone must act on, as the engine hands it over; and the context it happened in.
 
-An event is immutable and owns its values. Its identity (``id``) is deterministic: the same journal gives the same id.
+An event is immutable and owns its values. Its identity (``id``) is deterministic: the same journal
+gives the same id.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ class Context:
 class Event:
     """One event.
 
-    Times are int64 nanoseconds since 1970 UTC; ``end_ns`` is None while the interval is open (a limit trip).
-    ``value`` is the sample of a limit, the quantity of a counter or total, the code of a state, the mean of a window.
-    Registers and quantities of i64 tags are exact ``int``; those of f64 tags are ``float``. ``quantity`` is the same as
-    an exact ``Decimal`` (shortest text that reads back to the same double), or None where the kind carries none.
+    Times are int64 nanoseconds since 1970 UTC; ``end_ns`` is None while the interval is open (a
+    limit trip). ``value`` is the sample of a limit, the quantity of a counter or total, the code of
+    a state, the mean of a window. Registers and quantities of i64 tags are exact ``int``; those of
+    f64 tags are ``float``. ``quantity`` is the same as an exact ``Decimal`` (shortest text that
+    reads back to the same double), or None where the kind carries none.
     """
 
     id: str  # UUIDv8, lower case with hyphens
@@ -72,7 +74,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Samples of one tag around an event, oldest first: what the ring still held when the event was committed."""
+    """Samples of one tag around an event, oldest first: what the ring still held when the event was
+    committed.
+    """
 
     tag: str
     time_ns: tuple[int, ...]

@@ -20,7 +20,8 @@ def message(turn: int, seq: int, time_ns: int) -> bytes:
     """One packed message with a sample of every tag; every so often a value crosses its limit."""
     head = struct.pack("<4sHBBIIQq", b"PSK1", TAGS, TAGS, 0, 1, 1, seq, time_ns)
     names = b"".join(
-        struct.pack("BB", 2 if name.endswith("count") else 1, len(name)) + name.encode() for name in NAMES
+        struct.pack("BB", 2 if name.endswith("count") else 1, len(name)) + name.encode()
+        for name in NAMES
     )
     body = bytearray()
     for i, name in enumerate(NAMES):
@@ -32,10 +33,16 @@ def message(turn: int, seq: int, time_ns: int) -> bytes:
     return head + names + bytes(body)
 
 
-def run(program: Path, tmp_path: Path, ring_dir: Path, env: dict[str, str], last: int) -> dict[str, int]:
+def run(
+    program: Path, tmp_path: Path, ring_dir: Path, env: dict[str, str], last: int
+) -> dict[str, int]:
     words = [program, tmp_path / "state", ring_dir, FIRST, last]
     process = subprocess.Popen(
-        [str(word) for word in words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [str(word) for word in words],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     port = int(process.stdout.readline().split()[1])
@@ -54,11 +61,19 @@ def run(program: Path, tmp_path: Path, ring_dir: Path, env: dict[str, str], last
     assert process.returncode == 0, err
     found = re.search(r"allocations (\d+) samples (\d+) checkpoints (\d+) events (\d+)", out)
     assert found, out
-    return dict(zip(("allocations", "samples", "checkpoints", "events"), map(int, found.groups()), strict=True))
+    return dict(
+        zip(
+            ("allocations", "samples", "checkpoints", "events"),
+            map(int, found.groups()),
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.timeout(180)
-def test_native_threads_allocate_nothing(native_build: Path, tmp_path: Path, ring_dir: Path) -> None:
+def test_native_threads_allocate_nothing(
+    native_build: Path, tmp_path: Path, ring_dir: Path
+) -> None:
     figures = run(native_build / "tool_engine_alloc", tmp_path, ring_dir, {}, LAST)
     print(figures)
     assert figures["samples"] >= LAST - FIRST
@@ -67,7 +82,9 @@ def test_native_threads_allocate_nothing(native_build: Path, tmp_path: Path, rin
     assert figures["allocations"] == 0
 
 
-def test_a_planted_allocation_is_counted(native_build: Path, tmp_path: Path, ring_dir: Path) -> None:
+def test_a_planted_allocation_is_counted(
+    native_build: Path, tmp_path: Path, ring_dir: Path
+) -> None:
     plant = {"PENSTOCK_PLANT": "allocate"}
     figures = run(native_build / "tool_engine_alloc", tmp_path, ring_dir, plant, FIRST + 200_000)
     assert figures["allocations"] > 0

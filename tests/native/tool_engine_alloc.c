@@ -2,9 +2,9 @@
  *
  *   tool_engine_alloc STATE_DIR RING_DIR FIRST LAST
  *
- * Binds a ZMQ PULL source on a free port and prints "port N". Between FIRST and LAST used samples every allocation on a
- * thread that is not the main one is counted; prints "allocations N samples M" and exits 0. The main thread polls and
- * acknowledges meanwhile. */
+ * Binds a ZMQ PULL source on a free port and prints "port N". Between FIRST and LAST used samples
+ * every allocation on a thread that is not the main one is counted; prints "allocations N samples
+ * M" and exits 0. The main thread polls and acknowledges meanwhile. */
 #include "penstock.h"
 
 #include <errno.h>
@@ -83,9 +83,10 @@ static pstk_engine *open_engine(char **argv) {
                                   .frame_bytes_max = 1u << 20,
                                   .connections_max = 8,
                                   .ring_share = 1.0};
-    pstk_rule rules[3] = {{.name = "second", .series = "1", .kind = PSTK_RULE_WINDOW},
-                          {.name = "high", .series = "1", .kind = PSTK_RULE_LIMIT},
-                          {.name = "count", .series = "1", .unit = "C62", .kind = PSTK_RULE_COUNTER}};
+    pstk_rule rules[3] = {
+        {.name = "second", .series = "1", .kind = PSTK_RULE_WINDOW},
+        {.name = "high", .series = "1", .kind = PSTK_RULE_LIMIT},
+        {.name = "count", .series = "1", .unit = "C62", .kind = PSTK_RULE_COUNTER}};
     rules[0].emit = PSTK_EMIT_RESULT;
     rules[0].size_ns = INT64_C(1000000000);
     snprintf(rules[0].pattern[PSTK_ROLE_VALUE], PSTK_NAME_BYTES, "*");
@@ -117,7 +118,8 @@ static bool consume_until(pstk_engine *engine, uint64_t wanted) {
     for (int turn = 0; turn < 60000 && used(engine) < wanted; turn++) {
         if (pstk_engine_poll(engine, events, 256, &events_taken, &err) != PSTK_OK)
             die("poll", &err);
-        if (events_taken && pstk_engine_acknowledge(engine, events[events_taken - 1].seq, &err) != PSTK_OK)
+        if (events_taken &&
+            pstk_engine_acknowledge(engine, events[events_taken - 1].seq, &err) != PSTK_OK)
             die("acknowledge", &err);
         if (pstk_engine_results(engine, results, 256, &results_taken, &err) != PSTK_OK)
             die("results", &err);
@@ -142,9 +144,9 @@ int main(int argc, char **argv) {
     atomic_store(&is_counting, false);
     pstk_stats stats;
     (void)pstk_engine_stats(engine, &stats);
-    printf("allocations %llu samples %llu checkpoints %llu events %llu\n", (unsigned long long)atomic_load(&counted),
-           (unsigned long long)(used(engine) - begin), (unsigned long long)stats.checkpoints,
-           (unsigned long long)stats.events);
+    printf("allocations %llu samples %llu checkpoints %llu events %llu\n",
+           (unsigned long long)atomic_load(&counted), (unsigned long long)(used(engine) - begin),
+           (unsigned long long)stats.checkpoints, (unsigned long long)stats.events);
     pstk_error err;
     (void)pstk_engine_close(engine, &err);
     pstk_engine_free(engine);

@@ -2,9 +2,9 @@
  *
  *   tool_engine_replay STATE_DIR RING_DIR EVENTS_FILE BATCHES [RING_BYTES]
  *
- * The recording is a function of the batch number, so nothing but the position must survive a kill. Each event's id and
- * digest go to EVENTS_FILE by one O_APPEND write before it is acknowledged: the harness's stand-in for the ledger.
- * Prints "done" and the source's figures at the end; exit 0. */
+ * The recording is a function of the batch number, so nothing but the position must survive a kill.
+ * Each event's id and digest go to EVENTS_FILE by one O_APPEND write before it is acknowledged: the
+ * harness's stand-in for the ledger. Prints "done" and the source's figures at the end; exit 0. */
 #include "penstock.h"
 
 #include <errno.h>
@@ -47,15 +47,16 @@ static size_t make_rules(pstk_rule rules[4]) {
     rules[1].state_count = 1;
     rules[1].state_code[0] = 2;
     set_rule(&rules[2], "high", PSTK_RULE_LIMIT, "*.pressure");
-    rules[2].level[PSTK_LEVEL_H] = (pstk_limit_level){
-        .is_set = 1, .value = 8, .deadband = 0.5, .on_delay_ns = 30000000};
+    rules[2].level[PSTK_LEVEL_H] =
+        (pstk_limit_level){.is_set = 1, .value = 8, .deadband = 0.5, .on_delay_ns = 30000000};
     set_rule(&rules[3], "second", PSTK_RULE_WINDOW, "*.pressure");
     rules[3].size_ns = INT64_C(1000000000);
     rules[3].emit = PSTK_EMIT_EVENT;
     return 4;
 }
 
-/* What machine m reads at instant i: pure, so that any process can make the same recording again. */
+/* What machine m reads at instant i: pure, so that any process can make the same recording again.
+ */
 static pstk_value reading(int what, int64_t m, int64_t i, int64_t time_ns) {
     int64_t lot = i / (300 + 20 * m), lot_start = lot * (300 + 20 * m);
     int64_t phase = (i + 37 * m) % 400;
@@ -107,7 +108,8 @@ static void hand_over(pstk_engine *engine, int file) {
                 used += (size_t)snprintf(text + used, sizeof text - used, "%02x", events[i].id[k]);
             used += (size_t)snprintf(text + used, sizeof text - used, " ");
             for (int k = 0; k < 16; k++)
-                used += (size_t)snprintf(text + used, sizeof text - used, "%02x", events[i].digest[k]);
+                used +=
+                    (size_t)snprintf(text + used, sizeof text - used, "%02x", events[i].digest[k]);
             used += (size_t)snprintf(text + used, sizeof text - used, " %s\n",
                                      pstk_event_kind_name(events[i].kind));
         }
@@ -118,7 +120,8 @@ static void hand_over(pstk_engine *engine, int file) {
     } while (count);
 }
 
-static void feed_batch(pstk_engine *engine, uint32_t tags[MACHINES][TAGS_A_MACHINE], uint64_t batch) {
+static void feed_batch(pstk_engine *engine, uint32_t tags[MACHINES][TAGS_A_MACHINE],
+                       uint64_t batch) {
     enum { ROWS = ROWS_A_BATCH * MACHINES * TAGS_A_MACHINE };
     static uint32_t ids[ROWS];
     static int64_t times[ROWS];
@@ -180,7 +183,8 @@ static pstk_engine *open_engine(char **argv, uint64_t ring_bytes) {
 
 int main(int argc, char **argv) {
     if (argc < 5) {
-        fprintf(stderr, "usage: tool_engine_replay STATE_DIR RING_DIR EVENTS_FILE BATCHES [RING_BYTES]\n");
+        fprintf(stderr,
+                "usage: tool_engine_replay STATE_DIR RING_DIR EVENTS_FILE BATCHES [RING_BYTES]\n");
         return 2;
     }
     uint64_t batches = strtoull(argv[4], NULL, 10), first = 0;
@@ -197,7 +201,9 @@ int main(int argc, char **argv) {
         if (batch % 3 == 2) /* events lie unacknowledged across checkpoints */
             hand_over(engine, file);
     }
-    if (pstk_engine_tick(engine, START_NS + INT64_C(10000000) * (int64_t)(batches * ROWS_A_BATCH + 1000), &err) != PSTK_OK)
+    if (pstk_engine_tick(engine,
+                         START_NS + INT64_C(10000000) * (int64_t)(batches * ROWS_A_BATCH + 1000),
+                         &err) != PSTK_OK)
         die("tick", &err);
     hand_over(engine, file);
     pstk_source_stats stats;

@@ -1,8 +1,10 @@
-"""Kill the engine at any instant: events, ids and digests equal those of a run that nobody disturbed.
+"""Kill the engine at any instant: events, ids and digests equal those of a run that nobody
+disturbed.
 
-A recording is fed by position into tests/native/tool_engine_replay, which hands each event over by one append before it
-acknowledges. The process dies by SIGKILL at random instants and at every named crash point, and is started again until
-the recording ends. What was handed over twice must be the same twice; nothing may be missing or new.
+A recording is fed by position into tests/native/tool_engine_replay, which hands each event over by
+one append before it acknowledges. The process dies by SIGKILL at random instants and at every named
+crash point, and is started again until the recording ends. What was handed over twice must be the
+same twice; nothing may be missing or new.
 """
 
 from __future__ import annotations
@@ -44,7 +46,11 @@ class Replay:
     def start(self, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         words = [self.program, self.state, self.ring, self.output, BATCHES, RING]
         return subprocess.Popen(
-            [str(word) for word in words], env=env or {}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [str(word) for word in words],
+            env=env or {},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     def finish(self, process: subprocess.Popen[str]) -> Run:
@@ -58,11 +64,15 @@ class Replay:
         for line in self.output.read_text().splitlines():
             event_id, digest, _ = line.split(" ", 2)
             repeats += event_id in events
-            assert events.setdefault(event_id, digest) == digest, f"event {event_id} came with two contents"
+            assert events.setdefault(event_id, digest) == digest, (
+                f"event {event_id} came with two contents"
+            )
         return Run(events, repeats, self.kills, figures)
 
     def until_done(self, env: dict[str, str], seconds: random.Random | None) -> Run:
-        """Starts it again and again; with `seconds` a SIGKILL falls at a random instant of each start."""
+        """Starts it again and again; with `seconds` a SIGKILL falls at a random instant of each
+        start.
+        """
         for _ in range(STARTS_MAX):
             process = self.start(env)
             if seconds is not None and self.kills < 12:
@@ -112,7 +122,9 @@ def same(run: Run, undisturbed: Run) -> None:
     assert not new, f"{len(new)} events nobody should have made"
     assert run.events == undisturbed.events
     received, used, dropped = (int(word) for word in re.findall(r"\d+", run.figures))
-    assert used == int(re.findall(r"\d+", undisturbed.figures)[1]), "a sample was lost or used twice"
+    assert used == int(re.findall(r"\d+", undisturbed.figures)[1]), (
+        "a sample was lost or used twice"
+    )
     assert received == used + dropped, "residual is not 0"
 
 
@@ -146,7 +158,9 @@ def test_kill_at_a_named_point_changes_no_event(
 def test_planted_checkpoint_without_pending_events_is_caught(
     program: Path, undisturbed: Run, tmp_path: Path, ring_dir: Path
 ) -> None:
-    """The harness sees the bug this project exists to avoid: a checkpoint that forgets what was not acknowledged."""
+    """The harness sees the bug this project exists to avoid: a checkpoint that forgets what was not
+    acknowledged.
+    """
     dice = random.Random(7)
     for index in range(20):
         replay = Replay(program, tmp_path / f"run{index}", ring_dir)
