@@ -193,10 +193,10 @@ int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uin
         return status;
     uint16_t source_id = engine->config_source[source_index];
     pstk_source *source = &engine->source[source_id];
-    if (payload_bytes > source->options.frame_bytes_max || subject_bytes >= PSTK_NAME_BYTES)
+    if (payload_bytes > UINT32_MAX || subject_bytes >= PSTK_NAME_BYTES)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0,
-                         "the payload is above source %s.frame_bytes_max, or its subject too long",
-                         source->options.name);
+                         "source %s: a payload has at most 4 GiB, a subject at most %u bytes",
+                         source->options.name, PSTK_NAME_BYTES - 1);
     pthread_mutex_lock(&engine->lock);
     set_manual_clock(engine, recv_time_ns);
     uint64_t used = source->used, dropped = source->dropped_total;

@@ -194,6 +194,20 @@ static uint64_t already_journaled(pstk_engine *engine, const pstk_delivery *deli
     return 0;
 }
 
+/* False: nothing of it can be used, and why. Intake refuses large frames before they are here;
+ * those of feed_frame meet the same bound and the same counter. */
+static bool begin_message(pstk_engine *engine, uint16_t source_id, const pstk_frame *frame,
+                          pstk_message *out_message, pstk_drop *out_reason) {
+    const pstk_source_options *options = &engine->source[source_id].options;
+    bool is_usable = pstk_parse_begin(engine->parser, (pstk_format)options->format, source_id,
+                                      frame->subject, frame->subject_bytes, frame->payload,
+                                      frame->payload_bytes, out_message, out_reason);
+    if (frame->payload_bytes <= options->frame_bytes_max)
+        return is_usable;
+    *out_reason = PSTK_DROP_OVERSIZE;
+    return false;
+}
+
 /* False: no room and the source may wait; nothing of the frame was taken. */
 bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
                             const pstk_frame *frame) {
@@ -204,9 +218,7 @@ bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
         return false;
     pstk_message message;
     pstk_drop begin_reason;
-    bool is_usable = pstk_parse_begin(
-        engine->parser, (pstk_format)source->options.format, delivery->source, frame->subject,
-        frame->subject_bytes, frame->payload, frame->payload_bytes, &message, &begin_reason);
+    bool is_usable = begin_message(engine, delivery->source, frame, &message, &begin_reason);
     source->received += message.samples;
     uint32_t number = message.is_numbered ? message.stream & ~PSTK_STREAM_UNNUMBERED
                                           : PSTK_STREAM_UNNUMBERED | delivery->connection;
