@@ -77,7 +77,7 @@ static bool open_state(pstk_judge *judge, uint32_t index, const pstk_rule *rule,
         judge_window *at = judge_window_at(judge, instance->state);
         at->instance = index;
         at->tag = tag;
-        at->closed_ns = INT64_MIN;
+        at->closed_ns = at->restart_ns = INT64_MIN;
         return true;
     }
     if (rule->kind == PSTK_RULE_LIMIT) {
@@ -377,6 +377,8 @@ static void bind_tag(pstk_judge *judge, uint32_t tag, bool may_create) {
 }
 
 void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
+    memset(judge->arena[JUDGE_BIND].base, 0,
+           (size_t)judge->arena[JUDGE_BIND].count * sizeof(judge_bind));
     judge->arena[JUDGE_BIND].count = 1;
     judge->arena[JUDGE_BIND].free = 0;
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_GROUP); i++)

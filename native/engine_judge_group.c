@@ -223,10 +223,19 @@ static int64_t boundary_of(const pstk_rule *rule, int64_t start_ns, int64_t time
                               : PSTK_TIME_NONE;
 }
 
+/* A boundary that could only end an empty segment is passed over until something is counted again.
+ */
+static bool has_to_tell(const pstk_rule *rule, const judge_group *group) {
+    bool is_counter = rule->kind == PSTK_RULE_COUNTER;
+    const pstk_quantity *sum = is_counter ? &group->u.counter.quantity : &group->u.total.quantity;
+    bool is_flowing = !is_counter && group->u.total.has_rate && group->u.total.rate != 0.0;
+    return rule->emits_zero || is_flowing || sum->exact != 0 || sum->sum != 0.0;
+}
+
 /* So that a segment of a silent tag ends with its interval, not with the next sample. */
 static void wake_at_boundary(pstk_judge *judge, judge_group *group, int64_t start_ns) {
     const pstk_rule *rule = rule_of(judge, group);
-    if (rule->size_ns <= 0)
+    if (rule->size_ns <= 0 || !has_to_tell(rule, group))
         return;
     int64_t next_ns = pstk_time_floor(start_ns, rule->size_ns, rule->offset_ns) + rule->size_ns;
     uint32_t clock = judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->clock;

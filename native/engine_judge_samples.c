@@ -161,9 +161,23 @@ static bool has_regressed(const run *at, int64_t time_ns) {
            at->recv_ns - stream->run_recv_ns >= JUDGE_REGRESS_T_NS;
 }
 
-static void count_late(pstk_judge *judge, const run *at) {
-    JUDGE_COUNT(judge->head.counters.late, 1);
-    JUDGE_COUNT(judge_source_at(judge, at->stream->source)->late, 1);
+static void count_late(pstk_judge *judge, const run *at, uint64_t count) {
+    JUDGE_COUNT(judge->head.counters.late, count);
+    JUDGE_COUNT(judge_source_at(judge, at->stream->source)->late, count);
+}
+
+static bool is_arrival_limit(const pstk_judge *judge, const judge_bind *bind) {
+    const judge_instance *instance = judge_instance_at(judge, bind->instance);
+    return instance->kind == PSTK_RULE_LIMIT &&
+           judge_rule_of(judge, instance)->order != PSTK_ORDER_EVENT;
+}
+
+/* Instances that hear the tag in event order: late is counted for each. */
+static uint64_t ordered_rules(const pstk_judge *judge, const judge_hot *hot) {
+    uint64_t count = 0;
+    for (uint32_t b = hot->bind; b; b = judge_bind_at(judge, b)->link)
+        count += !is_arrival_limit(judge, judge_bind_at(judge, b));
+    return count;
 }
 
 /* Into the heap; a full pool gives up its oldest instant first. */
@@ -179,7 +193,7 @@ static bool push(pstk_judge *judge, const run *at, const pstk_sample *sample) {
     if (!hot->is_integer)
         node.value.f64 += 0.0;
     if (node.time_ns < clock->watermark_ns) {
-        count_late(judge, at);
+        count_late(judge, at, ordered_rules(judge, hot));
         return true;
     }
     while (!judge_heap_push(judge, hot->clock, &node)) {
@@ -197,11 +211,7 @@ static bool push(pstk_judge *judge, const run *at, const pstk_sample *sample) {
     return true;
 }
 
-static void limit_one(pstk_judge *judge, const run *at, const pstk_sample *sample, uint32_t index) {
-    const judge_instance *instance = judge_instance_at(judge, index);
-    if (instance->kind != PSTK_RULE_LIMIT ||
-        judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT)
-        return;
+static void limit_one(pstk_judge *judge, const run *at, const pstk_sample *sample, uint32_t limit) {
     bool is_integer = judge_hot_at(judge, sample->tag_id)->is_integer;
     pstk_limit_sample it = {.value = sample->value,
                             .time_ns = time_of(at, sample),
@@ -210,7 +220,7 @@ static void limit_one(pstk_judge *judge, const run *at, const pstk_sample *sampl
     if (!is_integer)
         it.value.f64 += 0.0;
     it.x = is_integer ? (double)it.value.i64 : it.value.f64;
-    judge_limit_sample(judge, instance->state, &it);
+    judge_limit_sample(judge, limit, &it);
 }
 
 /* Arrival limits, one binding a step. */
@@ -221,16 +231,22 @@ static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sampl
         hot->last_ns = PSTK_MAX(hot->last_ns, time_ns);
         return true;
     }
-    if (time_ns <= hot->last_ns) {
-        JUDGE_COUNT(judge->head.counters.out_of_order, 1);
-        JUDGE_COUNT(judge_source_at(judge, hot->source)->out_of_order, 1);
-        return true;
-    }
+    bool is_newer = time_ns > hot->last_ns;
     for (; judge->place.node; judge->place.node = judge_bind_at(judge, judge->place.node)->link) {
+        const judge_bind *bind = judge_bind_at(judge, judge->place.node);
+        if (!is_arrival_limit(judge, bind))
+            continue;
         if (!judge_has_room(judge))
             return false;
-        limit_one(judge, at, sample, judge_bind_at(judge, judge->place.node)->instance);
+        if (is_newer) {
+            limit_one(judge, at, sample, judge_instance_at(judge, bind->instance)->state);
+            continue;
+        }
+        JUDGE_COUNT(judge->head.counters.out_of_order, 1);
+        JUDGE_COUNT(judge_source_at(judge, hot->source)->out_of_order, 1);
     }
+    if (!is_newer)
+        return true;
     hot->last_ns = time_ns;
     judge_quiet_refresh(judge, sample->tag_id);
     return true;
@@ -243,7 +259,7 @@ static bool run_windows(pstk_judge *judge, const run *at, const pstk_sample *sam
         if (!judge_has_room(judge))
             return false;
         if (!judge_window_add(judge, judge->place.node, time_of(at, sample), x, sample->quality))
-            count_late(judge, at);
+            count_late(judge, at, 1);
     }
     return true;
 }

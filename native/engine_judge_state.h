@@ -103,8 +103,8 @@ typedef struct judge_window { /* 128 bytes: the pane in use lies in place, other
     uint32_t others;     /* judge_pane */
     uint32_t clock_next; /* derived: next window of the clock */
     uint16_t flags;
-    uint16_t panes; /* open ones */
-    uint32_t reserved[2];
+    uint16_t panes;     /* open ones */
+    int64_t restart_ns; /* the rule changed here: what comes after begins no earlier */
 } judge_window;
 _Static_assert(sizeof(judge_window) == 128, "two cache lines");
 
@@ -239,13 +239,13 @@ typedef struct judge_bind {
 /* Each is one section of the image, tag = 'A' << 8 | number. */
 #define JUDGE_ARENA_LIST(X)                                                                        \
     X(HOT, judge_hot)                                                                              \
-    X(INSTANCE, judge_instance) X(LIMIT, judge_limit) X(DELAY, judge_delay)                        \
-        X(WINDOW, judge_window) X(PANE, judge_pane) X(GROUP, judge_group) X(NODE, judge_node)      \
-            X(STREAM, judge_stream) X(CLOCK, judge_clock) X(SOURCE, judge_source)                  \
-                X(ASSET, judge_asset) X(NAME, judge_name) X(CAPTURE, judge_capture)                \
-                    X(BASELINE, judge_baseline) X(CONFIG_SOURCE, pstk_config_source)               \
-                        X(CONFIG_RULE, pstk_rule) X(STAGED_SOURCE, pstk_config_source)             \
-                            X(STAGED_RULE, pstk_rule)
+    X(INSTANCE, judge_instance)                                                                    \
+    X(LIMIT, judge_limit) X(DELAY, judge_delay) X(WINDOW, judge_window) X(PANE, judge_pane)        \
+        X(GROUP, judge_group) X(NODE, judge_node) X(STREAM, judge_stream) X(CLOCK, judge_clock)    \
+            X(SOURCE, judge_source) X(ASSET, judge_asset) X(NAME, judge_name)                      \
+                X(CAPTURE, judge_capture) X(BASELINE, judge_baseline)                              \
+                    X(CONFIG_SOURCE, pstk_config_source) X(CONFIG_RULE, pstk_rule)                 \
+                        X(STAGED_SOURCE, pstk_config_source) X(STAGED_RULE, pstk_rule)
 
 enum {
 #define JUDGE_ARENA_ENUM(name, type) JUDGE_##name,

@@ -62,6 +62,7 @@ static void emit_closed(pstk_judge *judge, judge_window *at, closing *it, uint32
         it->flags |= PSTK_FLAG_PARTIAL;
     at->flags |= JUDGE_WINDOW_SEEN;
     at->closed_ns = PSTK_MAX(at->closed_ns, it->end_ns);
+    it->pane.start_ns = PSTK_MAX(it->pane.start_ns, at->restart_ns);
     if (it->pane.count == 0) /* nothing but bad samples: no figure to tell */
         return;
     if (rule_of(judge, at)->emit == PSTK_EMIT_EVENT)
@@ -109,12 +110,27 @@ static void close_first(pstk_judge *judge, judge_window *at, uint32_t flags) {
     emit_closed(judge, at, &it, pane_flags);
 }
 
+/* End of what has been told, one behind the newest sample of an open pane. A changed rule's first
+ * pane begins there, so that it repeats no start that an event already bears. */
+static int64_t told_until(const pstk_judge *judge, const judge_window *at) {
+    int64_t last_ns = at->flags & JUDGE_PANE_OPEN ? at->pane.last_ns : INT64_MIN;
+    for (uint32_t i = at->others; i; i = judge_pane_at(judge, i)->link)
+        last_ns = PSTK_MAX(last_ns, judge_pane_at(judge, i)->pane.last_ns);
+    return PSTK_MAX(at->closed_ns, last_ns == INT64_MIN ? last_ns : last_ns + 1);
+}
+
 void judge_window_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
     judge_window *at = judge_window_at(judge, index);
+    bool is_regress = flags & PSTK_FLAG_CLOCK_REGRESS;
+    /* A clock that went back starts a new epoch of identities; a new rule goes on in the old one.
+     */
+    int64_t until_ns = is_regress || !at->panes ? INT64_MIN : told_until(judge, at);
+    if (!is_regress)
+        until_ns = PSTK_MAX(until_ns, PSTK_MAX(at->restart_ns, at->closed_ns));
     while (at->panes)
         close_first(judge, at, flags);
-    at->closed_ns = INT64_MIN; /* what follows is another clock or another window */
-    if (!(flags & PSTK_FLAG_CLOCK_REGRESS))
+    at->closed_ns = at->restart_ns = until_ns;
+    if (!is_regress)
         at->flags = 0;
 }
 

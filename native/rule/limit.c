@@ -109,15 +109,14 @@ static size_t judge_level(const pstk_limit_level *set, pstk_limit *limit, pstk_l
 size_t pstk_limit_step(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
                        const pstk_limit_sample *sample, pstk_limit_fact *out_facts) {
     size_t count = 0;
-    for (unsigned k = 0; k < PSTK_LEVEL_COUNT; k++) {
+    for (unsigned k = 0; k < PSTK_LEVEL_COUNT && !sample->is_bad; k++) {
         const pstk_limit_level *set = &rule->level[k];
         if (!set->is_set)
             continue;
         if (delay && is_running(limit, k) &&
             pstk_time_add(delay->cross_ns[k], running_ns(rule, limit, k)) <= sample->time_ns)
             count += take(rule, limit, delay, k, out_facts + count);
-        if (!sample->is_bad)
-            count += judge_level(set, limit, delay, k, sample, out_facts + count);
+        count += judge_level(set, limit, delay, k, sample, out_facts + count);
     }
     return count;
 }
@@ -196,17 +195,16 @@ bool pstk_fold_take(pstk_fold *fold, pstk_limit *limit, const pstk_limit_fact *f
         fold->minute = minute;
         fold->emitted = 0;
     }
+    bool is_told = fold->emitted < events_max;
     if (fact->is_clear) { /* each trip that was told is followed by its clear, whatever the rate */
-        bool was_folded = limit->folded & bit;
+        is_told = !(limit->folded & bit);
         limit->folded &= (uint8_t)~bit;
-        fold->emitted += !was_folded;
-        return !was_folded;
+    } else if (!is_told) {
+        limit->folded |= bit;
     }
-    if (fold->emitted < events_max) {
-        fold->emitted++;
+    fold->emitted += is_told;
+    if (is_told)
         return true;
-    }
-    limit->folded |= bit;
     fold->folded++;
     fold->recv_ns = recv_ns;
     return false;

@@ -64,7 +64,7 @@ typedef struct pstk_limit_sample {
     pstk_value value; /* the value as sent */
     int64_t time_ns;
     int64_t recv_ns;
-    bool is_bad; /* bad quality neither trips nor clears */
+    bool is_bad; /* bad quality changes nothing */
 } pstk_limit_sample;
 
 typedef struct pstk_limit_fact {

@@ -1,0 +1,179 @@
+/* judge_random: a journal of every rule kind, drawn from a seed; for tests that compare two ways of
+ * judging it. */
+#ifndef PSTK_JUDGE_RANDOM_H
+#define PSTK_JUDGE_RANDOM_H
+
+#include "judge_journal.h"
+
+typedef struct jr { /* a plant of machines on two sources */
+    jj j;
+    uint64_t seed;
+    uint32_t good[3], lot[3], start[3], state[3], since[3], flow[3], temp[3], plain[3];
+    int64_t count[3], lot_number[3], lot_start[3], state_code[3], state_since[3];
+    int64_t event_ns; /* the machines' clock */
+} jr;
+
+static inline uint64_t jr_draw(jr *r, uint64_t below) { return pstk_random(&r->seed) % below; }
+
+static inline void jr_rules(jj *j) {
+    pstk_rule *rule = jj_rule(j, "good", PSTK_RULE_COUNTER, "*.good");
+    jj_role(rule, PSTK_ROLE_LOT, "*.lot");
+    jj_role(rule, PSTK_ROLE_START, "*.start");
+    rule->cut_on = PSTK_CUT_LOT_TAG | PSTK_CUT_CONTEXT_ORDER;
+    rule = jj_rule(j, "hourly", PSTK_RULE_COUNTER, "*.good");
+    rule->size_ns = 2 * S;
+    rule = jj_rule(j, "stops", PSTK_RULE_STATE, "*.state");
+    jj_role(rule, PSTK_ROLE_SINCE, "*.since");
+    rule->since_unit_ns = 1;
+    rule->state_count = 2;
+    rule->state_code[0] = 0;
+    rule->state_code[1] = 2;
+    rule->min_duration_ns = S;
+    rule = jj_rule(j, "water", PSTK_RULE_TOTAL, "*.flow");
+    jj_role(rule, PSTK_ROLE_LOT, "*.lot");
+    rule->rate_unit_ns = 60 * S;
+    rule = jj_rule(j, "hot", PSTK_RULE_LIMIT, "*.temp");
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1, .value = 80, .deadband = 2};
+    rule->level[PSTK_LEVEL_HH] =
+        (pstk_limit_level){.is_set = 1, .value = 95, .deadband = 1, .on_delay_ns = 300 * MS};
+    rule->level[PSTK_LEVEL_L] =
+        (pstk_limit_level){.is_set = 1, .value = 5, .deadband = 1, .off_delay_ns = 200 * MS};
+    rule->events_per_minute_max = 12;
+    rule = jj_rule(j, "ordered", PSTK_RULE_LIMIT, "*.temp");
+    rule->order = PSTK_ORDER_EVENT;
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1, .value = 85, .deadband = 5};
+    rule = jj_rule(j, "second", PSTK_RULE_WINDOW, "*.temp");
+    rule->size_ns = S;
+    rule->emit = PSTK_EMIT_RESULT;
+    rule = jj_rule(j, "plain", PSTK_RULE_WINDOW, "*.plain");
+    rule->size_ns = S;
+    rule->emit = PSTK_EMIT_RESULT;
+    rule = jj_rule(j, "told", PSTK_RULE_WINDOW, "*.temp");
+    rule->size_ns = 3 * S;
+    rule->offset_ns = 500 * MS;
+    rule->emit = PSTK_EMIT_EVENT;
+}
+
+static inline void jr_tags(jr *r, int m) {
+    static const char *const names[] = {"good",  "lot",  "start", "state",
+                                        "since", "flow", "temp",  "plain"};
+    uint32_t *const ids[] = {r->good,  r->lot,  r->start, r->state,
+                             r->since, r->flow, r->temp,  r->plain};
+    for (int k = 0; k < 8; k++) {
+        char name[32];
+        snprintf(name, sizeof name, "m%d.%s", m, names[k]);
+        ids[k][m] = jj_tag(&r->j, name, k < 5 ? PSTK_TYPE_I64 : PSTK_TYPE_F64);
+    }
+}
+
+static inline void jr_open(jr *r, uint64_t seed) {
+    memset(r, 0, sizeof *r);
+    r->seed = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
+    jj_open(&r->j);
+    r->j.sources[0].lateness_ns = 500 * MS;
+    r->j.sources[1] =
+        (pstk_config_source){.name = "other", .lateness_ns = 100 * MS, .idle_after_ns = 2 * S};
+    r->j.source_count = 2;
+    jr_rules(&r->j);
+    jj_config(&r->j);
+    r->event_ns = r->j.now_ns;
+    for (int m = 0; m < 3; m++) {
+        r->j.source = m == 2;
+        r->j.stream = (uint16_t)m;
+        jr_tags(r, m);
+        r->lot_number[m] = 1;
+        r->count[m] = (int64_t)jr_draw(r, 1000);
+        r->lot_start[m] = r->count[m];
+        r->state_since[m] = r->event_ns;
+    }
+}
+
+static inline void jr_close(jr *r) { jj_close(&r->j); }
+
+static inline double jr_temp(jr *r) { return (double)jr_draw(r, 1100) / 10.0 - 5.0; }
+
+/* One message of one machine; stamps lie up to 400 ms back. */
+static inline void jr_message(jr *r, int m) {
+    jj *j = &r->j;
+    int64_t at = r->event_ns;
+    r->count[m] += (int64_t)jr_draw(r, 5);
+    if (jr_draw(r, 12) == 0) {
+        r->lot_number[m]++;
+        r->lot_start[m] = r->count[m];
+        r->count[m] += (int64_t)jr_draw(r, 3);
+    }
+    if (jr_draw(r, 8) == 0) {
+        r->state_code[m] = (int64_t)jr_draw(r, 4);
+        r->state_since[m] = at - (int64_t)jr_draw(r, 100) * MS;
+    }
+    jj_i64(j, r->lot[m], at, r->lot_number[m]);
+    jj_i64(j, r->start[m], at, r->lot_start[m]);
+    jj_i64(j, r->good[m], at, r->count[m]);
+    jj_i64(j, r->state[m], at, r->state_code[m]);
+    jj_i64(j, r->since[m], at, r->state_since[m]);
+    jj_f64(j, r->flow[m], at, (double)jr_draw(r, 100) / 3.0);
+    for (uint64_t k = jr_draw(r, 6); k; k--) {
+        jj_f64(j, r->temp[m], at - (int64_t)jr_draw(r, 400) * MS, jr_temp(r));
+        if (jr_draw(r, 20) == 0)
+            jj_quality(j, jr_draw(r, 2) ? 0x8000 : 0x4000);
+        jj_f64(j, r->plain[m], jr_draw(r, 9) ? at : PSTK_TIME_NONE, jr_temp(r));
+    }
+}
+
+/* Now and then something that is not a sample. */
+static inline void jr_surprise(jr *r, int m) {
+    jj *j = &r->j;
+    char name[32], order[16];
+    switch (jr_draw(r, 12)) {
+    case 0:
+        jj_source(j, PSTK_SOURCE_GAP, 3);
+        break;
+    case 1:
+        jj_source(j, PSTK_SOURCE_DOWN, 0);
+        jj_source(j, PSTK_SOURCE_UP, 0);
+        break;
+    case 2:
+    case 3:
+        snprintf(name, sizeof name, "m%d", m);
+        snprintf(order, sizeof order, "o%d", (int)jr_draw(r, 4));
+        jj_context(j, name, jr_draw(r, 2) ? PSTK_TIME_NONE : r->event_ns, order, NULL);
+        break;
+    case 4:
+        snprintf(name, sizeof name, "m%d.good", m);
+        jj_baseline(j, "good", name, r->count[m] - 5, r->event_ns);
+        break;
+    case 5:
+        jj_tick(j, j->now_ns + 100 * MS);
+        break;
+    case 6: /* long silence: everything turns idle */
+        jj_tick(j, j->now_ns + 6 * S);
+        r->event_ns += 6 * S;
+        break;
+    case 7:
+        r->j.rules[8].size_ns = (1 + (int64_t)jr_draw(r, 5)) * S;
+        r->j.rules[4].level[PSTK_LEVEL_H].value = 70 + (double)jr_draw(r, 20);
+        r->j.rules[6].size_ns = (1 + (int64_t)jr_draw(r, 3)) * S;
+        jj_config(j);
+        break;
+    default:
+        break;
+    }
+}
+
+static inline void jr_write(jr *r, int messages) {
+    for (int i = 0; i < messages; i++) {
+        int m = (int)jr_draw(r, 3);
+        r->event_ns += (int64_t)jr_draw(r, 150) * MS;
+        r->j.now_ns = PSTK_MAX(r->j.now_ns, r->event_ns + 20 * MS);
+        r->j.source = m == 2;
+        r->j.stream = (uint16_t)m;
+        jr_message(r, m);
+        if (jr_draw(r, 10) == 0)
+            jr_surprise(r, m);
+    }
+    r->j.source = 0;
+    jj_tick(&r->j, r->j.now_ns + 10 * S);
+    jj_tick(&r->j, r->j.now_ns + 20 * S);
+}
+
+#endif
