@@ -179,7 +179,7 @@ class World:
         policy = Policy(has_key=has_key, has_readback=has_readback, attempts_max=6)
         relay = self.relay_class(self.ledger, [Port(self.target, policy, 3)], self.clock)
         relay.recover()
-        intake = self.intake_class(self, self.ledger, CONFIG, clock=self.clock)  # type: ignore[arg-type]
+        intake = self.intake_class(self, self.ledger, CONFIG, clock=self.clock)
         given = self.acknowledged
         for _ in range(ROUNDS_MAX):
             if given < EVENTS and self.dice.random() < 0.6:

@@ -12,6 +12,7 @@ from penstock.errors import LedgerError, StateError
 from penstock.mapping import map_event
 from penstock.outbox import Decision, Ledger, LedgerBlocked, Mapped, Reader, State
 from penstock.outbox.content import event_from_json, event_to_json
+from penstock.outbox.decide import Rest
 from penstock.testing.builders import BASE_NS, make_config, make_event, make_evidence, make_stop
 
 S = 1_000_000_000
@@ -20,8 +21,8 @@ CONFIG = make_config()
 
 
 def mapped(event: object, before: int = 0) -> Mapped:
-    samples = make_evidence(event, before) if before else None  # type: ignore[arg-type]
-    return Mapped(event, map_event(event, CONFIG), samples)  # type: ignore[arg-type]
+    samples = make_evidence(event, before) if before else None
+    return Mapped(event, map_event(event, CONFIG), samples)
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_a_held_event_waits_with_its_document_and_a_fault_is_dead_with_its_cause
         ledger.retry(dead.entry_id, by="me", reason="again", now_ns=NOW)
     fixed = make_event(2, order="O7")
     (command,) = map_event(make_event(2, id=fixed.id, order="O7"), CONFIG)
-    entry = ledger.remap(dead.entry_id, command, by="me", reason="order known", now_ns=NOW)  # type: ignore[arg-type]
+    entry = ledger.remap(dead.entry_id, command, by="me", reason="order known", now_ns=NOW)
     assert (entry.state, entry.business_object) == (State.READY, "O7")
     assert ledger.reader.verify().problems == ()
 
@@ -281,7 +282,7 @@ def test_evidence_is_kept_in_two_parts_and_joined(ledger: Ledger) -> None:
     ledger.add_evidence([(event.id, whole)], now_ns=NOW)
     (found,) = ledger.reader.evidence(event.id)
     assert (found.before, len(found.values)) == (192, 256)
-    assert found.time_ns == tuple(event.end_ns + n * 1_000_000 for n in range(-191, 65))  # type: ignore[operator]
+    assert found.time_ns == tuple(event.end_ns + n * 1_000_000 for n in range(-191, 65))
     assert found.values == tuple(100.0 + n for n in range(-191, 65))
 
 
@@ -295,7 +296,7 @@ def test_evidence_has_a_byte_budget_and_the_oldest_goes_first(path: Path) -> Non
         assert kept == sorted(kept)
         assert ledger.reader.counters()["evidence_removed"] == kept.count(False) > 0
     (size,) = raw(path, "SELECT sum(length(samples)) FROM evidence")[0]
-    assert 0 < size <= 2000  # type: ignore[operator]
+    assert 0 < size <= 2000
     assert raw(path, "SELECT evidence_bytes FROM ledger") == [(size,)]
 
 
@@ -341,7 +342,7 @@ def test_a_resting_target_has_nothing_due_and_the_rest_survives_a_restart(path: 
         entry = ledger.mark_posting(ledger.due("memory", now_ns=NOW, limit=1)[0], now_ns=NOW)
         assert entry is not None
         until = NOW + 90 * S
-        pause = Decision(State.RETRY, "throttled", "429", until, rest_until_ns=until)
+        pause = Decision(State.RETRY, "throttled", "429", until, rest=Rest(until, "throttled"))
         ledger.record(entry, pause, now_ns=NOW)
     with Ledger.open(path, now_ns=NOW) as ledger:
         ledger.recover(now_ns=NOW)

@@ -23,10 +23,10 @@ QUICK = Policy(back_off_s=0.02, back_off_s_max=0.1, look_up_after_s=0.02, access
 def fill(ledger: Ledger, *events: object, targets: tuple[str, ...] = ("memory",)) -> None:
     configs = [make_config(target=target) for target in targets]
     batch = [
-        Mapped(event, [each for config in configs for each in map_event(event, config)])  # type: ignore[arg-type]
+        Mapped(event, [each for config in configs for each in map_event(event, config)])
         for event in events
     ]
-    ledger.commit_batch(batch, now_ns=time.time_ns())  # type: ignore[arg-type]
+    ledger.commit_batch(batch, now_ns=time.time_ns())
 
 
 def work(relay: Relay, until: Callable[[], bool], within_s: float = 10.0) -> None:
@@ -211,7 +211,7 @@ def test_an_answer_waits_for_a_full_disk_and_is_not_lost(
         def record(*args: object, **more: object) -> bool:
             if refusals:
                 raise refusals.pop()
-            return real(*args, **more)  # type: ignore[arg-type]
+            return real(*args, **more)
 
         monkeypatch.setattr(ledger, "record", record)
         work(Relay(ledger, [Port(target, QUICK)]), lambda: states(ledger) == {"posted": 1})
@@ -225,7 +225,7 @@ class Bench:
         self.told: list[tuple[str, str | None, str | None]] = []
 
     def evidence_after(self, event: object) -> object:
-        return make_evidence(event, 0, 10)  # type: ignore[arg-type]
+        return make_evidence(event, 0, 10)
 
     def context(self, asset: str, *, order: str | None = None, material: str | None = None) -> None:
         self.told.append((asset, order, material))
@@ -233,7 +233,7 @@ class Bench:
 
 def test_intake_acknowledges_only_what_is_on_the_disk(path: Path) -> None:
     with Ledger.open(path, now_ns=time.time_ns()) as ledger:
-        intake = Intake(Bench(), ledger, make_config())  # type: ignore[arg-type]
+        intake = Intake(Bench(), ledger, make_config())
         event = make_event(1)
         batch = ListBatch([event, make_stop(1)], {event.id: make_evidence(event, 5)})
         pages = ledger._store._pragma("page_count")
@@ -265,7 +265,7 @@ def test_evidence_behind_an_event_follows_seconds_later(path: Path) -> None:
 
     clock = Later()
     with Ledger.open(path, now_ns=time.time_ns()) as ledger:
-        intake = Intake(Bench(), ledger, make_config(), clock=clock)  # type: ignore[arg-type]
+        intake = Intake(Bench(), ledger, make_config(), clock=clock)
         event = make_event(1)
         asyncio.run(intake.take(ListBatch([event])))
         assert intake.fetch_evidence() == 0
@@ -278,7 +278,7 @@ def test_context_is_told_when_it_changes_and_cleared_when_the_order_ends() -> No
     from penstock.post import Running
 
     bench = Bench()
-    poll = ContextPoll(bench, None, 1.0)  # type: ignore[arg-type]
+    poll = ContextPoll(bench, None, 1.0)
     poll.tell([Running("M1", "7", "FG-1"), Running("M2", "8", "FG-2")])
     poll.tell([Running("M1", "7", "FG-1", "L9"), Running("M2", "9", "FG-2")])
     poll.tell([Running("M2", "9", "FG-2")])

@@ -74,7 +74,7 @@ class BenchEngine:
         )
         zeros = dict.fromkeys(Stats.__dataclass_fields__, 0)
         flags = {"is_failed": self.is_failed, "is_event_ring_full": False, "is_cold_start": False}
-        return Stats(**{**zeros, **flags, "sources": (source,)})  # type: ignore[arg-type]
+        return Stats(**{**zeros, **flags, "sources": (source,)})
 
 
 class KnowingTarget(MemoryTarget):

@@ -44,13 +44,13 @@ class Posted:
 
 
 def document(event: object = None, **changes: Any) -> Document:
-    (command,) = map_event(event or make_event(1), CONFIG)  # type: ignore[arg-type]
-    body = {**command.body, **changes}  # type: ignore[union-attr]
+    (command,) = map_event(event or make_event(1), CONFIG)
+    body = {**command.body, **changes}
     return Posted(
-        command.command_id,  # type: ignore[union-attr]
-        command.key16,  # type: ignore[union-attr]
-        command.contract,  # type: ignore[union-attr]
-        command.posting_date,  # type: ignore[union-attr]
+        command.command_id,
+        command.key16,
+        command.contract,
+        command.posting_date,
         {name: each for name, each in body.items() if each is not None},
     )
 
@@ -236,11 +236,11 @@ def test_a_stop_becomes_a_downtime_with_exact_seconds() -> None:
 
 def test_scrap_and_consumption_become_their_kinds() -> None:
     body = dict(document().body)
-    scrap = replace(document(), contract="scrap/1", body={**body, "reason": "burr"})  # type: ignore[type-var]
+    scrap = replace(document(), contract="scrap/1", body={**body, "reason": "burr"})
     assert prepared(scrap)[2] == "scrap"
     assert prepared(scrap)[3]["reason"] == "burr"
     used = {**body, "component": "RM-1", "quantity": {"unit": "KGM", "value": "1.25"}}
-    consumption = replace(document(), contract="material_consumption/1", body=used)  # type: ignore[type-var]
+    consumption = replace(document(), contract="material_consumption/1", body=used)
     values = prepared(consumption)[3]
     assert (values["product"], values["quantity"], values["unit"]) == ("RM-1", "1.25", "KGM")
 
@@ -248,9 +248,9 @@ def test_scrap_and_consumption_become_their_kinds() -> None:
 def test_what_tryton_has_no_place_for_is_refused_before_it_is_sent() -> None:
     body = {name: each for name, each in document().body.items() if name != "order"}
     for doc in (
-        replace(document(), contract="order_release/9"),  # type: ignore[type-var]
-        replace(document(), contract="scrap/1", body=body),  # type: ignore[type-var]
-        replace(document(), body={"order": "O1"}),  # type: ignore[type-var]
+        replace(document(), contract="order_release/9"),
+        replace(document(), contract="scrap/1", body=body),
+        replace(document(), body={"order": "O1"}),
     ):
         with pytest.raises(Permanent):
             prepared(doc)
@@ -541,6 +541,6 @@ def test_a_target_is_opened_from_its_configuration_and_refuses_what_cannot_be() 
         ({"options": {"concurrency": 0}}, "target[0].concurrency"),
     ):
         with pytest.raises(ConfigError) as caught:
-            open_target(replace(base, **change), "target[0]")  # type: ignore[arg-type]
+            open_target(replace(base, **change), "target[0]")
         assert caught.value.path == path
     assert read_options(replace(base, options={}), "t") == Options()

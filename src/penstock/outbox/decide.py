@@ -7,7 +7,7 @@ The promise it keeps: at most one document, and never silence. Every path ends i
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from penstock.categories import TARGET_WIDE
 from penstock.outbox.entry import Entry, State
@@ -29,6 +29,7 @@ class Policy:
     back_off_s_max: float = 60.0
     attempts_max: int = 8
     look_up_after_s: float = 1.0  # a silent target may still be at work
+    unreachable_s_max: float = 10.0  # a refused connection costs nothing; be quick when it is back
     access_rest_s: float = 300.0  # never loop logins: the target would lock the user out
     hold_on: frozenset[str] = frozenset({"order_state", "stock", "warning"})
     retry_on: frozenset[str] = (
@@ -90,10 +91,18 @@ Outcome = Answered | NotAccepted | Refused | NoAnswer | Absent | NotAsked
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """A target as a whole is left alone until then."""
+
+    until_ns: int
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The entry's next state.
 
-    ``counts``: one more failure; ``rest_until_ns``: the whole target rests until then.
+    ``counts``: one more failure of this document. ``rest``: the whole target rests.
     """
 
     state: State
@@ -103,7 +112,7 @@ class Decision:
     counts: bool = False
     document: str = ""
     receipt_json: str = ""
-    rest_until_ns: int | None = field(default=None)
+    rest: Rest | None = None
     counter: str = ""  # a ledger counter that this decision moves
 
 
@@ -140,7 +149,7 @@ def decide(entry: Entry, outcome: Outcome, policy: Policy, now_ns: int) -> Decis
                 entry.category,
                 outcome.reason,
                 now_ns + wait_ns,
-                rest_until_ns=_rest(outcome.category, now_ns + wait_ns),
+                rest=_rest(outcome.category, now_ns + wait_ns),
             )
 
 
@@ -195,54 +204,47 @@ def _no_answer(entry: Entry, outcome: NoAnswer, policy: Policy, now_ns: int) -> 
         return Decision(State.HELD, "not_provable", outcome.reason)
     if entry.attempts + 1 >= policy.attempts_max:
         return Decision(State.HELD, "attempts", outcome.reason, counts=True)
-    return _again(entry, "no_answer", outcome.reason, policy, now_ns)
+    return _again(entry, NotAccepted(outcome.reason, "no_answer"), policy, now_ns)
 
 
 def _refused(entry: Entry, outcome: Refused, policy: Policy, now_ns: int) -> Decision:
     category = outcome.category
     if category in policy.retry_on and entry.attempts + 1 < policy.attempts_max:
-        return _again(entry, category, outcome.reason, policy, now_ns)
+        return _again(entry, NotAccepted(outcome.reason, category), policy, now_ns)
     state = State.HELD if category in policy.hold_on else State.DEAD
     return Decision(state, category, outcome.reason, counts=True)
 
 
 def _not_accepted(entry: Entry, outcome: NotAccepted, policy: Policy, now_ns: int) -> Decision:
     if outcome.category not in TARGET_WIDE:
-        return _again(
-            entry, outcome.category, outcome.reason, policy, now_ns, outcome.retry_after_s
-        )
+        return _again(entry, outcome, policy, now_ns)
     next_try_ns = now_ns + _wait_ns(entry, outcome.category, outcome.retry_after_s, policy)
     return Decision(
         State.RETRY,
         outcome.category,
         outcome.reason,
         next_try_ns,
-        rest_until_ns=_rest(outcome.category, next_try_ns),
+        rest=_rest(outcome.category, next_try_ns),
     )
 
 
-def _again(
-    entry: Entry,
-    category: str,
-    reason: str,
-    policy: Policy,
-    now_ns: int,
-    retry_after_s: float | None = None,
-) -> Decision:
+def _again(entry: Entry, why: NotAccepted, policy: Policy, now_ns: int) -> Decision:
     if entry.attempts + 1 >= policy.attempts_max:
-        return Decision(State.DEAD, "attempts", f"{category}: {reason}", counts=True)
-    wait_ns = max(_back_off_ns(entry, entry.attempts, policy), _ns(retry_after_s or 0.0))
-    return Decision(State.RETRY, category, reason, now_ns + wait_ns, counts=True)
+        return Decision(State.DEAD, "attempts", f"{why.category}: {why.reason}", counts=True)
+    wait_ns = max(_back_off_ns(entry, entry.attempts, policy), _ns(why.retry_after_s or 0.0))
+    return Decision(State.RETRY, why.category, why.reason, now_ns + wait_ns, counts=True)
 
 
-def _rest(category: str, until_ns: int) -> int | None:
-    return until_ns if category in TARGET_WIDE else None
+def _rest(category: str, until_ns: int) -> Rest | None:
+    return Rest(until_ns, category) if category in TARGET_WIDE else None
 
 
 def _wait_ns(entry: Entry, category: str, retry_after_s: float | None, policy: Policy) -> int:
     wait_ns = _back_off_ns(entry, entry.sends + entry.lookups, policy)
     if category == "access":
         wait_ns = max(wait_ns, _ns(policy.access_rest_s))
+    if category == "unreachable":
+        wait_ns = min(wait_ns, _ns(policy.unreachable_s_max))
     return max(wait_ns, _ns(retry_after_s or 0.0))
 
 

@@ -244,11 +244,10 @@ class Ledger:
             if self._has_changed(entry):
                 return False
             self._move(chain, entry, decision, now_ns)
-            if decision.rest_until_ns is not None:
-                values = {"name": entry.target, "rest_until_ns": decision.rest_until_ns}
-                self._store.rows(
-                    "target_rest", {**values, "category": decision.category or "unreachable"}
-                )
+            if decision.rest is not None:
+                until_ns, category = decision.rest.until_ns, decision.rest.category
+                values = {"name": entry.target, "rest_until_ns": until_ns, "category": category}
+                self._store.rows("target_rest", values)
             if decision.counter:
                 self._count(decision.counter, 1)
         crash.point("receipt.after")

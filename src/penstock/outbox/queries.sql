@@ -1,8 +1,10 @@
--- Statements of the ledger. Each has a name, by which the code asks for it, and a sentence that says what it is for.
+-- Statements of the ledger. Each has a name, by which the code asks for it, and a sentence that
+-- says what it is for.
 
 -- name: ledger_read
 -- The ledger's one row.
-SELECT ledger_id, created_at_ns, commits, gap_until_ns, audit_seq, audit_hash, evidence_bytes FROM ledger WHERE one = 1;
+SELECT ledger_id, created_at_ns, commits, gap_until_ns, audit_seq, audit_hash, evidence_bytes
+FROM ledger WHERE one = 1;
 
 -- name: ledger_create
 -- A new ledger, empty chain.
@@ -14,7 +16,8 @@ UPDATE ledger SET gap_until_ns = :gap_until_ns WHERE one = 1;
 
 -- name: ledger_commit
 -- One more commit, and where the chain ends now.
-UPDATE ledger SET commits = commits + 1, audit_seq = :audit_seq, audit_hash = :audit_hash WHERE one = 1;
+UPDATE ledger SET commits = commits + 1, audit_seq = :audit_seq, audit_hash = :audit_hash
+WHERE one = 1;
 
 -- name: event_digest
 -- Is this event here, and with which content.
@@ -22,8 +25,9 @@ SELECT digest FROM event WHERE event_id = :event_id;
 
 -- name: event_insert
 -- A new event.
-INSERT INTO event VALUES (:event_id, :digest, :kind, :plant, :rule, :series, :tag, :asset, :at_ns, :start_ns, :end_ns,
-                          :engine_time_ns, :config_generation, :body, :body_hash, :now_ns);
+INSERT INTO event VALUES (
+    :event_id, :digest, :kind, :plant, :rule, :series, :tag, :asset, :at_ns, :start_ns, :end_ns,
+    :engine_time_ns, :config_generation, :body, :body_hash, :now_ns);
 
 -- name: event_newest_ns
 -- The newest event time; until the watermark passes it, other content under a known id is absorbed.
@@ -31,7 +35,8 @@ SELECT max(coalesce(end_ns, at_ns)) FROM event;
 
 -- name: event_by_prefix
 -- Events whose id begins like this.
-SELECT event_id FROM event WHERE event_id >= :prefix AND event_id < :prefix || '~' ORDER BY event_id LIMIT :limit;
+SELECT event_id FROM event WHERE event_id >= :prefix AND event_id < :prefix || '~'
+ORDER BY event_id LIMIT :limit;
 
 -- name: event_read
 -- One event's stored content.
@@ -47,38 +52,47 @@ INSERT INTO conflict VALUES (:event_id, :digest, :body, :now_ns);
 
 -- name: conflict_read
 -- Every other content of one event.
-SELECT digest, body, committed_at_ns FROM conflict WHERE event_id = :event_id ORDER BY committed_at_ns, digest;
+SELECT digest, body, committed_at_ns FROM conflict WHERE event_id = :event_id
+ORDER BY committed_at_ns, digest;
 
 -- name: register_write
 -- Where the newest event of a register ended.
 INSERT INTO register VALUES (:rule, :series, :tag, :end_ns, :end_reading, :reading_type)
-ON CONFLICT (rule, series, tag) DO UPDATE SET end_ns = excluded.end_ns, end_reading = excluded.end_reading,
-                                              reading_type = excluded.reading_type;
+ON CONFLICT (rule, series, tag) DO UPDATE SET
+    end_ns = excluded.end_ns, end_reading = excluded.end_reading,
+    reading_type = excluded.reading_type;
 
 -- name: register_all
 -- Where the last event of each register ended.
-SELECT rule, series, tag, end_reading, reading_type, end_ns FROM register ORDER BY rule, series, tag;
+SELECT rule, series, tag, end_reading, reading_type, end_ns FROM register
+ORDER BY rule, series, tag;
 
 -- name: entry_insert
 -- A new entry.
-INSERT INTO entry (command_id, target, key16, event_id, mapping, contract, business_object, correlation_id, plant,
-                   occurred_at_ns, posting_date, body, digest, state, category, reason, next_try_ns, created_at_ns)
-VALUES (:command_id, :target, :key16, :event_id, :mapping, :contract, :business_object, :correlation_id, :plant,
-        :occurred_at_ns, :posting_date, :body, :digest, :state, :category, :reason, :now_ns, :now_ns);
+INSERT INTO entry (
+    command_id, target, key16, event_id, mapping, contract, business_object, correlation_id, plant,
+    occurred_at_ns, posting_date, body, digest, state, category, reason, next_try_ns, created_at_ns)
+VALUES (
+    :command_id, :target, :key16, :event_id, :mapping, :contract, :business_object,
+    :correlation_id, :plant, :occurred_at_ns, :posting_date, :body, :digest, :state, :category,
+    :reason, :now_ns, :now_ns);
 
 -- name: entry_exists
 -- Is there an entry of this command for this target.
 SELECT entry_id FROM entry WHERE command_id = :command_id AND target = :target;
 
 -- name: entry_due
--- The oldest open entry of each business object of a target, where its time has come and it is not on its way.
--- The walk jumps from object to object through the index, so a thousand entries behind one cost nothing.
+-- The oldest open entry of each business object of a target, where its time has come and it is not
+-- on its way. The walk jumps from object to object through the index, so a thousand entries behind
+-- one cost nothing.
 WITH RECURSIVE object (name) AS (
     SELECT min(business_object) FROM entry
     WHERE target = :target AND state IN ('ready', 'posting', 'retry', 'in_doubt')
     UNION ALL
-    SELECT (SELECT min(business_object) FROM entry
-            WHERE target = :target AND state IN ('ready', 'posting', 'retry', 'in_doubt') AND business_object > object.name)
+    SELECT (
+        SELECT min(business_object) FROM entry
+        WHERE target = :target AND state IN ('ready', 'posting', 'retry', 'in_doubt')
+          AND business_object > object.name)
     FROM object WHERE object.name IS NOT NULL
 )
 SELECT entry.* FROM object JOIN entry ON entry.entry_id = (
@@ -95,8 +109,10 @@ WITH RECURSIVE object (name) AS (
     SELECT min(business_object) FROM entry
     WHERE target = :target AND state IN ('ready', 'posting', 'retry', 'in_doubt')
     UNION ALL
-    SELECT (SELECT min(business_object) FROM entry
-            WHERE target = :target AND state IN ('ready', 'posting', 'retry', 'in_doubt') AND business_object > object.name)
+    SELECT (
+        SELECT min(business_object) FROM entry
+        WHERE target = :target AND state IN ('ready', 'posting', 'retry', 'in_doubt')
+          AND business_object > object.name)
     FROM object WHERE object.name IS NOT NULL
 )
 SELECT min(entry.next_try_ns) FROM object JOIN entry ON entry.entry_id = (
@@ -112,7 +128,9 @@ SELECT * FROM entry WHERE entry_id = :entry_id;
 
 -- name: entry_mark_posting
 -- Durable before the send; the number tells this send from an older one.
-UPDATE entry SET state = 'posting', sends = sends + 1, lookups = 0, sent_at_ns = :now_ns, category = '', reason = ''
+UPDATE entry SET
+    state = 'posting', category = '', reason = '', sends = sends + 1, lookups = 0,
+    sent_at_ns = :now_ns
 WHERE entry_id = :entry_id;
 
 -- name: entry_decide
@@ -126,14 +144,16 @@ WHERE entry_id = :entry_id;
 
 -- name: entry_resolve
 -- What a person decided about an entry; the count of attempts starts again.
-UPDATE entry SET state = :state, category = :category, reason = :reason, next_try_ns = :now_ns, attempts = 0
+UPDATE entry SET
+    state = :state, category = :category, reason = :reason, next_try_ns = :now_ns, attempts = 0
 WHERE entry_id = :entry_id;
 
 -- name: entry_remap
 -- A mapping fault that today's mapping can turn into a document.
-UPDATE entry SET key16 = :key16, contract = :contract, business_object = :business_object,
-                 correlation_id = :correlation_id, occurred_at_ns = :occurred_at_ns, posting_date = :posting_date,
-                 body = :body, digest = :digest
+UPDATE entry SET
+    key16 = :key16, contract = :contract, business_object = :business_object,
+    correlation_id = :correlation_id, occurred_at_ns = :occurred_at_ns,
+    posting_date = :posting_date, body = :body, digest = :digest
 WHERE entry_id = :entry_id;
 
 -- name: entry_posting
@@ -142,17 +162,20 @@ SELECT entry_id FROM entry WHERE state = 'posting' ORDER BY entry_id;
 
 -- name: entry_open
 -- Everything a restored ledger cannot vouch for.
-SELECT entry_id FROM entry WHERE state IN ('ready', 'posting', 'retry', 'in_doubt') ORDER BY entry_id;
+SELECT entry_id FROM entry WHERE state IN ('ready', 'posting', 'retry', 'in_doubt')
+ORDER BY entry_id;
 
 -- name: entry_wake
 -- The target answers again: what only waited for it goes now.
 UPDATE entry SET next_try_ns = :now_ns
-WHERE target = :target AND next_try_ns > :now_ns
-  AND (state = 'retry' AND category IN ('unreachable', 'throttled', 'access', 'address') OR state = 'in_doubt' AND lookups > 0);
+WHERE target = :target AND next_try_ns > :now_ns AND (
+    state = 'retry' AND category IN ('unreachable', 'throttled', 'access', 'address')
+    OR state = 'in_doubt' AND lookups > 0);
 
 -- name: entry_wake_all
 -- The wall clock went back: waits that were measured by the old one end now.
-UPDATE entry SET next_try_ns = :now_ns WHERE state IN ('ready', 'posting', 'retry', 'in_doubt') AND next_try_ns > :now_ns;
+UPDATE entry SET next_try_ns = :now_ns
+WHERE state IN ('ready', 'posting', 'retry', 'in_doubt') AND next_try_ns > :now_ns;
 
 -- name: target_wake_all
 -- The wall clock went back: so do rests.
@@ -196,8 +219,9 @@ SELECT * FROM entry WHERE state = 'posted' ORDER BY entry_id DESC LIMIT :limit;
 -- name: target_rest
 -- A target rests until then; never shortened by a later, shorter wish.
 INSERT INTO target VALUES (:name, :rest_until_ns, :category)
-ON CONFLICT (name) DO UPDATE SET category = CASE WHEN excluded.rest_until_ns > rest_until_ns THEN excluded.category ELSE category END,
-                                 rest_until_ns = max(rest_until_ns, excluded.rest_until_ns);
+ON CONFLICT (name) DO UPDATE SET
+    category = iif(excluded.rest_until_ns > rest_until_ns, excluded.category, category),
+    rest_until_ns = max(rest_until_ns, excluded.rest_until_ns);
 
 -- name: target_read
 -- Until when a target rests.
@@ -237,11 +261,13 @@ UPDATE ledger SET evidence_bytes = evidence_bytes + :change WHERE one = 1;
 
 -- name: audit_insert
 -- One more link of the chain.
-INSERT INTO audit VALUES (:seq, :entry_id, :at_ns, :from_state, :to_state, :by, :reason, :detail, :prev_hash, :hash);
+INSERT INTO audit VALUES (
+    :seq, :entry_id, :at_ns, :from_state, :to_state, :by, :reason, :detail, :prev_hash, :hash);
 
 -- name: audit_of_entry
 -- The story of one entry.
-SELECT seq, at_ns, from_state, to_state, by, reason, detail FROM audit WHERE entry_id = :entry_id ORDER BY seq;
+SELECT seq, at_ns, from_state, to_state, by, reason, detail FROM audit
+WHERE entry_id = :entry_id ORDER BY seq;
 
 -- name: audit_page
 -- The chain, in order, in pages.
@@ -251,12 +277,14 @@ FROM audit WHERE seq > :after ORDER BY seq LIMIT 1000;
 -- name: audit_last_state
 -- Entries whose row does not stand where the chain says.
 SELECT entry.entry_id, entry.state, coalesce(audit.to_state, '') FROM entry
-LEFT JOIN audit ON audit.seq = (SELECT max(seq) FROM audit AS last WHERE last.entry_id = entry.entry_id)
+LEFT JOIN audit ON audit.seq = (
+    SELECT max(seq) FROM audit AS last WHERE last.entry_id = entry.entry_id)
 WHERE coalesce(audit.to_state, '') <> entry.state ORDER BY entry.entry_id LIMIT 100;
 
 -- name: counter_add
 -- A ledger counter moves.
-INSERT INTO counter VALUES (:name, :change) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value;
+INSERT INTO counter VALUES (:name, :change)
+ON CONFLICT (name) DO UPDATE SET value = value + excluded.value;
 
 -- name: counter_all
 -- Every counter.

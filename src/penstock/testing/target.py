@@ -106,7 +106,7 @@ class MemoryTarget:
 
     async def _meet(self, behaviour: Behaviour, request: Request) -> Receipt:
         if behaviour is Behaviour.REFUSE and self.guarantees.has_key and request.key in self.books:
-            return self._commit(request)  # a known key is answered before anything else is looked at
+            return self._commit(request)  # a known key is answered before all else
         match behaviour:
             case Behaviour.DOWN:
                 raise Transient("no connection", category="unreachable")

@@ -70,7 +70,8 @@ CREATE TABLE entry (
     posting_date    TEXT    NOT NULL,
     body            BLOB    NOT NULL,
     digest          TEXT    NOT NULL,
-    state           TEXT    NOT NULL CHECK (state IN ('ready', 'posting', 'retry', 'in_doubt', 'posted', 'held', 'dead', 'discarded')),
+    state           TEXT    NOT NULL CHECK (state IN
+        ('ready', 'posting', 'retry', 'in_doubt', 'posted', 'held', 'dead', 'discarded')),
     category        TEXT    NOT NULL,
     reason          TEXT    NOT NULL,
     attempts        INTEGER NOT NULL DEFAULT 0,
