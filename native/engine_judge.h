@@ -1,11 +1,10 @@
-/* judge: the journal becomes events and results. It reads records and nothing else: no clock, socket, file or Python.
- * Same journal, same events, byte for byte, whatever the block sizes (design.md, invariant J).
- * Owner    the engine.
- * Threads  pstk_judge_block and everything that changes state: whoever holds the writer lock.
- *          events_poll, events_acknowledge, results_take: one consumer, beside the judge.
- * Bound    every table has a maximum from pstk_judge_options; reserved at open, touched on first use.
- * Full     a full event ring stops judging (pstk_judge_block returns false), never journaling.
- *          A full result ring overwrites the oldest, counted. */
+/* judge: the journal becomes events and results. It reads records and nothing else: no clock,
+ * socket, file or Python. Same journal, same events, byte for byte, whatever the block sizes
+ * (design.md, invariant J). Owner    the engine. Threads  pstk_judge_block and everything that
+ * changes state: whoever holds the writer lock. events_poll, events_acknowledge, results_take: one
+ * consumer, beside the judge. Bound    every table has a maximum from pstk_judge_options; reserved
+ * at open, touched on first use. Full     a full event ring stops judging (pstk_judge_block returns
+ * false), never journaling. A full result ring overwrites the oldest, counted. */
 #ifndef PSTK_ENGINE_JUDGE_H
 #define PSTK_ENGINE_JUDGE_H
 
@@ -20,7 +19,8 @@ typedef struct pstk_judge_options {
     uint32_t event_slots, result_slots; /* powers of two */
     uint32_t reorder_slots;
     uint32_t reserved;
-    const pstk_tags *tags; /* names and code texts; the engine restores TAG and CODE records into it before the judge sees them */
+    const pstk_tags *tags; /* names and code texts; the engine restores TAG and CODE records into it
+                              before the judge sees them */
 } pstk_judge_options;
 
 typedef struct pstk_judge pstk_judge;
@@ -28,8 +28,8 @@ typedef struct pstk_judge pstk_judge;
 int pstk_judge_open(const pstk_judge_options *options, pstk_judge **out_judge, pstk_error *err);
 void pstk_judge_close(pstk_judge *judge);
 
-/* Judges one block. False: the event ring is full; call again with the same block once there is room (the place inside
- * the block is kept). */
+/* Judges one block. False: the event ring is full; call again with the same block once there is
+ * room (the place inside the block is kept). */
 bool pstk_judge_block(pstk_judge *judge, const pstk_block *block);
 bool pstk_judge_is_between_blocks(const pstk_judge *judge); /* only then may an image be taken */
 /* Engine time at which a TICK record is needed (idle close, delays); INT64_MAX = never. */
@@ -37,35 +37,44 @@ int64_t pstk_judge_deadline_ns(const pstk_judge *judge);
 
 /* Events: at least PSTK_EVENT_MARGIN free slots are kept for one step. */
 #define PSTK_EVENT_MARGIN 64u
-uint64_t pstk_judge_events_head(const pstk_judge *judge);   /* seq of the newest event + 1; acquire */
+uint64_t pstk_judge_events_head(const pstk_judge *judge); /* seq of the newest event + 1; acquire */
 uint64_t pstk_judge_events_acknowledged(const pstk_judge *judge);
-size_t pstk_judge_events_poll(const pstk_judge *judge, uint64_t from_seq, pstk_event *out_events, size_t capacity);
+size_t pstk_judge_events_poll(const pstk_judge *judge, uint64_t from_seq, pstk_event *out_events,
+                              size_t capacity);
 void pstk_judge_events_acknowledge(pstk_judge *judge, uint64_t seq);
-size_t pstk_judge_results_take(pstk_judge *judge, pstk_result *out_results, size_t capacity, uint64_t *out_overwritten);
+size_t pstk_judge_results_take(pstk_judge *judge, pstk_result *out_results, size_t capacity,
+                               uint64_t *out_overwritten);
 
-int pstk_judge_rule_name(const pstk_judge *judge, uint32_t rule, char *out, size_t capacity, char *out_series, size_t series_capacity);
+int pstk_judge_rule_name(const pstk_judge *judge, uint32_t rule, char *out, size_t capacity,
+                         char *out_series, size_t series_capacity);
 int pstk_judge_asset_name(const pstk_judge *judge, uint32_t asset, char *out, size_t capacity);
 
 typedef struct pstk_judge_counters {
-    uint64_t events, results, results_overwritten, late, out_of_order, reorder_overflow, chattering, instances, assets, streams;
+    uint64_t events, results, results_overwritten, late, out_of_order, reorder_overflow, chattering,
+        instances, assets, streams;
     uint64_t instance_limit; /* instances refused because instances_max was reached */
 } pstk_judge_counters;
 void pstk_judge_counters_get(const pstk_judge *judge, pstk_judge_counters *out_counters);
-void pstk_judge_source_counters(const pstk_judge *judge, uint16_t source, uint64_t *out_late, uint64_t *out_out_of_order);
+void pstk_judge_source_counters(const pstk_judge *judge, uint16_t source, uint64_t *out_late,
+                                uint64_t *out_out_of_order);
 
-#define PSTK_SECTION_PENDING 0x444e4550u /* "PEND": the section that holds pending events; restore stands its absence */
+#define PSTK_SECTION_PENDING                                                                       \
+    0x444e4550u /* "PEND": the section that holds pending events; restore stands its absence */
 
-/* Image: fills up to PSTK_IMAGE_SECTIONS_MAX sections that point into a copy made by this call (one memcpy of what is in
- * use; the judge may go on at once). Pending events (acknowledged..head) are among them. Returns the count. */
+/* Image: fills up to PSTK_IMAGE_SECTIONS_MAX sections that point into a copy made by this call (one
+ * memcpy of what is in use; the judge may go on at once). Pending events (acknowledged..head) are
+ * among them. Returns the count. */
 size_t pstk_judge_snapshot(pstk_judge *judge, pstk_section *out_sections);
-uint64_t pstk_judge_snapshot_bytes(const pstk_judge *judge); /* how much the next snapshot would copy */
-/* From the sections of an image. Pending events stand in the event ring again, in order, with new seqs from 0. */
+uint64_t
+pstk_judge_snapshot_bytes(const pstk_judge *judge); /* how much the next snapshot would copy */
+/* From the sections of an image. Pending events stand in the event ring again, in order, with new
+ * seqs from 0. */
 int pstk_judge_restore(pstk_judge *judge, const pstk_image *image, pstk_error *err);
 
 /* What holds now, for the engine: the tables of the last CONFIG. */
 const pstk_config_source *pstk_judge_sources(const pstk_judge *judge, size_t *out_count);
 const pstk_rule *pstk_judge_rules(const pstk_judge *judge, size_t *out_count);
-void pstk_judge_config_digest(const pstk_config_source *sources, size_t source_count, const pstk_rule *rules, size_t rule_count,
-                              uint8_t out_digest[32]);
+void pstk_judge_config_digest(const pstk_config_source *sources, size_t source_count,
+                              const pstk_rule *rules, size_t rule_count, uint8_t out_digest[32]);
 
 #endif

@@ -20,8 +20,16 @@ def native_build() -> Path:
     if given:
         return Path(given)
     folder = ROOT / "build" / "native"
-    configure = ["cmake", "-S", str(ROOT / "native"), "-B", str(folder), "-G", "Ninja",
-                 "-DPENSTOCK_CRASH_POINTS=ON"]  # fmt: skip
+    configure = [
+        "cmake",
+        "-S",
+        str(ROOT / "native"),
+        "-B",
+        str(folder),
+        "-G",
+        "Ninja",
+        "-DPENSTOCK_CRASH_POINTS=ON",
+    ]
     subprocess.run(configure, check=True, capture_output=True)
     subprocess.run(["cmake", "--build", str(folder)], check=True, capture_output=True)
     return folder

@@ -12,12 +12,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from demo import Demo
 
-POST = "penstock.posting.post"  # only postings are disturbed; look-ups pass, or nothing could be resolved
+POST = "penstock.posting.post"  # look-ups pass, or nothing in doubt could be resolved
 ERP_DOWN_S = 11.0
 CUTS = 5
 
@@ -67,7 +68,7 @@ class Chaos:
         steps += [(0.28, self.kill_while_posting), (0.50, self.stop_erp)]
         for index in range(CUTS):
             mode = "cut_answer" if index != 1 else "cut_request"
-            steps.append((0.10 + 0.16 * index, lambda mode=mode: self.cut(mode)))  # type: ignore[misc]
+            steps.append((0.10 + 0.16 * index, partial(self.cut, mode)))
         jittered = [
             (max(0.05, at + self._dice.uniform(-0.03, 0.03)) * duration_s, do) for at, do in steps
         ]

@@ -65,9 +65,13 @@ def spawn(
     """A child whose output goes to folder/name.log and which dies with this process."""
     log = (folder / f"{name}.log").open("ab")
     return subprocess.Popen(
-        [str(word) for word in words], stdout=log, stderr=subprocess.STDOUT, stdin=stdin,
-        env={**os.environ, **(env or {})}, preexec_fn=die_with_parent,
-    )  # fmt: skip
+        [str(word) for word in words],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        stdin=stdin,
+        env={**os.environ, **(env or {})},
+        preexec_fn=die_with_parent,
+    )
 
 
 def free_port() -> int:
@@ -125,7 +129,8 @@ class Demo:
         port, password = free_port(), secrets.token_urlsafe(12)
         config = self.folder / "nats.conf"
         config.write_text(
-            f'listen: "127.0.0.1:{port}"\nauthorization {{ user: penstock, password: "{password}" }}\n'
+            f'listen: "127.0.0.1:{port}"\n'
+            f'authorization {{ user: penstock, password: "{password}" }}\n'
         )
         config.chmod(0o600)
         server = shutil.which("nats-server") or str(Path(sys.executable).parent / "nats-server")
@@ -136,12 +141,24 @@ class Demo:
     def start_proxy(self) -> None:
         assert self.erp is not None
         access = self.erp.access
-        words = [sys.executable, "-m", "penstock.testing.fault_proxy", "--listen", "127.0.0.1:0",
-                 "--upstream", access.url, "--control", "-"]  # fmt: skip
+        words = [
+            sys.executable,
+            "-m",
+            "penstock.testing.fault_proxy",
+            "--listen",
+            "127.0.0.1:0",
+            "--upstream",
+            access.url,
+            "--control",
+            "-",
+        ]
         process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=(self.folder / "proxy.log").open("ab"), preexec_fn=die_with_parent,
-        )  # fmt: skip
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "proxy.log").open("ab"),
+            preexec_fn=die_with_parent,
+        )
         self.processes["proxy"] = process
         self.proxy = ProxyControl(process)
         self.env |= {
@@ -152,8 +169,15 @@ class Demo:
         }
 
     def start_collector(self) -> None:
-        words = [sys.executable, "-m", "penstock", "run", TOOLS / "demo_plant.toml",
-                 "--status-file", self.status_file]  # fmt: skip
+        words = [
+            sys.executable,
+            "-m",
+            "penstock",
+            "run",
+            TOOLS / "demo_plant.toml",
+            "--status-file",
+            self.status_file,
+        ]
         self.processes["collector"] = spawn("collector", words, self.folder, env=self.env)
 
     def start_plants(self) -> None:
@@ -162,12 +186,33 @@ class Demo:
         (self.folder / "orders.json").write_text(json.dumps(orders))
         for index, (line, (wire, form)) in enumerate(WIRES.items()):
             words: list[object] = [
-                sys.executable, TOOLS / "plant.py", "--line", line, "--wire", wire, "--format", form,
-                "--tags", 200, "--rate", self.options.rate, "--machines", self.options.machines,
-                "--seed", self.options.seed + index, "--log-dir", self.logs,
-                "--orders", self.folder / "orders.json", "--until", self.stop_file,
-                "--lot-base", 1_000_000 * (index + 1), "--stream", index + 1,
-            ]  # fmt: skip
+                sys.executable,
+                TOOLS / "plant.py",
+                "--line",
+                line,
+                "--wire",
+                wire,
+                "--format",
+                form,
+                "--tags",
+                200,
+                "--rate",
+                self.options.rate,
+                "--machines",
+                self.options.machines,
+                "--seed",
+                self.options.seed + index,
+                "--log-dir",
+                self.logs,
+                "--orders",
+                self.folder / "orders.json",
+                "--until",
+                self.stop_file,
+                "--lot-base",
+                1_000_000 * (index + 1),
+                "--stream",
+                index + 1,
+            ]
             words += self.plant_endpoint(line, wire)
             self.plants[line] = spawn(line, words, self.folder, env=self.env)
 
@@ -194,7 +239,8 @@ class Demo:
         log = self.folder / "collector.log"
         wait_for("the collector", lambda: bool(self.status()), 15, log)
         say(
-            f"plant: {LINES} lines x {self.options.machines} machines, 200 tags a line at {self.options.rate} Hz"
+            f"plant: {LINES} lines x {self.options.machines} machines, "
+            f"200 tags a line at {self.options.rate} Hz"
         )
         self.start_plants()
 
@@ -298,7 +344,8 @@ class View:
         status = self.demo.status()
         states = status.get("entries", {})
         print(
-            f"{time.monotonic() - self.begin:5.0f} s  {status.get('samples_per_s', 0):>9,.0f} samples/s"
+            f"{time.monotonic() - self.begin:5.0f} s"
+            f"  {status.get('samples_per_s', 0):>9,.0f} samples/s"
             f"  cpu {100 * status.get('cpu', 0):3.0f} %  rss {status.get('rss', 0) / 1e6:4.0f} MB"
             f"  dropped {status.get('dropped', 0)}  residual {status.get('residual', 0)}"
             f"  lost_upstream {status.get('lost_upstream', 0):,}  events {status.get('events', 0)}"
@@ -314,8 +361,11 @@ class View:
 
     @staticmethod
     def waiting(states: dict[str, int]) -> str:
-        shown = [f"{name} {states[name]}" for name in ("ready", "posting", "retry", "in_doubt", "held", "dead")
-                 if states.get(name)]  # fmt: skip
+        shown = [
+            f"{name} {states[name]}"
+            for name in ("ready", "posting", "retry", "in_doubt", "held", "dead")
+            if states.get(name)
+        ]
         return ", ".join(shown) or "0"
 
 
@@ -337,18 +387,26 @@ def report(demo: Demo, chaos: Chaos | None, summaries: list[dict[str, Any]]) -> 
     sent = sum(row["samples"] for row in summaries)
     elapsed = max(row["elapsed_s"] for row in summaries)
     wanted = LINES * 200 * demo.options.rate
-    print(f"offered      {sent / elapsed:,.0f} samples/s of {wanted:,.0f}; plant CPU "
-          + ", ".join(f"{100 * row['cpu_s'] / row['elapsed_s']:.0f} %" for row in summaries))  # fmt: skip
+    print(
+        f"offered      {sent / elapsed:,.0f} samples/s of {wanted:,.0f}; plant CPU "
+        + ", ".join(f"{100 * row['cpu_s'] / row['elapsed_s']:.0f} %" for row in summaries)
+    )
     for line in verdict.by_kind():
         print(f"             {line}")
     if chaos is not None:
         found, absent = status.get("in_doubt_found", 0), status.get("in_doubt_absent", 0)
-        print(f"chaos        kills {demo.kills} ({chaos.kills_while_posting} while posting), ERP down "
-              f"{chaos.erp_down_s:.0f} s, answers cut {chaos.cuts}, seed {demo.options.seed}")  # fmt: skip
+        print(
+            f"chaos        kills {demo.kills} ({chaos.kills_while_posting} while posting), "
+            f"ERP down "
+            f"{chaos.erp_down_s:.0f} s, answers cut {chaos.cuts}, seed {demo.options.seed}"
+        )
         print(f"in_doubt     resolved {found + absent} (found {found} / not found {absent})")
     print(f"lost_upstream {status.get('lost_upstream', 0):,}   dropped {status.get('dropped', 0)}")
-    print(f"compression  {status.get('received', 0) - status.get('dropped', 0):,} samples : {status.get('events', 0):,} events : "
-          f"{verdict.documents:,} documents")  # fmt: skip
+    print(
+        f"compression  {status.get('received', 0) - status.get('dropped', 0):,} samples : "
+        f"{status.get('events', 0):,} events : "
+        f"{verdict.documents:,} documents"
+    )
     residual = int(status.get("residual", -1))
     print(verdict.line(residual))
     return 0 if verdict.ok and residual == 0 else 1
@@ -377,8 +435,9 @@ def run(demo: Demo) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="dev.py demo --", description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="dev.py demo --", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument(
         "--for", dest="duration", type=seconds, default=60.0, help="60s or 2m; default 60s"
     )

@@ -1,7 +1,7 @@
 """dev: the one task runner. Standard library only; every task does its own set-up and is quick the
 second time.
 
-    python3 tools/dev.py demo [-- --for 60s --chaos]   the whole path against a simulated plant and a real ERP
+    python3 tools/dev.py demo [-- --for 60s --chaos]   the whole path, with a real ERP
     python3 tools/dev.py test [--deep] [-- ARGS]       native tests, then pytest
     python3 tools/dev.py setup | check | asan | tsan | fuzz | bench | wheel
 
@@ -63,11 +63,11 @@ def run(*command: object, quiet: bool = False, env: dict[str, str] | None = None
         raise Failed(f"exit {done.returncode}: {' '.join(words)}")
 
 
-# ---- what the machine must have ---------------------------------------------------------------------
+# ---- what the machine must have ------------------------------------------------------------------
 
 
 def need_packages(*packages: str) -> None:
-    """Installs system packages when root on a Debian-like machine; otherwise says the exact line."""
+    """Installs system packages when root on a Debian-like machine; else says the exact line."""
     line = f"apt-get install -y {' '.join(packages)}"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise Missing(
@@ -83,7 +83,7 @@ def need_packages(*packages: str) -> None:
 
 
 def check_machine() -> None:
-    if sys.version_info < (3, 11):  # noqa: UP036 - said in words to whoever starts this with an old Python
+    if sys.version_info < (3, 11):  # noqa: UP036 - said in words
         raise Missing("Python 3.11 or later is needed, this is " + sys.version.split()[0])
     wanted = []
     if not (shutil.which("cc") or shutil.which("gcc")):
@@ -98,7 +98,7 @@ def check_machine() -> None:
         need_packages(*wanted)
 
 
-# ---- environment and build: each stamped by what it depends on ------------------------------------------
+# ---- environment and build: each stamped by what it depends on -----------------------------------
 
 
 def digest(*patterns: str) -> str:
@@ -148,18 +148,39 @@ def extra_requirements() -> list[str]:
     return [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
 
 
-NATIVE_FILES = ("CMakeLists.txt", "native/**/*.c", "native/**/*.h", "native/CMakeLists.txt",
-                "src/penstock/*.pyx", "src/penstock/*.pxd")  # fmt: skip
+NATIVE_FILES = (
+    "CMakeLists.txt",
+    "native/**/*.c",
+    "native/**/*.h",
+    "native/CMakeLists.txt",
+    "src/penstock/*.pyx",
+    "src/penstock/*.pxd",
+)
 
 
 def build_extension() -> None:
-    """Installs the package in editable mode, with crash points: a test build. The wheel has none."""
+    """Installs the package in editable mode, with crash points; the wheel has none."""
     wanted = digest("pyproject.toml", *NATIVE_FILES)
     if is_fresh("extension", wanted):
         return
     say("native engine and its Python extension")
-    run(PYTHON, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "-e", ".",
-        "-C", "cmake.define.PENSTOCK_CRASH_POINTS=ON", "-C", "build-dir=build/dev", quiet=True, env=tool_path())  # fmt: skip
+    run(
+        PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-e",
+        ".",
+        "-C",
+        "cmake.define.PENSTOCK_CRASH_POINTS=ON",
+        "-C",
+        "build-dir=build/dev",
+        quiet=True,
+        env=tool_path(),
+    )
     stamp("extension", wanted)
 
 
@@ -186,7 +207,7 @@ def setup() -> None:
     build_extension()
 
 
-# ---- tasks ----------------------------------------------------------------------------------------------
+# ---- tasks ---------------------------------------------------------------------------------------
 
 
 def task_setup(_: argparse.Namespace, __: list[str]) -> None:

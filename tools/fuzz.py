@@ -1,7 +1,7 @@
 """fuzz: every reader against bytes that nobody sent, under ASan and UBSan (libFuzzer).
 
-    python3 tools/dev.py fuzz [-- --seconds 300] [--only GLOB]   two targets at a time; executions and edges of each
-    python3 tools/dev.py fuzz -- --self-test                     plants one missing check per target; each must be found
+    python3 tools/dev.py fuzz [-- --seconds 300] [--only GLOB]   two targets at a time
+    python3 tools/dev.py fuzz -- --self-test                     plants a missing check each
 
 A finding is kept in build/fuzz-findings/<target>/ and printed. Exit 0: no finding (self-test: every
 plant found).
@@ -27,9 +27,13 @@ FINDINGS = BUILD / "fuzz-findings"
 SELF_TEST_S = 60
 AT_ONCE = 2
 PLANTS = (
-    "PSTK_PLANT_NATS", "PSTK_PLANT_ZMTP", "PSTK_PLANT_JSON", "PSTK_PLANT_PACKED",
-    "PSTK_PLANT_RING_IMAGE", "PSTK_PLANT_RING_RECOVER",
-)  # fmt: skip
+    "PSTK_PLANT_NATS",
+    "PSTK_PLANT_ZMTP",
+    "PSTK_PLANT_JSON",
+    "PSTK_PLANT_PACKED",
+    "PSTK_PLANT_RING_IMAGE",
+    "PSTK_PLANT_RING_RECOVER",
+)
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,18 @@ class Outcome:
 def build(folder: Path, plants: tuple[str, ...]) -> list[str]:
     """Builds every target; returns their names."""
     configure = [
-        "cmake", "-S", str(ROOT / "native"), "-B", str(folder), "-G", "Ninja", "-DPENSTOCK_FUZZ=ON",
-        "-DPENSTOCK_TESTS=OFF", "-DCMAKE_C_COMPILER=clang", f"-DPENSTOCK_PLANT={';'.join(plants)}",
-    ]  # fmt: skip
+        "cmake",
+        "-S",
+        str(ROOT / "native"),
+        "-B",
+        str(folder),
+        "-G",
+        "Ninja",
+        "-DPENSTOCK_FUZZ=ON",
+        "-DPENSTOCK_TESTS=OFF",
+        "-DCMAKE_C_COMPILER=clang",
+        f"-DPENSTOCK_PLANT={';'.join(plants)}",
+    ]
     for command in (configure, ["cmake", "--build", str(folder)]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -66,8 +79,16 @@ def run(folder: Path, target: str, seconds: int) -> Outcome:
         path.mkdir(parents=True, exist_ok=True)
     log = found / "log.txt"
     seeds = ROOT / "tests" / "fuzz" / "corpus" / target
-    words = [folder / target, f"-max_total_time={seconds}", f"-artifact_prefix={found}/", "-timeout=10",
-             "-print_final_stats=1", "-rss_limit_mb=2048", work, *([seeds] if seeds.is_dir() else [])]  # fmt: skip
+    words = [
+        folder / target,
+        f"-max_total_time={seconds}",
+        f"-artifact_prefix={found}/",
+        "-timeout=10",
+        "-print_final_stats=1",
+        "-rss_limit_mb=2048",
+        work,
+        *([seeds] if seeds.is_dir() else []),
+    ]
     env = {**os.environ, "ASAN_OPTIONS": "abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
     begin = time.monotonic()
     with log.open("wb") as file:
@@ -97,16 +118,18 @@ def report(outcome: Outcome, *, wanted: bool) -> bool:
     word = "finding" if outcome.has_finding else "no finding"
     print(
         f"{outcome.target:<22} {outcome.executions:>12,} executions  {outcome.edges:>5,} edges  "
-        f"{outcome.seconds:5.1f} s  {word}", flush=True,
-    )  # fmt: skip
+        f"{outcome.seconds:5.1f} s  {word}",
+        flush=True,
+    )
     if outcome.has_finding and not wanted:
         print(outcome.log.read_text(errors="replace")[-3000:])
     return outcome.has_finding == wanted
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="dev.py fuzz --", description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="dev.py fuzz --", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--seconds", type=int, default=60, help="per target")
     parser.add_argument("--only", default="*", help="targets whose name matches")
     parser.add_argument(

@@ -55,7 +55,8 @@ def struct_fields(body: str) -> list[str]:
 def declarations(text: str) -> list[str]:
     lines: list[str] = []
     pattern = re.compile(
-        r"(?:typedef )?(?P<kind>enum|struct|union)\s*(?P<tag>\w*)\s*\{(?P<body>[^}]*)\}\s*(?P<name>\w*)\s*;"
+        r"(?:typedef )?(?P<kind>enum|struct|union)\s*(?P<tag>\w*)\s*"
+        r"\{(?P<body>[^}]*)\}\s*(?P<name>\w*)\s*;"
         r"|typedef struct (?P<opaque>\w+) (?P=opaque);"
         r"|(?P<call>[\w\s*]+?\bpstk_\w+\([^;]*?\));",
         re.S,

@@ -20,14 +20,12 @@ from penstock.events import Context, Event, Evidence
 if sizeof(c.pstk_event) != 384 or sizeof(c.pstk_sample) != 24 or sizeof(c.pstk_result) != 96:
     raise ImportError("penstock was built with another layout of its records; reinstall it")
 
-cdef enum:
-    BATCH = 256  # events of one poll
-    RESULTS = 4096  # windows of one call
-
+cdef enum: BATCH = 256  # events of one poll
+cdef enum: RESULTS = 4096  # windows of one call
 NO_POSITION = 0xFFFFFFFFFFFFFFFF
 TYPES = {"f64": 1, "i64": 2, "bool": 3, "code": 4}
-EVENT_FLAGS = ("partial", "incomplete", "bridged", "rollover", "reset", "micro", "cut_late",
-               "clock_regress", "baseline", "unknown_lot", "uncertain")
+EVENT_FLAGS = ("partial", "incomplete", "bridged", "rollover", "reset", "micro", "cut_late", "clock_regress",
+               "baseline", "unknown_lot", "uncertain")
 DROP_REASONS = tuple(c.pstk_drop_name(reason).decode() for reason in range(c.PSTK_DROP_COUNT))
 
 cdef dict _ERRORS = {
@@ -35,6 +33,10 @@ cdef dict _ERRORS = {
     c.PSTK_E_FAILED: EngineFailed, c.PSTK_E_CLOSED: EngineClosed, c.PSTK_E_FORKED: EngineClosed,
     c.PSTK_E_UNSUPPORTED: UnsupportedPlatform,
 }
+
+
+def native_version():
+    return c.pstk_version().decode()
 
 
 def has_crash_points():
@@ -161,14 +163,6 @@ cdef c.pstk_rule *_make_rules(list rules) except? NULL:
 
 cdef object _value(c.pstk_value value, int kind):
     return value.f64 if kind == c.PSTK_TYPE_F64 else value.i64
-
-
-cdef object _context(c.pstk_context_values *v):
-    return Context(_text(v.order), _text(v.operation), _text(v.material), _text(v.lot), _text(v.shift))
-
-
-cdef frozenset _flags(uint32_t bits):
-    return frozenset([name for bit, name in enumerate(EVENT_FLAGS) if bits >> bit & 1])
 
 
 cdef str _uuid(const uint8_t *raw):
@@ -382,6 +376,9 @@ cdef class Engine:
         is_window = e.kind == c.PSTK_EVENT_WINDOW_CLOSE
         is_counter = e.kind == c.PSTK_EVENT_COUNTER_SEGMENT
         quantity = Decimal(repr(value)) if is_quantity else None
+        flags = frozenset([name for bit, name in enumerate(EVENT_FLAGS) if e.flags >> bit & 1])
+        context = Context(_text(e.context.order), _text(e.context.operation), _text(e.context.material),
+                          _text(e.context.lot), _text(e.context.shift))
         text = self.code_text(e.tag, value) if e.value_type == c.PSTK_TYPE_CODE else ""
         return Event(
             _uuid(e.id), (<const char *>e.digest)[:16].hex(), e.seq, e.pos, kind, self._plant, rule, series, tag,
@@ -392,7 +389,7 @@ cdef class Engine:
             e.limit if is_limit else None, e.count,
             e.sum if is_window else None, e.min if is_window else None, e.max if is_window else None,
             e.first if is_window else None, e.last if is_window else None,
-            _flags(e.flags), _context(&e.context), e.occurrence, e.time_epoch, e.revision, e.engine_time_ns,
+            flags, context, e.occurrence, e.time_epoch, e.revision, e.engine_time_ns,
             e.config_gen_low)
 
     def results(self):

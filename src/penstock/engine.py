@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -142,7 +143,7 @@ class Results:
 
 
 class Batch:
-    """Events in the order the engine made them. ``acknowledge`` once they are durable on your side."""
+    """Events in the order the engine made them; ``acknowledge`` once they are durable with you."""
 
     def __init__(self, engine: Engine, pairs: Sequence[tuple[Event, int]]) -> None:
         self._engine = engine
@@ -152,7 +153,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.events)
 
-    def __iter__(self) -> Iterable[Event]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Event]:
         return iter(self.events)
 
     def evidence(self, event: Event) -> Evidence | None:
@@ -184,7 +185,8 @@ def _typed(values: Any, formats: str, itemsize: int, name: str) -> memoryview:
     view = memoryview(values)
     if not view.contiguous or view.itemsize != itemsize or view.format not in tuple(formats):
         raise ValueError(f"feed: {name} must be a contiguous buffer of {itemsize}-byte integers")
-    return view.cast("B").cast(formats[0])
+    raw = view.cast("B")
+    return raw.cast("I") if itemsize == 4 else raw.cast("H") if itemsize == 2 else raw.cast("q")
 
 
 class Engine:
@@ -199,7 +201,7 @@ class Engine:
     def __init__(self, config: Config, *, clock: str = "system") -> None:
         if _core is None:
             raise UnsupportedPlatform(
-                f"no native engine on this machine ({_MISSING}); contracts, client and testing work, "
+                f"no native engine on this machine ({_MISSING}); contracts and testing work, "
                 "run the engine on Linux (glibc 2.28 or later, x86-64 or aarch64)"
             )
         native = config.options_for_core()
@@ -355,7 +357,7 @@ class Engine:
         self._core.baseline(rule, series, tag, end_reading, end_ns)
 
     def position(self, source: str) -> int | None:
-        """Place of the last batch of a feed source that is wholly journaled; None before the first."""
+        """Place of a feed source's last wholly journaled batch; None before the first."""
         found: int | None = self._core.position(self._source(source))
         return found
 
@@ -395,10 +397,8 @@ class Engine:
         try:
             while not self._is_closed:
                 ready.clear()
-                try:
-                    os.eventfd_read(descriptor)  # before the batch, so that no wake is lost
-                except BlockingIOError:
-                    pass
+                with suppress(BlockingIOError):  # read before the batch: no wake is lost
+                    os.eventfd_read(descriptor)
                 try:
                     batch = self.poll()
                 except EngineClosed:
@@ -433,7 +433,7 @@ class Engine:
         )
         return found
 
-    # ---- figures ----------------------------------------------------------------------------------
+    # ---- figures ---------------------------------------------------------------------------------
 
     def stats(self) -> Stats:
         """Figures of the engine and of each source; costs a lock and a copy."""

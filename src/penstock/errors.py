@@ -5,13 +5,13 @@ fix.
 
     PenstockError
     ├── ConfigError            a configuration value is wrong (path, reason, fix); exit code 78
-    ├── StateError             the state directory is unreadable, newer than this build, or another plant's
+    ├── StateError             the state directory is unreadable, newer, or another plant's
     │   └── LockedError        another process holds it
     ├── EngineError            the engine refused a call
     │   ├── EngineFailed       sticky: close the engine; the journal and ledger are safe
     │   ├── EngineClosed       the engine is closed, or belongs to the parent process
     │   ├── RingFull           a bounded table or the ring is full
-    │   └── UnsupportedPlatform  no native engine on this machine; contracts, client and testing work
+    │   └── UnsupportedPlatform  no native engine on this machine; the rest works
     ├── MappingError           an event cannot become a document: names event kind and field
     ├── LedgerError            the ledger refused or could not be written
     └── PostError              what a target answered, or did not

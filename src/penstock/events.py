@@ -36,7 +36,7 @@ class Event:
     digest: str  # 32 hex digits over the content
     seq: int  # order within this run; never used to recognise a repeat
     pos: int  # journal position of the block that made it
-    kind: str  # "counter.segment", "limit.H.trip", "state.end", ... (penstock.h, PSTK_EVENT_KIND_LIST)
+    kind: str  # "counter.segment", "limit.H.trip", ...: penstock.h, PSTK_EVENT_KIND_LIST
     plant: str
     rule: str
     series: str

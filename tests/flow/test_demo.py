@@ -1,4 +1,4 @@
-"""The main job as a user starts it: a simulated plant, a real nats-server, a real Tryton, and the verdict."""
+"""The main job as a user starts it: a simulated plant, nats-server, Tryton, and the verdict."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ def test_every_logged_event_is_one_document(tmp_path: Path) -> None:
 @pytest.mark.deep
 @pytest.mark.timeout(400)
 def test_chaos_doubles_and_loses_nothing(tmp_path: Path) -> None:
-    code, text = demo(
-        "--for", "60s", "--chaos", "--keep", str(tmp_path / "kept"), seconds=360
-    )
+    code, text = demo("--for", "60s", "--chaos", "--keep", str(tmp_path / "kept"), seconds=360)
     assert code == 0
     events, documents, residual = figure(
         r"events (\d+), documents (\d+), duplicates 0, lost 0, residual (\d+)\n", text

@@ -1,4 +1,4 @@
-"""No native thread allocates in steady state, counted by interposition over a real ZeroMQ socket."""
+"""No native thread allocates in steady state: counted by interposition, over a real socket."""
 
 from __future__ import annotations
 
