@@ -68,8 +68,7 @@ static inline void jj_out_free(jj_out *out) {
     memset(out, 0, sizeof *out);
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static inline jj_op *jj_put(jj *j, uint16_t kind, const void *payload, size_t bytes) {
     j->op = jj_grow(j->op, &j->capacity, j->count, sizeof *j->op);
@@ -125,6 +124,21 @@ static inline uint32_t jj_tag(jj *j, const char *name, uint8_t type) {
     if (pstk_tags_count(j->tags) > before)
         jj_put(j, PSTK_RECORD_TAG, &record, sizeof record);
     return tag;
+}
+
+/* Writes the journal's beginning again, after the rules have been edited: tables, then every tag. */
+static inline void jj_restart(jj *j) {
+    for (size_t i = 0; i < j->count; i++)
+        free(j->op[i].payload);
+    j->count = 0;
+    jj_config(j);
+    for (uint32_t t = 0; t < pstk_tags_count(j->tags); t++) {
+        const pstk_tag *tag = pstk_tags_get(j->tags, t);
+        pstk_tag_record record = {.tag_id = t, .source = tag->source, .type = tag->type,
+                                  .name_bytes = (uint8_t)tag->name_bytes};
+        memcpy(record.name, tag->name, tag->name_bytes);
+        jj_put(j, PSTK_RECORD_TAG, &record, sizeof record);
+    }
 }
 
 static inline int64_t jj_code(jj *j, uint32_t tag, const char *text) {
@@ -190,8 +204,7 @@ static inline void jj_role(pstk_rule *rule, pstk_role role, const char *pattern)
     snprintf(rule->pattern[role], PSTK_NAME_BYTES, "%s", pattern);
 }
 
-/* ---- judging
- * --------------------------------------------------------------------------------------- */
+/* ---- judging -------------------------------------------------------------------------------- */
 
 static inline pstk_judge *jj_judge(const jj *j, uint32_t event_slots) {
     pstk_judge_options options = {.plant = "plant",
@@ -292,8 +305,7 @@ static inline jj_out jj_run(const jj *j, size_t samples_max) {
     return out;
 }
 
-/* ---- comparing: the order promised is per (rule, tag)
- * ------------------------------------------------ */
+/* ---- comparing: the order promised is per (rule, tag) --------------------------------------- */
 
 static inline int jj_event_order(const void *a, const void *b) {
     const pstk_event *x = a, *y = b;
