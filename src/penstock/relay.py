@@ -108,7 +108,7 @@ class Relay:
         self._ports = {each.target.name: each for each in ports}
         self._clock = clock or SystemClock()
         self._news = {name: asyncio.Event() for name in self._ports}
-        self._is_stopping = False
+        self._stopped = asyncio.Event()
         self._unheard = set(
             self._ports
         )  # targets whose last word was that they cannot; at start nobody was heard
@@ -135,7 +135,7 @@ class Relay:
 
         ``run`` returns when what is on its way has ended, or after STOP_S.
         """
-        self._is_stopping = True
+        self._stopped.set()
         self.notify()
 
     async def run(self) -> None:
@@ -143,6 +143,7 @@ class Relay:
         async with asyncio.TaskGroup() as group:
             for each in self._ports.values():
                 group.create_task(self._serve(each), name=f"relay {each.target.name}")
+            await self._stopped.wait()  # also where there is no target to serve
 
     async def step(self) -> int:
         """Posts everything due once and waits for it; returns how many entries were handled."""
@@ -157,7 +158,7 @@ class Relay:
     async def _serve(self, served: Port) -> None:
         busy: dict[asyncio.Task[None], str] = {}
         try:
-            while not self._is_stopping:
+            while not self._stopped.is_set():
                 self._news[served.target.name].clear()
                 for entry in self._due(served, set(busy.values())):
                     busy[asyncio.create_task(self._handle(served, entry))] = entry.business_object

@@ -153,6 +153,14 @@ def test_events_become_documents_and_the_status_says_so(
     assert written[-1]["entries"]["posted"] == 3
 
 
+def test_a_plant_without_targets_runs_until_it_is_stopped(tmp_path: Path) -> None:
+    config = replace(make_config(str(tmp_path)), targets=(), mappings=())
+    engine = BenchEngine([])
+    lines: list[Status] = []
+    work(config, engine, lambda _: len(lines) == 2, on_status=lines.append)
+    assert len(lines) == 2
+
+
 def test_the_next_start_tells_the_engine_where_the_last_documents_ended(
     tmp_path: Path, target: KnowingTarget
 ) -> None:
