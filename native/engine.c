@@ -55,8 +55,7 @@ int pstk_has_crash_points(void) {
 #endif
 }
 
-/* ---- a forked child: closes its copies, so that it does not keep the parent's lock
- * --------------------- */
+/* ---- a forked child: closes its copies, so that it does not keep the parent's lock ---------- */
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
@@ -90,8 +89,7 @@ static bool register_engine(pstk_engine *engine, pstk_engine *was) {
     return i < ENGINES_MAX;
 }
 
-/* ---- checks
- * --------------------------------------------------------------------------------------------- */
+/* ---- checks --------------------------------------------------------------------------------- */
 
 int pstk_engine_check(const pstk_engine *engine, pstk_error *err) {
     if (engine->pid != getpid())
@@ -191,9 +189,7 @@ static int check_options(const pstk_engine_options *options, const pstk_source_o
     return status == PSTK_OK ? check_sources(sources, source_count, err) : status;
 }
 
-/* ---- open
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- open ----------------------------------------------------------------------------------- */
 
 static int open_locks(pstk_engine *engine, pstk_error *err) {
     pthread_condattr_t attributes;
@@ -313,9 +309,7 @@ int pstk_engine_checkpoint(pstk_engine *engine, int to_disk, pstk_error *err) {
     return status == PSTK_OK ? pstk_engine_checkpoint_now(engine, to_disk != 0, err) : status;
 }
 
-/* ---- end
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- end ------------------------------------------------------------------------------------ */
 
 int pstk_engine_close(pstk_engine *engine, pstk_error *err) {
     if (engine->pid != getpid()) {

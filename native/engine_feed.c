@@ -4,8 +4,7 @@
 
 #include <math.h>
 
-/* ---- shared
- * ----------------------------------------------------------------------------------------- */
+/* ---- shared --------------------------------------------------------------------------------- */
 
 static int check_source(pstk_engine *engine, uint32_t source, pstk_error *err) {
     int status = pstk_engine_check(engine, err);
@@ -43,8 +42,7 @@ static void finish_delivery(pstk_engine *engine, uint16_t source) {
         pstk_engine_put_counts(engine, source, stream);
 }
 
-/* ---- columns
- * ---------------------------------------------------------------------------------------- */
+/* ---- columns -------------------------------------------------------------------------------- */
 
 typedef struct columns {
     const pstk_feed *feed;
@@ -179,8 +177,7 @@ int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed, pstk_feed_resul
     return status;
 }
 
-/* ---- payloads
- * --------------------------------------------------------------------------------------- */
+/* ---- payloads ------------------------------------------------------------------------------- */
 
 int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uint8_t *subject,
                            size_t subject_bytes, const uint8_t *payload, size_t payload_bytes,
@@ -218,8 +215,20 @@ int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uin
     return is_taken ? PSTK_OK : full(err);
 }
 
-/* ---- names, time, context
- * ------------------------------------------------------------------------------ */
+/* ---- names, time, context ------------------------------------------------------------------- */
+
+static int refuse_tag(const char *name, size_t name_bytes, pstk_drop reason, pstk_error *err) {
+    const char *why = "it has another type, for life";
+    if (reason == PSTK_DROP_TAG_LIMIT)
+        why = "tags_max is reached; raise engine.tags_max";
+    else if (reason == PSTK_DROP_TAG_NAME)
+        why = "a name is 1 to 95 bytes of UTF-8 without control characters";
+    else if (reason == PSTK_DROP_SOURCE)
+        why = "it belongs to another source";
+    return pstk_fail(err, reason == PSTK_DROP_TAG_LIMIT ? PSTK_E_FULL : PSTK_E_ARGUMENT, 0,
+                     "tag %.*s is refused (%s): %s", (int)PSTK_MIN(name_bytes, PSTK_NAME_BYTES),
+                     name, pstk_drop_name(reason), why);
+}
 
 int pstk_engine_tag(pstk_engine *engine, uint32_t source, const char *name, size_t name_bytes,
                     int type, uint32_t *out_tag, pstk_error *err) {
@@ -237,11 +246,15 @@ int pstk_engine_tag(pstk_engine *engine, uint32_t source, const char *name, size
                           engine->config_source[source], (uint8_t)type, PSTK_TAG_NONE, &reason);
     if (tag != PSTK_TAG_NONE)
         pstk_engine_put_new_tags(engine);
+    const pstk_tag *known = tag == PSTK_TAG_NONE ? NULL : pstk_tags_get(engine->tags, tag);
+    if (known &&
+        known->type != type) { /* a payload may widen i64 to f64; a column's bits may not */
+        tag = PSTK_TAG_NONE;
+        reason = PSTK_DROP_TYPE;
+    }
     pthread_mutex_unlock(&engine->lock);
     if (tag == PSTK_TAG_NONE)
-        return pstk_fail(err, reason == PSTK_DROP_TAG_LIMIT ? PSTK_E_FULL : PSTK_E_ARGUMENT, 0,
-                         "tag %.*s is refused: %s", (int)PSTK_MIN(name_bytes, PSTK_NAME_BYTES),
-                         name, pstk_drop_name(reason));
+        return refuse_tag(name, name_bytes, reason, err);
     *out_tag = tag;
     return PSTK_OK;
 }

@@ -2,8 +2,7 @@
  * counted. Writer lock held. */
 #include "engine.h"
 
-/* ---- streams: which clock and sequence a message belongs to
- * ----------------------------------------- */
+/* ---- streams: which clock and sequence a message belongs to --------------------------------- */
 
 int32_t pstk_engine_find_stream(const pstk_engine *engine, uint16_t source, uint32_t stream) {
     for (uint32_t i = engine->stream_count; i-- > 0;)
@@ -71,8 +70,7 @@ static uint64_t follow_sequence(pstk_engine *engine, uint16_t index, const pstk_
     return PSTK_MIN(known, message->samples);
 }
 
-/* ---- one frame
- * ------------------------------------------------------------------------------------- */
+/* ---- one frame ------------------------------------------------------------------------------ */
 
 void pstk_engine_drop(pstk_engine *engine, uint16_t source_id, pstk_drop reason, uint64_t count) {
     pstk_source *source = &engine->source[source_id];

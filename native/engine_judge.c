@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* ---- arenas
- * ------------------------------------------------------------------------------------------ */
+/* ---- arenas --------------------------------------------------------------------------------- */
 
 uint32_t judge_arena_take(judge_arena *arena) {
     uint32_t index = arena->free;
@@ -113,8 +112,7 @@ static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
     return at;
 }
 
-/* ---- life cycle
- * ----------------------------------------------------------------------------------------- */
+/* ---- life cycle ----------------------------------------------------------------------------- */
 
 static bool is_power_of_two(uint32_t n) { return n && (n & (n - 1)) == 0; }
 
@@ -175,8 +173,7 @@ void pstk_judge_close(pstk_judge *judge) {
     free(judge);
 }
 
-/* ---- records
- * ---------------------------------------------------------------------------------------------- */
+/* ---- records -------------------------------------------------------------------------------- */
 
 enum { TICK_LIMITS, TICK_CLOCKS, TICK_SWEEP };
 
@@ -313,8 +310,7 @@ bool pstk_judge_block(pstk_judge *judge, const pstk_block *block) {
 
 bool pstk_judge_is_between_blocks(const pstk_judge *judge) { return !judge->place.is_active; }
 
-/* ---- questions
- * --------------------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------ */
 
 static int copy_name(const char *name, size_t bytes, char *out, size_t capacity) {
     if (!capacity)

@@ -4,8 +4,7 @@
  * rule: registers wait for its return. */
 #include "engine_judge_state.h"
 
-/* ---- rules as they may come from a damaged ring
- * ------------------------------------------------------ */
+/* ---- rules as they may come from a damaged ring --------------------------------------------- */
 
 static bool is_duration(int64_t ns) { return ns >= 0 && ns <= (INT64_C(1) << 60); }
 
@@ -33,8 +32,7 @@ bool judge_rule_is_valid(const pstk_rule *rule) {
     return rule->kind != PSTK_RULE_TOTAL || rule->rate_unit_ns > 0;
 }
 
-/* ---- instances by (name, kind, key)
- * --------------------------------------------------------------------- */
+/* ---- instances by (name, kind, key) --------------------------------------------------------- */
 
 static uint32_t hash_place(const pstk_judge *judge, uint32_t name, uint8_t kind, uint32_t key) {
     uint32_t words[3] = {name, kind, key};
@@ -121,8 +119,7 @@ void judge_instance_drop(pstk_judge *judge, uint32_t index) {
     JUDGE_COUNT(judge->head.counters.instances, (uint64_t)-1);
 }
 
-/* ---- making an instance
- * -------------------------------------------------------------------------------------- */
+/* ---- making an instance --------------------------------------------------------------------- */
 
 typedef struct match { /* one rule, one tag */
     uint32_t slot;
@@ -196,9 +193,7 @@ static uint32_t instance_for(pstk_judge *judge, const match *it, bool may_create
     return make_instance(judge, it, name, key);
 }
 
-/* ---- bindings
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- bindings ------------------------------------------------------------------------------- */
 
 static bool bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint32_t role) {
     uint32_t index = judge_arena_take(&judge->arena[JUDGE_BIND]);
@@ -397,9 +392,7 @@ void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
     judge_windows_rebuild(judge);
 }
 
-/* ---- TAG records
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- TAG records ---------------------------------------------------------------------------- */
 
 void judge_tag_take(pstk_judge *judge, const pstk_tag_record *record) {
     uint32_t tag = record->tag_id;

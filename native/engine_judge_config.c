@@ -5,8 +5,7 @@
  * once a rule. */
 #include "engine_judge_state.h"
 
-/* ---- collecting
- * ---------------------------------------------------------------------------------------- */
+/* ---- collecting ----------------------------------------------------------------------------- */
 
 static void staging_reset(pstk_judge *judge) {
     judge->arena[JUDGE_STAGED_SOURCE].count = 0;
@@ -77,8 +76,7 @@ void pstk_judge_config_digest(const pstk_config_source *sources, size_t source_c
     pstk_sha256_final(&sha, out_digest);
 }
 
-/* ---- applying
- * -------------------------------------------------------------------------------------------- */
+/* ---- applying ------------------------------------------------------------------------------- */
 
 enum { APPLY_SWEEP, APPLY_INDEX, APPLY_CLOSE, APPLY_TELL, APPLY_SWAP };
 

@@ -49,8 +49,7 @@ pstk_event *judge_event_begin(pstk_judge *judge, uint32_t index, pstk_event_kind
     return event;
 }
 
-/* ---- identity and digest
- * ------------------------------------------------------------------------- */
+/* ---- identity and digest -------------------------------------------------------------------- */
 
 static void put_field(pstk_sha256 *sha, const char *text) {
     pstk_sha256_update(sha, "\x1f", 1);
@@ -171,8 +170,7 @@ void judge_event_commit(pstk_judge *judge, uint32_t index, pstk_event *event) {
     __atomic_store_n(&judge->event_head, judge->event_head + 1, __ATOMIC_RELEASE);
 }
 
-/* ---- event ring, consumer's side
- * --------------------------------------------------------------------- */
+/* ---- event ring, consumer's side ------------------------------------------------------------ */
 
 uint64_t pstk_judge_events_head(const pstk_judge *judge) {
     return __atomic_load_n(&judge->event_head, __ATOMIC_ACQUIRE);
@@ -201,8 +199,7 @@ void pstk_judge_events_acknowledge(pstk_judge *judge, uint64_t seq) {
         __atomic_store_n(&judge->event_acknowledged, next, __ATOMIC_RELEASE);
 }
 
-/* ---- result ring: overwritten when unread
- * ---------------------------------------------------------------- */
+/* ---- result ring: overwritten when unread --------------------------------------------------- */
 
 #define RESULT_WORDS (sizeof(pstk_result) / 8)
 

@@ -25,8 +25,7 @@ bool judge_convert(uint8_t from, pstk_value value, uint8_t to, pstk_value *out) 
     return (double)out->i64 == value.f64;
 }
 
-/* ---- roles
- * ------------------------------------------------------------------------------------------- */
+/* ---- roles ---------------------------------------------------------------------------------- */
 
 void judge_group_role(pstk_judge *judge, uint32_t index, uint32_t role_index,
                       const judge_node *node, uint8_t type) {
@@ -83,8 +82,7 @@ static void role_text(const pstk_judge *judge, uint32_t tag, uint8_t type, pstk_
     pstk_copy_text(out, PSTK_CONTEXT_BYTES, p, strlen(p));
 }
 
-/* ---- the open segment
- * ---------------------------------------------------------------------------------- */
+/* ---- the open segment ----------------------------------------------------------------------- */
 
 static void open_context(pstk_judge *judge, judge_group *group, int64_t start_ns) {
     uint32_t asset = judge_instance_at(judge, group->instance)->asset;
@@ -144,9 +142,7 @@ static void emit_segment(pstk_judge *judge, judge_group *group, const pstk_segme
     judge_event_commit(judge, group->instance, event);
 }
 
-/* ---- cuts
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- cuts ----------------------------------------------------------------------------------- */
 
 typedef struct cut {
     bool is_cut, is_adopted, is_lot;
@@ -256,8 +252,7 @@ static uint32_t stream_of(const pstk_judge *judge, const judge_group *group) {
     return judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->stream;
 }
 
-/* ---- counters
- * --------------------------------------------------------------------------------------------- */
+/* ---- counters ------------------------------------------------------------------------------- */
 
 static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns, const cut *found,
                           pstk_counter_input *in) {
@@ -322,9 +317,7 @@ static void step_counter(pstk_judge *judge, judge_group *group, int64_t time_ns,
     wake_at_boundary(judge, group, group->u.counter.start_ns);
 }
 
-/* ---- totals
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- totals --------------------------------------------------------------------------------- */
 
 static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, const cut *found) {
     const judge_role *value = &group->role[PSTK_ROLE_VALUE];
@@ -361,9 +354,7 @@ static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, c
     wake_at_boundary(judge, group, total->start_ns);
 }
 
-/* ---- states
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- states --------------------------------------------------------------------------------- */
 
 static bool is_listed(const pstk_judge *judge, const pstk_rule *rule, const judge_role *value,
                       int64_t code) {
@@ -419,8 +410,7 @@ static void step_state(pstk_judge *judge, judge_group *group, int64_t time_ns) {
         open_context(judge, group, run->since_ns);
 }
 
-/* ---- one instant of one instance
- * -------------------------------------------------------------------------------- */
+/* ---- one instant of one instance ------------------------------------------------------------ */
 
 void judge_group_step(pstk_judge *judge, uint32_t index, int64_t time_ns) {
     judge_group *group = judge_group_at(judge, index);

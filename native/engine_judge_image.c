@@ -52,9 +52,7 @@ size_t pstk_judge_snapshot(pstk_judge *judge, pstk_section *out_sections) {
     return to.count;
 }
 
-/* ---- restore
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- restore -------------------------------------------------------------------------------- */
 
 static int take_section(const pstk_image *image, uint32_t tag, const pstk_section **out,
                         pstk_error *err) {

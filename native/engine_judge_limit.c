@@ -8,8 +8,7 @@ static const pstk_rule *rule_of(const pstk_judge *judge, const judge_limit *at) 
     return judge_rule_of(judge, judge_instance_at(judge, at->instance));
 }
 
-/* ---- deadlines: a binary heap of limits by engine time
- * ---------------------------------------------- */
+/* ---- deadlines: a binary heap of limits by engine time -------------------------------------- */
 
 static bool is_sooner(const judge_deadline *a, const judge_deadline *b) {
     return a->at_ns < b->at_ns || (a->at_ns == b->at_ns && a->limit < b->limit);
@@ -81,8 +80,7 @@ void judge_deadlines_rebuild(pstk_judge *judge) {
     }
 }
 
-/* ---- the quiet range
- * --------------------------------------------------------------------------------- */
+/* ---- the quiet range ------------------------------------------------------------------------ */
 
 void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
     judge_hot *hot = judge_hot_at(judge, tag);
@@ -106,8 +104,7 @@ void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
     hot->high = high;
 }
 
-/* ---- events
- * -------------------------------------------------------------------------------------------- */
+/* ---- events --------------------------------------------------------------------------------- */
 
 void judge_limit_flush(pstk_judge *judge, uint32_t index) {
     judge_limit *at = judge_limit_at(judge, index);

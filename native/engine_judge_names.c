@@ -2,8 +2,7 @@
  * for their register. */
 #include "engine_judge_state.h"
 
-/* ---- hash tables: open addressing over names ----------------------------------------------------
- */
+/* ---- hash tables: open addressing over names ------------------------------------------------ */
 
 uint32_t judge_table_size(uint32_t items) {
     uint32_t size = 16;
@@ -128,8 +127,7 @@ void judge_names_rebuild(pstk_judge *judge) {
     }
 }
 
-/* ---- context: what runs at an asset, as of a time
- * ------------------------------------------------ */
+/* ---- context: what runs at an asset, as of a time ------------------------------------------- */
 
 static void values_merge(pstk_context_values *out, const pstk_context_values *from, uint32_t set) {
     if (set & 1u)
@@ -218,8 +216,7 @@ void judge_context_take(pstk_judge *judge, const pstk_context *context) {
     wake_cutters(judge, asset, at_ns, context->set);
 }
 
-/* ---- baselines
- * ------------------------------------------------------------------------------------- */
+/* ---- baselines ------------------------------------------------------------------------------ */
 
 static void baseline_set(judge_group *group, const pstk_baseline *baseline) {
     group->baseline = baseline->end_reading;

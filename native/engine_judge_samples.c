@@ -102,8 +102,7 @@ static uint32_t run_fast(pstk_judge *judge, run *at, uint32_t i) {
     return i;
 }
 
-/* ---- the slow path
- * ------------------------------------------------------------------------------------- */
+/* ---- the slow path -------------------------------------------------------------------------- */
 
 /* A sample the judge can use: known tag of this source, finite number, possible time. */
 static bool is_usable(const pstk_judge *judge, const run *at, const pstk_sample *sample) {
@@ -335,8 +334,7 @@ static bool run_slow(pstk_judge *judge, run *at, const pstk_sample *sample) {
     return true;
 }
 
-/* ---- the block
- * ------------------------------------------------------------------------------------------- */
+/* ---- the block ------------------------------------------------------------------------------ */
 
 static bool begin(pstk_judge *judge, const pstk_block *block, run *at) {
     if (block->bytes < sizeof *block || block->bytes > PSTK_BLOCK_BYTES_MAX)

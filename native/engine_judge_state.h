@@ -23,8 +23,7 @@
     8192u /* windows one TICK looks at; what is left waits for the next block */
 #define JUDGE_SWEEP_AGAIN_NS 1000000
 
-/* ---- items
- * ----------------------------------------------------------------------------------------- */
+/* ---- items ---------------------------------------------------------------------------------- */
 
 enum {                         /* judge_hot.slow: why a sample of the tag leaves the fast path */
        JUDGE_SLOW_EVENT = 1,   /* bound to a rule of event order */
@@ -233,8 +232,7 @@ typedef struct judge_bind {
     uint32_t link, instance, role;
 } judge_bind;
 
-/* ---- arenas
- * ---------------------------------------------------------------------------------------- */
+/* ---- arenas --------------------------------------------------------------------------------- */
 
 /* Each is one section of the image, tag = 'A' << 8 | number. */
 #define JUDGE_ARENA_LIST(X)                                                                        \
@@ -269,8 +267,7 @@ typedef struct judge_arena {
 uint32_t judge_arena_take(judge_arena *arena);
 void judge_arena_drop(judge_arena *arena, uint32_t index);
 
-/* ---- the judge
- * --------------------------------------------------------------------------------------- */
+/* ---- the judge ------------------------------------------------------------------------------ */
 
 typedef struct judge_head { /* saved; scalars of the image */
     int64_t now_ns;         /* engine time */
@@ -387,8 +384,7 @@ static inline bool judge_is_tag(const pstk_judge *judge, uint32_t tag) {
 /* Same value, other type; false where it does not fit exactly. */
 bool judge_convert(uint8_t from, pstk_value value, uint8_t to, pstk_value *out);
 
-/* ---- engine_judge_emit.c
- * ------------------------------------------------------------------------------ */
+/* ---- engine_judge_emit.c -------------------------------------------------------------------- */
 
 /* Every step asks first: there is room for whatever one step can emit. */
 bool judge_has_room(const pstk_judge *judge);
@@ -401,8 +397,7 @@ void judge_result_put(pstk_judge *judge, const pstk_result *result);
 uint32_t judge_tag_of(const pstk_judge *judge,
                       const judge_instance *instance); /* UINT32_MAX = none yet */
 
-/* ---- engine_judge_names.c: dictionaries, assets, contexts, baselines
- * ------------------------------------ */
+/* ---- engine_judge_names.c: dictionaries, assets, contexts, baselines ------------------------ */
 
 uint32_t judge_name_intern(pstk_judge *judge, const char *name, const char *series);
 uint32_t judge_name_find(const pstk_judge *judge, const char *name, const char *series);
@@ -423,8 +418,7 @@ void judge_baseline_claim(pstk_judge *judge, uint32_t group); /* a kept one move
 uint32_t judge_table_size(uint32_t items);
 uint64_t judge_table_hash(const void *bytes, size_t size);
 
-/* ---- engine_judge_bind.c: which instance hears which tag
- * ------------------------------------------------ */
+/* ---- engine_judge_bind.c: which instance hears which tag ------------------------------------ */
 
 void judge_tag_take(pstk_judge *judge, const pstk_tag_record *record);
 void judge_bind_rebuild(pstk_judge *judge, bool may_create);
@@ -433,16 +427,14 @@ uint32_t judge_instance_find(const pstk_judge *judge, uint32_t name, uint8_t kin
 void judge_instance_drop(pstk_judge *judge, uint32_t instance); /* limits and windows only */
 bool judge_rule_is_valid(const pstk_rule *rule);
 
-/* ---- engine_judge_config.c
- * ------------------------------------------------------------------------------ */
+/* ---- engine_judge_config.c ------------------------------------------------------------------ */
 
 /* True once a whole table has come and must be applied. */
 bool judge_config_stage(pstk_judge *judge, const uint8_t *payload, size_t bytes);
 bool judge_config_apply(pstk_judge *judge);  /* resumable */
 void judge_rules_rebuild(pstk_judge *judge); /* is_live */
 
-/* ---- engine_judge_time.c: streams, watermarks, ticks
- * ------------------------------------------------------ */
+/* ---- engine_judge_time.c: streams, watermarks, ticks ---------------------------------------- */
 
 uint32_t judge_stream_find(const pstk_judge *judge, uint16_t source, uint32_t key);
 uint32_t judge_stream_open(pstk_judge *judge, uint16_t source, uint32_t key);
@@ -461,8 +453,7 @@ bool judge_gap_between(const pstk_judge *judge, uint32_t stream, int64_t after_n
                        int64_t before_ns);
 bool judge_regress(pstk_judge *judge, uint32_t stream); /* resumable */
 
-/* ---- engine_judge_heap.c: event order
- * --------------------------------------------------------------------- */
+/* ---- engine_judge_heap.c: event order ------------------------------------------------------- */
 
 bool judge_heap_push(pstk_judge *judge, uint32_t clock,
                      const judge_node *node); /* false: no node is free */
@@ -473,8 +464,7 @@ bool judge_clock_flush(pstk_judge *judge, uint32_t clock); /* resumable: all */
 /* A cut told from outside: the instance transits when the watermark passes at_ns. */
 void judge_wake(pstk_judge *judge, uint32_t instance, int64_t at_ns);
 
-/* ---- engine_judge_limit.c
- * ---------------------------------------------------------------------------------- */
+/* ---- engine_judge_limit.c ------------------------------------------------------------------- */
 
 void judge_limit_sample(pstk_judge *judge, uint32_t limit, const pstk_limit_sample *sample);
 void judge_limit_tick(pstk_judge *judge, uint32_t limit);
@@ -486,16 +476,14 @@ void judge_limit_unschedule(pstk_judge *judge, uint32_t limit);
 void judge_quiet_refresh(pstk_judge *judge, uint32_t tag);
 void judge_deadlines_rebuild(pstk_judge *judge);
 
-/* ---- engine_judge_group.c: counters, totals, states
- * --------------------------------------------------------- */
+/* ---- engine_judge_group.c: counters, totals, states ----------------------------------------- */
 
 void judge_group_role(pstk_judge *judge, uint32_t group, uint32_t role, const judge_node *node,
                       uint8_t type);
 void judge_group_step(pstk_judge *judge, uint32_t group, int64_t time_ns);
 void judge_group_regress(pstk_judge *judge, uint32_t group);
 
-/* ---- engine_judge_window.c
- * ------------------------------------------------------------------------------------ */
+/* ---- engine_judge_window.c ------------------------------------------------------------------ */
 
 /* One sample; closes what is ready first. False: late. */
 bool judge_window_add(pstk_judge *judge, uint32_t window, int64_t time_ns, double x,
@@ -506,8 +494,7 @@ bool judge_sweep_all(pstk_judge *judge, uint32_t budget); /* resumable; UINT32_M
 void judge_windows_rebuild(pstk_judge *judge);
 void judge_window_list(pstk_judge *judge, uint32_t window);
 
-/* ---- engine_judge_samples.c
- * ------------------------------------------------------------------------------------ */
+/* ---- engine_judge_samples.c ----------------------------------------------------------------- */
 
 bool judge_samples_run(pstk_judge *judge, const pstk_block *block); /* resumable */
 

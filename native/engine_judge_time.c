@@ -6,8 +6,7 @@
  * controller that came back in 1970 does not hold the others. */
 #include "engine_judge_state.h"
 
-/* ---- streams
- * --------------------------------------------------------------------------------------- */
+/* ---- streams -------------------------------------------------------------------------------- */
 
 static uint32_t *stream_slot(const pstk_judge *judge, uint16_t source, uint32_t key) {
     const judge_table *table = &judge->streams;
@@ -59,8 +58,7 @@ void judge_streams_rebuild(pstk_judge *judge) {
     }
 }
 
-/* ---- watermarks
- * -------------------------------------------------------------------------------------- */
+/* ---- watermarks ----------------------------------------------------------------------------- */
 
 /* Where an idle stream's clock would stand now. */
 static int64_t carried_ns(const pstk_judge *judge, const judge_stream *stream) {
@@ -106,8 +104,7 @@ int64_t judge_others_ns(const pstk_judge *judge, uint32_t index) {
     return least_ns;
 }
 
-/* ---- idle streams and when the judge must be told that time passed
- * ------------------------------------- */
+/* ---- idle streams and when the judge must be told that time passed -------------------------- */
 
 void judge_idle_mark(pstk_judge *judge) {
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_STREAM); i++) {
@@ -179,9 +176,7 @@ int64_t pstk_judge_deadline_ns(const pstk_judge *judge) {
     return due_ns;
 }
 
-/* ---- gaps
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- gaps ----------------------------------------------------------------------------------- */
 
 void judge_gap_open(pstk_judge *judge, uint32_t index) {
     judge_stream *stream = judge_stream_at(judge, index);
@@ -229,8 +224,7 @@ bool judge_gap_between(const pstk_judge *judge, uint32_t index, int64_t after_ns
     return false;
 }
 
-/* ---- SOURCE records
- * ---------------------------------------------------------------------------------------- */
+/* ---- SOURCE records ------------------------------------------------------------------------- */
 
 void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,
                        const pstk_source_record *record) {
@@ -257,8 +251,7 @@ void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,
         at->is_down = record->change == PSTK_SOURCE_DOWN;
 }
 
-/* ---- a clock that went back
- * --------------------------------------------------------------------------------- */
+/* ---- a clock that went back ----------------------------------------------------------------- */
 
 enum { REGRESS_SWEEP, REGRESS_FLUSH, REGRESS_TAGS, REGRESS_DONE };
 

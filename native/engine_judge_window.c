@@ -8,8 +8,7 @@ static const pstk_rule *rule_of(const pstk_judge *judge, const judge_window *at)
     return judge_rule_of(judge, judge_instance_at(judge, at->instance));
 }
 
-/* ---- closing
- * ------------------------------------------------------------------------------------------- */
+/* ---- closing -------------------------------------------------------------------------------- */
 
 typedef struct closing {
     pstk_pane pane;
@@ -140,8 +139,7 @@ static void close_ready(pstk_judge *judge, judge_window *at, int64_t watermark_n
         close_first(judge, at, 0);
 }
 
-/* ---- one sample
- * -------------------------------------------------------------------------------------------- */
+/* ---- one sample ----------------------------------------------------------------------------- */
 
 static void swap_panes(judge_window *at, judge_pane *other) {
     judge_pane in = {
@@ -238,8 +236,7 @@ bool judge_window_add(pstk_judge *judge, uint32_t index, int64_t time_ns, double
     return true;
 }
 
-/* ---- the sweep
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the sweep ------------------------------------------------------------------------------ */
 
 bool judge_sweep(pstk_judge *judge, uint32_t clock_index, uint32_t *budget) {
     judge_clock *clock = judge_clock_at(judge, clock_index);

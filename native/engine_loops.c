@@ -8,8 +8,7 @@
 #define IDLE_WAIT_NS                                                                               \
     (200 * INT64_C(1000000)) /* longest sleep of the engine thread with nothing due */
 
-/* ---- sink: what intake calls
- * ------------------------------------------------------------------------ */
+/* ---- sink: what intake calls ---------------------------------------------------------------- */
 
 static bool sink_frames(void *context, uint32_t intake_source, uint32_t connection,
                         const pstk_frame *frames, size_t count, size_t *out_taken) {
@@ -66,8 +65,7 @@ static void sink_drop(void *context, uint32_t intake_source, pstk_drop reason, u
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* ---- the engine thread
- * -------------------------------------------------------------------------------- */
+/* ---- the engine thread ---------------------------------------------------------------------- */
 
 #ifdef PSTK_CRASH_POINTS
 /* A known bug of test builds: one allocation a cycle, so that the count can be shown to see it. */

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- events and results: one consumer
- * ------------------------------------------------------------------ */
+/* ---- events and results: one consumer ------------------------------------------------------- */
 
 int pstk_engine_event_fd(const pstk_engine *engine) { return engine->event_fd; }
 
@@ -59,8 +58,7 @@ int pstk_engine_results(pstk_engine *engine, pstk_result *out_results, size_t ca
     return PSTK_OK;
 }
 
-/* ---- figures
- * ------------------------------------------------------------------------------------------- */
+/* ---- figures -------------------------------------------------------------------------------- */
 
 static void add_judge_figures(pstk_engine *engine, pstk_stats *out) {
     pstk_judge_counters counters;
@@ -152,8 +150,7 @@ int pstk_engine_port(pstk_engine *engine, uint32_t source_index) {
     return source->intake < 0 ? -1 : pstk_intake_port(engine->intake, (uint32_t)source->intake);
 }
 
-/* ---- names
- * ---------------------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 static int give_text(const char *text, size_t size, char *out, size_t capacity) {
     if (capacity)
@@ -217,8 +214,7 @@ int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char 
     return size;
 }
 
-/* ---- evidence: a cold read
- * ------------------------------------------------------------------------------- */
+/* ---- evidence: a cold read ------------------------------------------------------------------ */
 
 typedef struct sieve { /* keeps the newest `max` samples of one tag, or the first `max` when
                           is_first */

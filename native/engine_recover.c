@@ -17,8 +17,7 @@ typedef struct found { /* what the disk and the ring folder hold */
     uint64_t from; /* journal position to judge from */
 } found;
 
-/* ---- choosing an image
- * ------------------------------------------------------------------------------ */
+/* ---- choosing an image ---------------------------------------------------------------------- */
 
 static int open_ring(pstk_engine *engine, bool *out_is_new, pstk_error *err) {
     pstk_ring_options options = {.ring_dir = engine->options.ring_dir,
@@ -92,8 +91,7 @@ static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
     return move_to_new_journal(engine, err);
 }
 
-/* ---- putting the image back
- * --------------------------------------------------------------------------- */
+/* ---- putting the image back ----------------------------------------------------------------- */
 
 static int restore_names(pstk_engine *engine, const pstk_image *image, pstk_error *err) {
     const pstk_section *tags = pstk_image_section(image, TAG_OF('T', 'A', 'G', 'S'));
@@ -165,8 +163,7 @@ static int restore_image(pstk_engine *engine, const pstk_image *image, pstk_erro
     return status;
 }
 
-/* ---- the tail: names, positions and totals
- * -------------------------------------------------------------- */
+/* ---- the tail: names, positions and totals -------------------------------------------------- */
 
 static void scan_tag(pstk_engine *engine, const uint8_t *payload) {
     pstk_tag_record tag;
@@ -287,8 +284,7 @@ static void scan_tail(pstk_engine *engine, uint64_t from) {
     }
 }
 
-/* ---- today's configuration
- * ------------------------------------------------------------------------------ */
+/* ---- today's configuration ------------------------------------------------------------------ */
 
 static void name_tail_sources(pstk_engine *engine) {
     size_t count;

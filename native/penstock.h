@@ -34,8 +34,7 @@ extern "C" {
 #define PSTK_RULES_MAX 4096u
 #define PSTK_STATES_MAX 16u
 
-/* ---- status and error -------------------------------------------------------------------------
- */
+/* ---- status and error ----------------------------------------------------------------------- */
 
 #define PSTK_STATUS_LIST(X)                                                                        \
     X(OK, 0, "done")                                                                               \
@@ -62,8 +61,7 @@ typedef struct pstk_error {
     char text[248];   /* what, where and the fix, in one sentence; UTF-8, zero-terminated */
 } pstk_error;
 
-/* ---- values and samples -----------------------------------------------------------------------
- */
+/* ---- values and samples --------------------------------------------------------------------- */
 
 typedef enum pstk_type { /* a tag has one type for life */
                          PSTK_TYPE_NONE = 0,
@@ -113,8 +111,7 @@ typedef enum pstk_drop {
         PSTK_DROP_COUNT
 } pstk_drop;
 
-/* ---- sources ----------------------------------------------------------------------------------
- */
+/* ---- sources -------------------------------------------------------------------------------- */
 
 typedef enum pstk_source_kind {
     PSTK_SOURCE_FEED = 0, /* Engine.feed and feed_frames */
@@ -154,8 +151,7 @@ typedef struct pstk_source_options {
     double ring_share; /* most of the ring this source may hold unjudged, 0..1 */
 } pstk_source_options;
 
-/* ---- rules ------------------------------------------------------------------------------------
- */
+/* ---- rules ---------------------------------------------------------------------------------- */
 
 typedef enum pstk_rule_kind {
     PSTK_RULE_LIMIT = 1,
@@ -238,8 +234,7 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
     char state_text[PSTK_STATES_MAX][32]; /* the same for code tags; "" = use state_code */
 } pstk_rule;
 
-/* ---- events and results -----------------------------------------------------------------------
- */
+/* ---- events and results --------------------------------------------------------------------- */
 
 #define PSTK_EVENT_KIND_LIST(X)                                                                    \
     X(LIMIT_HH_TRIP, "limit.HH.trip")                                                              \
@@ -329,8 +324,7 @@ typedef struct pstk_result { /* 96 bytes: one closed window of one tag */
     uint64_t reserved1;
 } pstk_result;
 
-/* ---- engine -----------------------------------------------------------------------------------
- */
+/* ---- engine --------------------------------------------------------------------------------- */
 
 typedef enum pstk_clock_kind {
     PSTK_CLOCK_SYSTEM = 0,

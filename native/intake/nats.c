@@ -61,8 +61,7 @@ static void nats_start(void *block, const pstk_source_options *options, bool is_
     }
 }
 
-/* ---- what the server says ---------------------------------------------------------------------
- */
+/* ---- what the server says ------------------------------------------------------------------- */
 
 static step take_info_end(intake_pass *pass) {
     pstk_nats_session *session = pass->session;
@@ -126,8 +125,7 @@ static step take_pong(intake_pass *pass) {
     return STEP_ON;
 }
 
-/* ---- messages ---------------------------------------------------------------------------------
- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 static void deliver(intake_pass *pass, const pstk_nats_seen *seen) {
     pstk_frame *frame = &pass->frames->frame[pass->frames->count++];
@@ -263,8 +261,7 @@ static step pass_over(intake_pass *pass) {
     return session->skip_bytes ? STEP_WAIT : STEP_ON;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------
- */
+/* ---- lines ---------------------------------------------------------------------------------- */
 
 static bool has_verb(const uint8_t *bytes, const char *name, size_t size) {
     for (size_t i = 0; i < size; i++) {
@@ -373,8 +370,7 @@ static step take_line(intake_pass *pass) {
     return take_short(pass, verb, line);
 }
 
-/* ---- the hot path -----------------------------------------------------------------------------
- */
+/* ---- the hot path --------------------------------------------------------------------------- */
 
 /* First byte below 0x21 in [at, limit), eight at a time; at least 8 bytes must be readable at each
  * word before limit. The borrow of the subtraction only runs upward, so the lowest marked byte is
@@ -468,8 +464,7 @@ static const uint8_t *take_plain(intake_pass *pass) {
     return at;
 }
 
-/* ---- the wire ---------------------------------------------------------------------------------
- */
+/* ---- the wire ------------------------------------------------------------------------------- */
 
 static step take_step(intake_pass *pass) {
     pstk_nats_session *session = pass->session;

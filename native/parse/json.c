@@ -31,8 +31,7 @@ typedef struct object { /* one that is open */
 
 static bool read_object(pstk_json *json, uint32_t node, bool is_root);
 
-/* ---- tokens -----------------------------------------------------------------------------------
- */
+/* ---- tokens --------------------------------------------------------------------------------- */
 
 static inline void skip_space(pstk_json *json) {
     while (json->at < json->end &&
@@ -104,8 +103,7 @@ static bool read_scalar(pstk_json *json, pstk_json_item *out) {
     }
 }
 
-/* ---- items ------------------------------------------------------------------------------------
- */
+/* ---- items ---------------------------------------------------------------------------------- */
 
 static bool push_item(pstk_json *json, const pstk_json_item *item) {
     if (json->mute || item->kind == PSTK_JSON_NULL)
@@ -135,8 +133,7 @@ static bool push_node(pstk_json *json, uint32_t parent, pstk_slice name, uint32_
     return true;
 }
 
-/* ---- arrays -----------------------------------------------------------------------------------
- */
+/* ---- arrays --------------------------------------------------------------------------------- */
 
 static bool read_array(pstk_json *json, bool has_samples);
 
@@ -179,8 +176,7 @@ static bool read_array(pstk_json *json, bool has_samples) {
     return true;
 }
 
-/* ---- members ----------------------------------------------------------------------------------
- */
+/* ---- members -------------------------------------------------------------------------------- */
 
 static inline bool is_key(pstk_slice key, const char *word, size_t size) {
     return key.size == size && memcmp(key.bytes, word, size) == 0;
@@ -333,8 +329,7 @@ static bool read_any_member(pstk_json *json, pstk_slice key, object *open) {
     return read_member(json, role, key, open);
 }
 
-/* ---- objects ----------------------------------------------------------------------------------
- */
+/* ---- objects -------------------------------------------------------------------------------- */
 
 /* One sample stands for the members that were taken for tags. */
 static bool close_sample(pstk_json *json, object *open) {

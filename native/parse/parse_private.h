@@ -104,8 +104,7 @@ static PSTK_INLINE uint32_t pstk_tags_take(pstk_tags *tags, pstk_tag_query query
     return id;
 }
 
-/* ---- packed -----------------------------------------------------------------------------------
- */
+/* ---- packed --------------------------------------------------------------------------------- */
 
 typedef struct pstk_packed_name { /* resolved at its first sample */
     uint32_t at;                  /* of { type, bytes, name } in the payload */
@@ -124,8 +123,7 @@ typedef struct pstk_packed {
     pstk_packed_name name[PSTK_PACKED_NAMES_MAX];
 } pstk_packed;
 
-/* ---- json -------------------------------------------------------------------------------------
- */
+/* ---- json ----------------------------------------------------------------------------------- */
 
 typedef enum pstk_json_kind {
     PSTK_JSON_NULL = 0,
@@ -186,8 +184,7 @@ bool pstk_json_string(pstk_json *json, pstk_slice *out);
 pstk_drop pstk_time_from_number(const pstk_number *number, int64_t *out_time_ns);
 pstk_drop pstk_time_from_text(pstk_slice text, int64_t *out_time_ns);
 
-/* ---- parser -----------------------------------------------------------------------------------
- */
+/* ---- parser --------------------------------------------------------------------------------- */
 
 struct pstk_parser {
     pstk_tags *tags;

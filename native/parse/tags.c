@@ -206,8 +206,7 @@ bool pstk_tags_restore(pstk_tags *tags, uint32_t tag_id, const char *name, size_
     return pstk_tags_take(tags, query, PSTK_TAG_NONE, &reason) == tag_id && type <= PSTK_TYPE_CODE;
 }
 
-/* ---- codes ------------------------------------------------------------------------------------
- */
+/* ---- codes ---------------------------------------------------------------------------------- */
 
 /* Where the text's index stands in code_by_text, or the empty place for it. */
 static uint32_t *text_place(const pstk_tags *tags, uint32_t tag_id, pstk_slice text) {

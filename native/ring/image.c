@@ -60,8 +60,7 @@ static uint64_t table_end(uint32_t section_count) {
     return sizeof(image_header) + section_count * (uint64_t)sizeof(image_entry);
 }
 
-/* ---- write ------------------------------------------------------------------------------------
- */
+/* ---- write ---------------------------------------------------------------------------------- */
 
 static uint64_t section_start(const image_plan *plan, uint32_t number) {
     uint64_t at = table_end(plan->header.section_count);
@@ -138,8 +137,7 @@ static int put_image(int fd, const image_plan *plan, bool is_synced) {
     return reason;
 }
 
-/* ---- headers ----------------------------------------------------------------------------------
- */
+/* ---- headers -------------------------------------------------------------------------------- */
 
 typedef enum slot_state { SLOT_ABSENT, SLOT_DAMAGED, SLOT_SOUND } slot_state;
 
@@ -226,8 +224,7 @@ int pstk_image_write(const char *folder, const pstk_image_head *head, const pstk
     return PSTK_OK;
 }
 
-/* ---- load -------------------------------------------------------------------------------------
- */
+/* ---- load ----------------------------------------------------------------------------------- */
 
 typedef struct found_slot {
     slot_state state;

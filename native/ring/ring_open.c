@@ -31,8 +31,7 @@ typedef struct opening { /* one pstk_ring_open on its way */
     pstk_error *err;
 } opening;
 
-/* ---- folder -----------------------------------------------------------------------------------
- */
+/* ---- folder --------------------------------------------------------------------------------- */
 
 static int folder_path(const char *ring_dir, const uint8_t id[16], char *out, size_t capacity) {
     char hex[PSTK_HEX_BYTES];
@@ -82,8 +81,7 @@ static int open_folder(opening *o) {
     return check_folder(o);
 }
 
-/* ---- mapping ----------------------------------------------------------------------------------
- */
+/* ---- mapping -------------------------------------------------------------------------------- */
 
 static int map_file(opening *o, int fd, uint64_t ring_bytes) {
     pstk_ring *ring = o->ring;
@@ -134,8 +132,7 @@ static int lock_file(opening *o, int fd) {
         o->ring->folder, is_named ? (long)lock.l_pid : 0L);
 }
 
-/* ---- a new ring -------------------------------------------------------------------------------
- */
+/* ---- a new ring ----------------------------------------------------------------------------- */
 
 static int allocate(opening *o, int fd, uint64_t bytes, uint64_t missing) {
     struct statfs system;
@@ -205,8 +202,7 @@ static int make_ring(opening *o, uint64_t start) {
                      o->ring->folder);
 }
 
-/* ---- an old ring ------------------------------------------------------------------------------
- */
+/* ---- an old ring ---------------------------------------------------------------------------- */
 
 static const char *identity_damage(const opening *o, const pstk_ring_identity *identity) {
     uint64_t ring_bytes = identity->ring_bytes;
@@ -377,8 +373,7 @@ static int resize_ring(opening *o) {
     return status;
 }
 
-/* ---- life cycle -------------------------------------------------------------------------------
- */
+/* ---- life cycle ----------------------------------------------------------------------------- */
 
 static int find_or_make(opening *o, bool *out_is_new) {
     int status = open_folder(o);

@@ -37,8 +37,7 @@ struct pstk_state {
     char folder[PSTK_PATH_BYTES];
 };
 
-/* ---- directory --------------------------------------------------------------------------------
- */
+/* ---- directory ------------------------------------------------------------------------------ */
 
 static int make_folders(const char *path) {
     char part[PSTK_PATH_BYTES];
@@ -70,8 +69,7 @@ static int check_plant(const char *plant, pstk_error *err) {
     return PSTK_OK;
 }
 
-/* ---- lock -------------------------------------------------------------------------------------
- */
+/* ---- lock ----------------------------------------------------------------------------------- */
 
 /* When a process began, in clock ticks since boot (proc(5), stat field 22); 0 = there is none. */
 static uint64_t process_start(long pid) {
@@ -140,8 +138,7 @@ static int lock_folder(pstk_state *state, pstk_error *err) {
     return PSTK_OK;
 }
 
-/* ---- header -----------------------------------------------------------------------------------
- */
+/* ---- header --------------------------------------------------------------------------------- */
 
 static size_t header_text(const char *plant, const uint8_t journal_id[16],
                           char out[STATE_TEXT_BYTES]) {
@@ -236,8 +233,7 @@ static int read_header(pstk_state *state, bool *out_found, pstk_error *err) {
     return PSTK_OK;
 }
 
-/* ---- life cycle -------------------------------------------------------------------------------
- */
+/* ---- life cycle ----------------------------------------------------------------------------- */
 
 int pstk_state_new_journal(pstk_state *state, pstk_error *err) {
     uint8_t id[16];

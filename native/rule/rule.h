@@ -25,8 +25,7 @@ static inline int64_t pstk_time_floor(int64_t time_ns, int64_t size_ns, int64_t 
     return time_ns - (rest < 0 ? rest + size_ns : rest);
 }
 
-/* ---- patterns: one '*' at most ------------------------------------------------------------------
- */
+/* ---- patterns: one '*' at most -------------------------------------------------------------- */
 
 /* True where pattern covers name; the capture is what '*' matched (empty where there is no '*'). */
 bool pstk_pattern_match(const char *pattern, const char *name, size_t name_bytes,
@@ -36,8 +35,7 @@ bool pstk_pattern_has_star(const char *pattern);
 bool pstk_pattern_fill(const char *pattern, const char *capture, size_t capture_bytes, char *out,
                        size_t capacity);
 
-/* ---- limits: ISA-18.2 words, OPC UA Part 9 meaning
- * ------------------------------------------------ */
+/* ---- limits: ISA-18.2 words, OPC UA Part 9 meaning ------------------------------------------ */
 
 typedef enum pstk_phase {
     PSTK_PHASE_NORMAL = 0,
@@ -114,8 +112,7 @@ void pstk_fold_reset(pstk_fold *fold);
 bool pstk_fold_take(pstk_fold *fold, pstk_limit *limit, const pstk_limit_fact *fact,
                     uint32_t events_max, int64_t recv_ns);
 
-/* ---- segments: counters and totals
- * ------------------------------------------------------------------ */
+/* ---- segments: counters and totals ---------------------------------------------------------- */
 
 typedef struct pstk_quantity { /* exact for i64; (sum, carry) compensated for f64 */
     int64_t exact;
@@ -202,8 +199,7 @@ size_t pstk_total_step(const pstk_rule *rule, pstk_total *total, const pstk_tota
                        pstk_segment_fact *out_facts);
 size_t pstk_total_regress(pstk_total *total, pstk_segment_fact *out_facts);
 
-/* ---- states
- * ----------------------------------------------------------------------------------------- */
+/* ---- states --------------------------------------------------------------------------------- */
 
 typedef struct pstk_state_run { /* the state that holds now */
     int64_t code;

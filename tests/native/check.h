@@ -1,4 +1,5 @@
-/* check: the whole test harness. A test is a program; CHECK prints place and text, main returns check_result(). */
+/* check: the whole test harness. A test is a program; CHECK prints place and text, main returns
+ * check_result(). */
 #ifndef PSTK_CHECK_H
 #define PSTK_CHECK_H
 
@@ -8,23 +9,23 @@
 static int check_count;
 static int check_failed;
 
-#define CHECK(x) \
-    do { \
-        check_count++; \
-        if (!(x)) { \
-            check_failed++; \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #x); \
-        } \
+#define CHECK(x)                                                                                   \
+    do {                                                                                           \
+        check_count++;                                                                             \
+        if (!(x)) {                                                                                \
+            check_failed++;                                                                        \
+            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #x);                      \
+        }                                                                                          \
     } while (0)
 
 /* Goes no further: what follows would read what is not there. */
-#define REQUIRE(x) \
-    do { \
-        check_count++; \
-        if (!(x)) { \
-            fprintf(stderr, "%s:%d: required: %s\n", __FILE__, __LINE__, #x); \
-            exit(1); \
-        } \
+#define REQUIRE(x)                                                                                 \
+    do {                                                                                           \
+        check_count++;                                                                             \
+        if (!(x)) {                                                                                \
+            fprintf(stderr, "%s:%d: required: %s\n", __FILE__, __LINE__, #x);                      \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
 
 static inline int check_result(const char *name) {
