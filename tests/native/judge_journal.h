@@ -126,7 +126,8 @@ static inline uint32_t jj_tag(jj *j, const char *name, uint8_t type) {
     return tag;
 }
 
-/* Writes the journal's beginning again, after the rules have been edited: tables, then every tag. */
+/* Writes the journal's beginning again, after the rules have been edited: tables, then every tag.
+ */
 static inline void jj_restart(jj *j) {
     for (size_t i = 0; i < j->count; i++)
         free(j->op[i].payload);
@@ -134,7 +135,9 @@ static inline void jj_restart(jj *j) {
     jj_config(j);
     for (uint32_t t = 0; t < pstk_tags_count(j->tags); t++) {
         const pstk_tag *tag = pstk_tags_get(j->tags, t);
-        pstk_tag_record record = {.tag_id = t, .source = tag->source, .type = tag->type,
+        pstk_tag_record record = {.tag_id = t,
+                                  .source = tag->source,
+                                  .type = tag->type,
                                   .name_bytes = (uint8_t)tag->name_bytes};
         memcpy(record.name, tag->name, tag->name_bytes);
         jj_put(j, PSTK_RECORD_TAG, &record, sizeof record);

@@ -1,10 +1,14 @@
-/* Limits through the judge: one event an excursion, delays by the next sample or by a tick, folding, order. */
+/* Limits through the judge: one event an excursion, delays by the next sample or by a tick,
+ * folding, order. */
 #include "judge_journal.h"
 
 static uint32_t with_limit(jj *j, double high, double deadband, int64_t on_ns, int64_t off_ns) {
     pstk_rule *rule = jj_rule(j, "hot", PSTK_RULE_LIMIT, "*.temp");
-    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1, .value = high, .deadband = deadband,
-                                                   .on_delay_ns = on_ns, .off_delay_ns = off_ns};
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1,
+                                                   .value = high,
+                                                   .deadband = deadband,
+                                                   .on_delay_ns = on_ns,
+                                                   .off_delay_ns = off_ns};
     jj_config(j);
     return jj_tag(j, "m1.temp", PSTK_TYPE_F64);
 }
@@ -32,7 +36,8 @@ static void test_once_per_excursion(void) {
     REQUIRE(out.count == 3);
     const pstk_event *e = out.event;
     CHECK(e[0].kind == PSTK_EVENT_LIMIT_H_TRIP && e[0].at_ns == 1001 * S && e[0].value.f64 == 80);
-    CHECK(e[0].end_ns == PSTK_TIME_NONE && e[0].limit == 80 && strcmp(e[0].context.order, "4711") == 0);
+    CHECK(e[0].end_ns == PSTK_TIME_NONE && e[0].limit == 80 &&
+          strcmp(e[0].context.order, "4711") == 0);
     CHECK(e[1].kind == PSTK_EVENT_LIMIT_H_CLEAR && e[1].at_ns == 1006 * S);
     CHECK(e[1].start_ns == 1001 * S && e[1].end_ns == 1006 * S && e[1].value.f64 == 77.9);
     CHECK(e[2].kind == PSTK_EVENT_LIMIT_H_TRIP && e[2].at_ns == 1007 * S);
@@ -53,7 +58,8 @@ static void test_on_delay_same_event_by_sample_or_tick(void) {
         if (by_tick)
             jj_tick(&j, 1001 * S + 500 * MS);
         else
-            say(&j, temp, 1001 * S + 500 * MS, 10); /* the deadline is taken first, then this clears */
+            say(&j, temp, 1001 * S + 500 * MS,
+                10); /* the deadline is taken first, then this clears */
         out[by_tick] = jj_run(&j, 680);
         jj_close(&j);
     }
@@ -121,9 +127,9 @@ static void test_all_levels_and_low_side(void) {
         jj_i64(&j, tag, j.now_ns, values[k]);
     }
     jj_out out = jj_run(&j, 680);
-    static const int kinds[] = {PSTK_EVENT_LIMIT_HH_TRIP, PSTK_EVENT_LIMIT_H_TRIP,
+    static const int kinds[] = {PSTK_EVENT_LIMIT_HH_TRIP,  PSTK_EVENT_LIMIT_H_TRIP,
                                 PSTK_EVENT_LIMIT_HH_CLEAR, PSTK_EVENT_LIMIT_H_CLEAR,
-                                PSTK_EVENT_LIMIT_L_TRIP, PSTK_EVENT_LIMIT_LL_TRIP,
+                                PSTK_EVENT_LIMIT_L_TRIP,   PSTK_EVENT_LIMIT_LL_TRIP,
                                 PSTK_EVENT_LIMIT_LL_CLEAR, PSTK_EVENT_LIMIT_L_CLEAR};
     REQUIRE(out.count == 8);
     for (int k = 0; k < 8; k++)
@@ -154,7 +160,8 @@ static void test_not_newer_is_counted_and_skipped(void) {
     jj_close(&j);
 }
 
-/* Told trips and clears, and those one chattering event stands for, are all the crossings there were. */
+/* Told trips and clears, and those one chattering event stands for, are all the crossings there
+ * were. */
 static void test_chattering_folds_and_loses_none(void) {
     jj j;
     jj_open(&j);

@@ -1,7 +1,9 @@
 /* States: how long a state held, by the machine's own word where it gives one. */
 #include "judge_journal.h"
 
-typedef struct machine { uint32_t state, since; } machine;
+typedef struct machine {
+    uint32_t state, since;
+} machine;
 
 static machine with_states(jj *j, bool has_since) {
     pstk_rule *rule = jj_rule(j, "stops", PSTK_RULE_STATE, "*.state");
@@ -107,11 +109,13 @@ static void test_states_by_text(void) {
     jj_run_part(&j, judge, 0, j.count, 680, &out);
     REQUIRE(out.count == 1);
     CHECK(out.event[0].value.i64 == stop && out.event[0].value_type == PSTK_TYPE_CODE);
-    CHECK(out.event[0].start_ns == 1010 * S && out.event[0].end_ns == 1030 * S && out.event[0].count == 2);
+    CHECK(out.event[0].start_ns == 1010 * S && out.event[0].end_ns == 1030 * S &&
+          out.event[0].count == 2);
     char name[PSTK_NAME_BYTES], series[16];
     CHECK(pstk_judge_asset_name(judge, out.event[0].asset, name, sizeof name) == 7);
     CHECK(strcmp(name, "hall.m1") == 0);
-    CHECK(pstk_judge_rule_name(judge, out.event[0].rule, name, sizeof name, series, sizeof series) == 5);
+    CHECK(pstk_judge_rule_name(judge, out.event[0].rule, name, sizeof name, series,
+                               sizeof series) == 5);
     CHECK(strcmp(name, "stops") == 0 && strcmp(series, "1") == 0);
     CHECK(pstk_judge_rule_name(judge, 999, name, sizeof name, series, sizeof series) == -1);
     CHECK(pstk_judge_asset_name(judge, 0, name, sizeof name) == -1);

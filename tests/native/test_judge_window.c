@@ -24,8 +24,8 @@ static void test_figures_of_a_window(void) {
     say(&j, temp, 1001 * S, 8); /* out of order, within lateness */
     say(&j, temp, 1009 * S, -0.0);
     say(&j, temp, 1011 * S, 7);
-    say(&j, temp, 1009 * S, 2); /* same stamp as the last: the later in the journal is last */
-    say(&j, temp, 1012 * S, 1); /* watermark 1010 */
+    say(&j, temp, 1009 * S, 2);   /* same stamp as the last: the later in the journal is last */
+    say(&j, temp, 1012 * S, 1);   /* watermark 1010 */
     say(&j, temp, 1009 * S, 100); /* late */
     say(&j, temp, 1025 * S, 3);
     pstk_judge *judge = jj_judge(&j, 128);
@@ -83,7 +83,8 @@ static void test_idle_stream_closes_by_tick_when_asked(void) {
 }
 
 static void test_pause_does_not_make_a_lagging_clock_late(void) {
-    /* The device's clock is an hour behind; ten minutes of silence close its windows, and it goes on. */
+    /* The device's clock is an hour behind; ten minutes of silence close its windows, and it goes
+     * on. */
     jj j;
     jj_open(&j);
     uint32_t temp = with_window(&j, 10 * S, S);
@@ -137,7 +138,8 @@ static void test_gap_marks_the_windows_it_touches_and_no_other(void) {
     }
     jj_out out = jj_run(&j, 680);
     REQUIRE(out.result_count == 5);
-    static const uint32_t flags[] = {PSTK_FLAG_PARTIAL, 0, PSTK_FLAG_INCOMPLETE, PSTK_FLAG_INCOMPLETE, 0};
+    static const uint32_t flags[] = {PSTK_FLAG_PARTIAL, 0, PSTK_FLAG_INCOMPLETE,
+                                     PSTK_FLAG_INCOMPLETE, 0};
     for (int k = 0; k < 5; k++)
         CHECK(out.result[k].flags == flags[k]);
     jj_out_free(&out);
@@ -174,7 +176,8 @@ static void test_clock_regress_closes_and_starts_an_epoch(void) {
         old += is_closed;
         fresh += e->time_epoch == 1;
     }
-    CHECK(old == 2 && fresh >= 1); /* the window and the segment of the old clock, windows of the new one */
+    CHECK(old == 2 &&
+          fresh >= 1); /* the window and the segment of the old clock, windows of the new one */
     jj_out other = jj_run(&j, 3);
     CHECK(jj_same_events(&out, &other));
     jj_out_free(&other);
@@ -221,7 +224,8 @@ static void test_shuffle_within_lateness(uint64_t seed) {
                 jj_f64(&j, temp, 1000 * S + k * 53 * MS, (double)(pstk_random(&random) % 50));
             key[k] = k * 53 + (int64_t)(pstk_random(&shuffle) % 1900) * is_shuffled;
         }
-        for (int i = 1; i < COUNT; i++) /* insertion sort by key: stable, and both arrays are small */
+        for (int i = 1; i < COUNT;
+             i++) /* insertion sort by key: stable, and both arrays are small */
             for (int k = i; k > 0 && key[k] < key[k - 1]; k--) {
                 int64_t swap = key[k];
                 jj_op op = j.op[first + (size_t)k];
