@@ -164,15 +164,11 @@ typedef enum pstk_rule_kind {
 /* The tags a rule reads. Patterns may hold one '*'; what it matches in VALUE names the instance and
  * replaces '*' in the others. */
 typedef enum pstk_role {
-    PSTK_ROLE_VALUE =
-        0, /* limit, window: the tag; counter: the register; total: the flow; state: the state */
-    PSTK_ROLE_LOT = 1, /* counter, total: a change cuts */
-    PSTK_ROLE_ORDER =
-        2, /* counter, total, state: names the order; a change cuts counter and total */
-    PSTK_ROLE_START = 3, /* counter: the register's reading where the present lot began, as the
-                            machine gives it */
-    PSTK_ROLE_SINCE =
-        4, /* state: since when the state holds (i64 ns or ms UTC, see since_unit_ns) */
+    PSTK_ROLE_VALUE = 0, /* what is judged: value, register, flow or state */
+    PSTK_ROLE_LOT = 1,   /* counter, total: a change cuts */
+    PSTK_ROLE_ORDER = 2, /* names the order; a change cuts counter and total */
+    PSTK_ROLE_START = 3, /* counter: the register where the present lot began */
+    PSTK_ROLE_SINCE = 4, /* state: since when it holds, UTC, in units of since_unit_ns */
     PSTK_ROLE_COUNT = 5,
 } pstk_role;
 
@@ -209,8 +205,7 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
     char series[16]; /* default "1"; a person changes it to start a new series of ids */
     char unit[16];   /* UN/ECE Rec 20 code of the quantity; required for counter and total */
     char pattern[PSTK_ROLE_COUNT][PSTK_NAME_BYTES]; /* "" = role not used */
-    char asset[PSTK_NAME_BYTES]; /* which asset's context the events carry; '*' as in pattern; "" =
-                                    what '*' matched */
+    char asset[PSTK_NAME_BYTES]; /* whose context events carry; '*' as above; "" = the match */
     uint16_t kind;               /* pstk_rule_kind */
     uint16_t order;              /* pstk_order */
     uint8_t emit;                /* pstk_output; windows default to RESULT */
@@ -221,16 +216,14 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
                                        = default 60 */
     pstk_limit_level level[PSTK_LEVEL_COUNT];
     double rollover;   /* counter: first value that never appears (10000 for 0..9999); 0 = none */
-    int64_t size_ns;   /* window length; counter and total: also cut each size_ns of event time, 0 =
-                          only at cuts */
+    int64_t size_ns;   /* window length; counter, total: also cut each size_ns; 0 = never */
     int64_t offset_ns; /* window alignment: start = offset + k * size */
     int64_t since_unit_ns;   /* state: 1 or 1000000 */
     int64_t rate_unit_ns;    /* total: the flow is per this much time (3600e9 for m3/h) */
     int64_t min_duration_ns; /* state: shorter stops are flagged MICRO */
     uint32_t state_count;
     uint32_t reserved1;
-    int64_t
-        state_code[PSTK_STATES_MAX]; /* the states that make an event when they end, for i64 tags */
+    int64_t state_code[PSTK_STATES_MAX];  /* states that make an event when they end (i64 tags) */
     char state_text[PSTK_STATES_MAX][32]; /* the same for code tags; "" = use state_code */
 } pstk_rule;
 
@@ -238,13 +231,19 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
 
 #define PSTK_EVENT_KIND_LIST(X)                                                                    \
     X(LIMIT_HH_TRIP, "limit.HH.trip")                                                              \
-    X(LIMIT_HH_CLEAR, "limit.HH.clear") X(LIMIT_H_TRIP, "limit.H.trip")                            \
-        X(LIMIT_H_CLEAR, "limit.H.clear") X(LIMIT_L_TRIP, "limit.L.trip")                          \
-            X(LIMIT_L_CLEAR, "limit.L.clear") X(LIMIT_LL_TRIP, "limit.LL.trip")                    \
-                X(LIMIT_LL_CLEAR, "limit.LL.clear") X(LIMIT_CHATTERING, "limit.chattering")        \
-                    X(COUNTER_SEGMENT, "counter.segment") X(TOTAL_SEGMENT, "total.segment")        \
-                        X(STATE_END, "state.end") X(WINDOW_CLOSE, "window.close")                  \
-                            X(RULE_RESTARTED, "rule.restarted")
+    X(LIMIT_HH_CLEAR, "limit.HH.clear")                                                            \
+    X(LIMIT_H_TRIP, "limit.H.trip")                                                                \
+    X(LIMIT_H_CLEAR, "limit.H.clear")                                                              \
+    X(LIMIT_L_TRIP, "limit.L.trip")                                                                \
+    X(LIMIT_L_CLEAR, "limit.L.clear")                                                              \
+    X(LIMIT_LL_TRIP, "limit.LL.trip")                                                              \
+    X(LIMIT_LL_CLEAR, "limit.LL.clear")                                                            \
+    X(LIMIT_CHATTERING, "limit.chattering")                                                        \
+    X(COUNTER_SEGMENT, "counter.segment")                                                          \
+    X(TOTAL_SEGMENT, "total.segment")                                                              \
+    X(STATE_END, "state.end")                                                                      \
+    X(WINDOW_CLOSE, "window.close")                                                                \
+    X(RULE_RESTARTED, "rule.restarted")
 
 typedef enum pstk_event_kind {
 #define PSTK_EVENT_ENUM(name, text) PSTK_EVENT_##name,
@@ -290,8 +289,7 @@ typedef struct pstk_event { /* 384 bytes */
     uint64_t seq;           /* order of this run; never used to recognise a repeat */
     uint64_t pos;           /* journal position of the block that made it */
     int64_t engine_time_ns; /* T when it was judged */
-    int64_t
-        at_ns; /* event time in its identity: crossing, segment start, state start, window start */
+    int64_t at_ns;          /* event time in its identity: crossing or start of the interval */
     int64_t start_ns;
     int64_t end_ns;   /* PSTK_TIME_NONE while open (a limit trip) */
     pstk_value value; /* limit: the sample; counter, total: the quantity; state: the code; window:
@@ -301,8 +299,7 @@ typedef struct pstk_event { /* 384 bytes */
     double limit;                      /* limit: the level's value */
     double sum, min, max, first, last; /* window */
     uint64_t count;                    /* samples in it; chattering: crossings folded */
-    uint32_t
-        rule; /* index into the engine's rule names, stable for the life of the state directory */
+    uint32_t rule; /* index of a rule name, stable for the life of the state directory */
     uint32_t tag;
     uint32_t asset; /* index into the engine's asset names */
     uint32_t occurrence;
@@ -328,8 +325,7 @@ typedef struct pstk_result { /* 96 bytes: one closed window of one tag */
 
 typedef enum pstk_clock_kind {
     PSTK_CLOCK_SYSTEM = 0,
-    PSTK_CLOCK_MANUAL =
-        1, /* T comes only from feed's recv_time_ns and pstk_engine_tick: replays and tests */
+    PSTK_CLOCK_MANUAL = 1, /* T comes from feed and tick only: replays and tests */
 } pstk_clock_kind;
 
 typedef struct pstk_engine_options {
@@ -374,8 +370,7 @@ typedef struct pstk_feed_result {
 typedef struct pstk_context { /* what runs at an asset now */
     char asset[PSTK_NAME_BYTES];
     int64_t at_ns; /* from when, event time; PSTK_TIME_NONE = now */
-    uint32_t
-        set; /* bit 0 order, 1 operation, 2 material, 3 lot, 4 shift: which of values to take */
+    uint32_t set;  /* which of values to take: bit 0 order, operation, material, lot, shift */
     uint32_t reserved;
     pstk_context_values values;
 } pstk_context;

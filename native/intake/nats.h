@@ -64,8 +64,7 @@ typedef struct pstk_nats_seen { /* one operation, for tests; slices are borrowed
 
 typedef enum pstk_nats_phase {
     PSTK_NATS_PHASE_INFO = 0, /* the server speaks first */
-    PSTK_NATS_PHASE_PONG =
-        1, /* CONNECT, SUBs and PING are out; a PONG proves that all were accepted */
+    PSTK_NATS_PHASE_PONG = 1, /* all is sent and a PING behind it: its PONG proves acceptance */
     PSTK_NATS_PHASE_READY = 2,
     PSTK_NATS_PHASE_CLOSED = 3,
 } pstk_nats_phase;

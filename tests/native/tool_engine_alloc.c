@@ -140,7 +140,7 @@ int main(int argc, char **argv) {
     bool is_reached = consume_until(engine, first);
     uint64_t begin = used(engine);
     atomic_store(&is_counting, true);
-    is_reached = is_reached && consume_until(engine, last);
+    is_reached = is_reached && consume_until(engine, begin + (last - first));
     atomic_store(&is_counting, false);
     pstk_stats stats;
     (void)pstk_engine_stats(engine, &stats);
