@@ -1,0 +1,335 @@
+"""measure: how every figure is made: pinned processes, contestants in turns, work checked.
+
+One round runs each contestant once; rounds alternate their order, so that a slow minute of the
+machine falls on all. CPU is user + system time of the receiving process, from its getrusage,
+over exactly the messages that count: the sender waits between the warm-up and these.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import selectors
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "bench"
+PATIENCE_S = 150.0
+CPU_RECEIVER = 0
+CPU_SENDER = 1 if (os.cpu_count() or 1) > 1 else 0
+
+
+class Skip(Exception):
+    """A figure cannot be taken here; the text says what is missing and how to install it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much a run sends. ``warm`` passes the ring once, so that its pages have been touched."""
+
+    messages: int = 5_000_000
+    warm: int = 11_500_000
+    slow: int = 300_000  # messages for a peer that takes microseconds each
+    rows: int = 12_000_000
+    rounds: int = 5
+
+    @classmethod
+    def quick(cls) -> Self:
+        return cls(messages=2_000_000, warm=2_000_000, slow=100_000, rows=2_000_000, rounds=3)
+
+    @classmethod
+    def exactly(cls, messages: int) -> Self:
+        """For the test suite: the work is checked, the figures say nothing."""
+        rows = max(messages, 1000)
+        return cls(messages=messages, warm=1000, slow=min(messages, 5000), rows=rows, rounds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One run of one contestant. ``problem`` is "" where its work was what the sender planned."""
+
+    cpu_ns: float  # per message, sample or row
+    rate: float  # per second
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of JSON. ``ratio`` is what counts, bigger is better; None: the work was wrong."""
+
+    name: str
+    unit: str
+    value: float | None
+    baseline: float | None
+    ratio: float | None
+    n: int
+    min: float | None
+    median: float | None
+    p99: float | None
+    wire: str
+    box: Mapping[str, Any]
+    note: str = ""
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+@dataclass(slots=True)
+class Bench:
+    """What a run is: sizes, and where a contestant's files go."""
+
+    sizes: Sizes
+    box: Mapping[str, Any]
+    say: Callable[[str], None]
+    ring_bytes: int = field(default_factory=lambda: default_ring_bytes())
+
+    def program(self, name: str, package: str = "") -> str:
+        """A program of build/bench; ``package``: what it needs of the system."""
+        path = BUILD / name
+        if package and not path.exists():
+            raise Skip(f"{name} needs a library: apt-get install -y {package}")
+        return str(path)
+
+    def figure(
+        self,
+        name: str,
+        ours: Sequence[Reading],
+        theirs: Mapping[str, Sequence[Reading]],
+        *,
+        wire: str,
+        unit: str = "ns CPU/msg",
+        is_limit: bool = False,
+    ) -> Figure:
+        """Ours against the best baseline, by medians. The p99 of few rounds is their maximum."""
+        best = min(theirs, key=lambda key: median_ns(theirs[key]))
+        value, baseline = median_ns(ours), median_ns(theirs[best])
+        problems = [each.problem for each in (*ours, *theirs[best]) if each.problem]
+        values = sorted(each.cpu_ns for each in ours)
+        low, high = (min(r.cpu_ns for r in theirs[best]), max(r.cpu_ns for r in theirs[best]))
+        note = f"{best}: {low:.1f} to {high:.1f}; ours at {median_rate(ours) / 1e6:.2f} M/s"
+        count = self.sizes.messages if unit.endswith("msg") else self.sizes.rows
+        if problems:
+            return Figure(name, unit, None, baseline, None, count, None, None, None, wire, self.box,
+                          problems[0])  # fmt: skip
+        p99 = values[math.ceil(0.99 * len(values)) - 1]
+        return Figure(name, unit, round(value, 2), round(baseline, 2), round(baseline / value, 3),
+                      count, round(values[0], 2), round(value, 2), round(p99, 2), wire, self.box,
+                      ("limit " if is_limit else "") + note)  # fmt: skip
+
+    def skipped(self, name: str, why: str) -> Figure:
+        return Figure(
+            name, "", None, None, None, 0, None, None, None, "", self.box, f"skipped: {why}"
+        )
+
+
+def median_ns(readings: Sequence[Reading]) -> float:
+    return statistics.median(each.cpu_ns for each in readings)
+
+
+def median_rate(readings: Sequence[Reading]) -> float:
+    return statistics.median(each.rate for each in readings)
+
+
+def take_turns(
+    contestants: Mapping[str, Callable[[], Reading]], rounds: int, say: Callable[[str], None]
+) -> dict[str, list[Reading]]:
+    """Runs every contestant once a round, the order turned round each time."""
+    taken: dict[str, list[Reading]] = {name: [] for name in contestants}
+    for turn in range(rounds):
+        names = list(contestants)
+        for name in names if turn % 2 == 0 else reversed(names):
+            reading = contestants[name]()
+            taken[name].append(reading)
+            problem = f"  PROBLEM {reading.problem}" if reading.problem else ""
+            say(
+                f"  round {turn + 1}/{rounds} {name:<22} {reading.cpu_ns:9.2f} ns"
+                f" {reading.rate / 1e6:8.2f} M/s{problem}"
+            )
+    return taken
+
+
+# ---- processes ---------------------------------------------------------------------------------
+
+
+class Child:
+    """A bench program: pinned to one CPU, spoken to in lines. See native/child.h."""
+
+    def __init__(self, cpu: int, command: Sequence[str]) -> None:
+        pinned = ["taskset", "-c", str(cpu), *command]
+        self.name = Path(command[0]).name
+        self._process = subprocess.Popen(
+            pinned, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
+        self._rest = b""
+
+    def expect(self, word: str) -> str:
+        """The rest of the next line, which must start with ``word``."""
+        line = self._line()
+        if line.split(" ", 1)[0] != word:
+            raise RuntimeError(f"{self.name}: {line!r} where {word!r} was due")
+        return line.removeprefix(word).strip()
+
+    def expect_json(self, word: str) -> dict[str, Any]:
+        found = json.loads(self.expect(word))
+        assert isinstance(found, dict)
+        return found
+
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+
+    def finish_input(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        until = time.monotonic() + PATIENCE_S
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(self._process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self._rest:
+                if not waiting.select(max(0.0, until - time.monotonic())):
+                    raise RuntimeError(f"{self.name}: silent for {PATIENCE_S:.0f} s")
+                more = os.read(self._process.stdout.fileno(), 65536)
+                if not more:
+                    raise RuntimeError(f"{self.name}: ended with {self._process.wait()}")
+                self._rest += more
+        line, self._rest = self._rest.split(b"\n", 1)
+        return line.decode()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves no process behind: what has not ended by itself by now is not needed."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def engine_folders() -> Iterator[tuple[str, str]]:
+    """A fresh state directory on disk and a fresh ring directory on tmpfs, as in production."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    state = tempfile.mkdtemp(prefix="state-", dir=BUILD)
+    ring = tempfile.mkdtemp(prefix="penstock-bench-", dir="/dev/shm")
+    try:
+        yield state, ring
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+        shutil.rmtree(ring, ignore_errors=True)
+
+
+def default_ring_bytes() -> int:
+    """The default of ``ring_bytes``: 1/16 of memory, at most half of the tmpfs, 8 to 256 MiB."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    room = min(memory // 16, shutil.disk_usage("/dev/shm").free // 2)
+    return 1 << max(23, min(28, room.bit_length() - 1))
+
+
+def run_wire(sender: Sequence[str], receiver: Callable[[str], Sequence[str]], *, warm: int,
+             count: int, is_ours: bool) -> Reading:  # fmt: skip
+    """One sender, one receiver, ``count`` messages that count; ours is compared with the plan."""
+    with Child(CPU_SENDER, sender) as source:
+        port, _, opening = source.expect("port").split()
+        command = [part.replace("OPENING", opening) for part in receiver(port)]
+        with Child(CPU_RECEIVER, [*command, str(warm), str(count)]) as target:
+            source.tell(f"send {warm}")
+            target.expect("warm")
+            source.tell(f"send {count}")
+            measured = target.expect_json("measured")
+            final = {}
+            if is_ours:
+                source.tell("tail")
+                final = target.expect_json("final")
+        source.finish_input()
+        expected = source.expect_json("expected")
+    problem = "" if measured["count"] == count else f"counted {measured['count']} of {count}"
+    if is_ours:
+        problem = compare(final, expected, tail=1000)
+    return Reading(measured["cpu_ns"] / count, count / measured["wall_ns"] * 1e9, problem)
+
+
+def compare(final: Mapping[str, Any], expected: Mapping[str, Any], *, tail: int) -> str:
+    """What our engine says it did against the sender's plan; "" where all of it agrees."""
+    samples = expected["samples"]
+    wanted = {
+        "received": samples + tail,
+        "used": samples + tail,
+        "dropped": 0,
+        "lost": 0,
+        "late": 0,
+        "out_of_order": 0,
+        "overwritten": 0,
+        "window_count": samples,
+        "window_sum": expected["sum"],
+        "clears": final["trips"],  # the tail ends every excursion
+    }
+    for name, value in wanted.items():
+        if final[name] != value:
+            return f"{name} is {final[name]}, the plan says {value}"
+    told = final["trips"] + final["clears"] + final["folded"]
+    if told != 2 * expected["trips"]:
+        return f"{told} crossings told or folded, the plan has {2 * expected['trips']}"
+    return ""
+
+
+# ---- the box -----------------------------------------------------------------------------------
+
+
+def describe_box() -> dict[str, Any]:
+    """What stands beside every figure: machine, load, versions, date."""
+    cpu = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.split(":", 1)[1].strip()
+            break
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    compiler = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True)
+    return {
+        "cpu": cpu,
+        "cpus": os.cpu_count(),
+        "memory_gib": round(memory / 2**30, 1),
+        "kernel": platform.release(),
+        "cc": compiler.stdout.splitlines()[0],
+        "libc": " ".join(platform.libc_ver()),
+        "versions": peer_versions(),
+        "load": round(os.getloadavg()[0], 2),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def peer_versions() -> dict[str, str]:
+    """Versions of the peers that are here."""
+    from importlib import metadata
+
+    found = {"python": platform.python_version()}
+    for name in ("duckdb", "polars", "numpy", "nats-py"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    for package in ("libzmq3-dev", "libnats-dev"):
+        query = ["dpkg-query", "-W", "-f", "${Version}", package]
+        if not shutil.which("dpkg-query"):
+            break
+        asked = subprocess.run(query, capture_output=True, text=True, check=False)
+        if asked.returncode == 0:
+            found[package.removesuffix("-dev")] = asked.stdout.strip()
+    return found
