@@ -16,7 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from penstock.errors import EngineClosed, EngineError, UnsupportedPlatform
+from penstock.errors import (
+    ConfigError,
+    EngineClosed,
+    EngineError,
+    RingFull,
+    UnsupportedPlatform,
+)
 from penstock.events import Event, Evidence
 
 try:
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
 
 EVIDENCE_BEFORE = 192  # samples kept of what led to an event
 EVIDENCE_AFTER = 64  # and of what followed it
+POSITIONS_END = 2**64 - 1  # one above the last position a batch may bear
+CLOCKS = {"system": 0, "manual": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +182,7 @@ class Batch:
 def _words(values: Any) -> memoryview:
     """Eight-byte values (f64 or i64, any buffer) as the raw words the engine stores."""
     view = memoryview(values)
-    if not view.contiguous or view.itemsize != 8 or view.format not in ("d", "q", "Q", "l", "L"):
+    if not view.c_contiguous or view.itemsize != 8 or view.format not in ("d", "q", "Q", "l", "L"):
         raise ValueError(
             "feed: values must be a contiguous buffer of float64 or int64 (native byte order)"
         )
@@ -183,10 +191,16 @@ def _words(values: Any) -> memoryview:
 
 def _typed(values: Any, formats: str, itemsize: int, name: str) -> memoryview:
     view = memoryview(values)
-    if not view.contiguous or view.itemsize != itemsize or view.format not in tuple(formats):
+    if not view.c_contiguous or view.itemsize != itemsize or view.format not in tuple(formats):
         raise ValueError(f"feed: {name} must be a contiguous buffer of {itemsize}-byte integers")
     raw = view.cast("B")
     return raw.cast("I") if itemsize == 4 else raw.cast("H") if itemsize == 2 else raw.cast("q")
+
+
+def _place(position: int) -> int:
+    if not 0 <= position < POSITIONS_END:
+        raise ValueError(f"feed: position {position} is not in 0 .. 2^64 - 2")
+    return position
 
 
 class Engine:
@@ -204,16 +218,26 @@ class Engine:
                 f"no native engine on this machine ({_MISSING}); contracts and testing work, "
                 "run the engine on Linux (glibc 2.28 or later, x86-64 or aarch64)"
             )
+        if clock not in CLOCKS:
+            raise ValueError(f"clock {clock!r} is none of {', '.join(CLOCKS)}")
         native = config.options_for_core()
         options = dict(native["options"])
-        options["clock"] = {"system": 0, "manual": 1}[clock]
+        options["clock"] = CLOCKS[clock]
         self._sources = {source["name"]: i for i, source in enumerate(native["sources"])}
         self._core: Any = _core.Engine(options, list(native["sources"]), list(native["rules"]))
         self._is_iterating = False
         self._is_closed = False
         self._pending_tags: dict[str, int] = {}
         for source, name, kind in native.get("tags", ()):
+            self._declare(source, name, kind)
+
+    def _declare(self, source: str, name: str, kind: str) -> None:
+        try:
             self.tag(name, kind, source=source)
+        except (ValueError, RingFull) as wrong:
+            self.close()
+            path = f"source[{source}].tags"
+            raise ConfigError(path, str(wrong), "declare it as it is in the state") from wrong
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, clock: str = "system") -> Self:
@@ -241,7 +265,10 @@ class Engine:
         """Stops intake, judges what is journaled, checkpoints to disk. Idempotent."""
         if not self._is_closed:
             self._is_closed = True
-            self._core.close()
+            try:
+                self._core.close()
+            finally:
+                os.eventfd_write(self.event_fd(), 1)  # who iterates events() learns of it at once
 
     # ---- in -------------------------------------------------------------------------------------
 
@@ -282,7 +309,7 @@ class Engine:
         ids = array("I", [tags]) * len(words) if isinstance(tags, int) else tags
         extra: dict[str, Any] = {"recv_time_ns": recv_time_ns}
         if position is not None:
-            extra["position"] = position
+            extra["position"] = _place(position)
         used, dropped = self._core.feed(
             self._source(source),
             _typed(ids, "IL", 4, "tags"),
@@ -310,7 +337,7 @@ class Engine:
         used = dropped = 0
         index = self._source(source)
         for offset, payload in enumerate(payloads):
-            extra = {} if position is None else {"position": position + offset}
+            extra = {} if position is None else {"position": _place(position + offset)}
             one = self._core.feed_frame(
                 index,
                 memoryview(payload).cast("B"),
