@@ -110,9 +110,7 @@ def packed(
             table += struct.pack("BB", kind, len(text)) + text
         layout = "<dIHH" if kind == 1 else "<qIHH"
         body += struct.pack(layout, value, time_ns - time0, names[name, kind], quality)
-    head = struct.pack(
-        "<4sHBBIIQq", b"PSK1", len(rows), len(names), 0, stream, boot, seq, time0
-    )
+    head = struct.pack("<4sHBBIIQq", b"PSK1", len(rows), len(names), 0, stream, boot, seq, time0)
     return head + table + body
 
 

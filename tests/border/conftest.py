@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from border_kit import Open, make_config
+
 from penstock import Engine
 
 

@@ -10,12 +10,11 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-
 from border_kit import TAGS, Open, Sample, drain, packed, pressure, wait_until
+
 from penstock import Engine
 
 zmq = pytest.importorskip("zmq", reason="pyzmq plays the good client; pip install pyzmq")
