@@ -5,8 +5,8 @@
  * step and goes on from there. */
 #include "engine_judge_state.h"
 
-#define AHEAD_HOT 32u
-#define AHEAD_WINDOW 16u
+#define AHEAD_HOT 16u
+#define AHEAD_WINDOW 7u
 
 enum { /* place.phase of the slow path */
        PHASE_NEW,
