@@ -126,7 +126,7 @@ pstk_engine *pstk_engine_enter(pstk_engine *engine);
 void pstk_engine_leave(pstk_engine **engine);
 /* First line of every public call: what it uses is not let go before it returns. */
 #define PSTK_GUEST(engine)                                                                         \
-    __attribute__((cleanup(pstk_engine_leave))) pstk_engine *guest_ = pstk_engine_enter(engine)
+    __attribute__((cleanup(pstk_engine_leave), unused)) pstk_engine *guest_ = pstk_engine_enter(engine)
 
 /* engine_recover.c */
 int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,

@@ -227,7 +227,7 @@ static int refuse_tag(const char *name, size_t name_bytes, pstk_drop reason, pst
         why = "it belongs to another source";
     return pstk_fail(err, reason == PSTK_DROP_TAG_LIMIT ? PSTK_E_FULL : PSTK_E_ARGUMENT, 0,
                      "tag %.*s is refused (%s): %s", (int)PSTK_MIN(name_bytes, PSTK_NAME_BYTES),
-                     name, pstk_drop_name(reason), why);
+                     name, pstk_drop_name((int)reason), why);
 }
 
 int pstk_engine_tag(pstk_engine *engine, uint32_t source, const char *name, size_t name_bytes,

@@ -95,7 +95,12 @@ static uint32_t crc_table(uint32_t crc, const uint8_t *p, size_t size) {
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_hardware(uint32_t crc, const uint8_t *p,
+#if defined(__clang__)
+#define CRC_TARGET "sse4.2,crc32"
+#else
+#define CRC_TARGET "sse4.2"
+#endif
+__attribute__((target(CRC_TARGET))) static uint32_t crc_hardware(uint32_t crc, const uint8_t *p,
                                                                size_t size) {
     uint64_t wide = crc;
     for (; size >= 8; p += 8, size -= 8)
