@@ -339,9 +339,12 @@ class View:
         self.demo = demo
         self.begin = time.monotonic()
         self.newest_ns = 0
+        self.cpu: list[float] = []  # of the collector, while the plant runs
 
     def show(self) -> None:
         status = self.demo.status()
+        if status.get("samples_per_s", 0) > 0:
+            self.cpu.append(status["cpu"])
         states = status.get("entries", {})
         print(
             f"{time.monotonic() - self.begin:5.0f} s"
@@ -378,7 +381,7 @@ def seconds(text: str) -> float:
     return float(text[:-1]) * factor if factor else float(text)
 
 
-def report(demo: Demo, chaos: Chaos | None, summaries: list[dict[str, Any]]) -> int:
+def report(demo: Demo, view: View, chaos: Chaos | None, summaries: list[dict[str, Any]]) -> int:
     """Prints what happened and the verdict; returns the exit code."""
     status = demo.status()
     verdict = books.check(demo.logs, demo.folder / "erp" / "erp.json")
@@ -391,6 +394,8 @@ def report(demo: Demo, chaos: Chaos | None, summaries: list[dict[str, Any]]) -> 
         f"offered      {sent / elapsed:,.0f} samples/s of {wanted:,.0f}; plant CPU "
         + ", ".join(f"{100 * row['cpu_s'] / row['elapsed_s']:.0f} %" for row in summaries)
     )
+    share = sum(view.cpu) / max(len(view.cpu), 1)
+    print(f"collector    {100 * share:.0f} % of one core, {status.get('rss', 0) / 1e6:.0f} MB")
     for line in verdict.by_kind():
         print(f"             {line}")
     if chaos is not None:
@@ -431,7 +436,7 @@ def run(demo: Demo) -> int:
     summaries = demo.end_plants(view)
     demo.drain(view)
     demo.end_collector()
-    return report(demo, chaos, summaries)
+    return report(demo, view, chaos, summaries)
 
 
 def main() -> int:

@@ -40,6 +40,17 @@ def test_every_logged_event_is_one_document(tmp_path: Path) -> None:
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(240)
+def test_full_rate_costs_at_most_half_a_core_and_drops_nothing(tmp_path: Path) -> None:
+    code, text = demo("--for", "30s", "--keep", str(tmp_path / "kept"), seconds=200)
+    assert code == 0
+    offered, wanted = figure(r"offered +([\d,]+) samples/s of ([\d,]+)", text)
+    assert offered >= 0.95 * wanted
+    assert figure(r"collector +(\d+) % of one core", text)[0] <= 50
+    assert figure(r"dropped (\d+)\ncompression", text) == (0,)
+
+
+@pytest.mark.deep
 @pytest.mark.timeout(400)
 def test_chaos_doubles_and_loses_nothing(tmp_path: Path) -> None:
     code, text = demo("--for", "60s", "--chaos", "--keep", str(tmp_path / "kept"), seconds=360)

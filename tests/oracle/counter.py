@@ -22,7 +22,8 @@ class Counter(Segments):
 
     def begin(self, event_ns: int) -> None:
         """Where the machine tells the lot's first reading, the quantity is whole from there."""
-        start = self._machine_start()
+        start = self.role.get("start")
+        assert not isinstance(start, str)
         self._start_reading = self._last = start
         self._quantity = Fraction(0)
 
@@ -31,12 +32,26 @@ class Counter(Segments):
         self._start_reading = self._last
         self._quantity = Fraction(0)
 
-    def turn(self, event_ns: int, before: Mapping[str, Value]) -> list[Made]:
-        """The old lot ends at the new lot's START, without one at the last reading before."""
-        start = self._machine_start()
-        if start is not None:
-            self._count(start)
-        return super().turn(event_ns, before)
+    def turn(
+        self, event_ns: int, before: Mapping[str, Value], values: Mapping[str, Value]
+    ) -> list[Made]:
+        """The old lot ends at the START told with the new one, else at the last reading before.
+
+        A START below the last reading, with no sign of a reset, says that the lot was told late:
+        what was counted since belongs to the new one, if this interval counted so much.
+        """
+        start, reading = values.get("start"), values.get("tag")
+        if start is not None and before.get("lot") != self.role.get("lot"):
+            assert not isinstance(start, str)
+            assert not isinstance(reading, str)
+            if reading is not None and self._last is not None and start < self._last <= reading:
+                counted_since = Fraction(self._last) - Fraction(start)
+                if counted_since <= self._quantity:
+                    self._quantity -= counted_since
+                    self._last = start
+            else:
+                self._count(start)
+        return super().turn(event_ns, before, values)
 
     def measure(self, event_ns: int, value: Value) -> None:
         """A reading."""
@@ -57,11 +72,6 @@ class Counter(Segments):
             start_reading=self._start_reading,
             end_reading=self._last,
         )
-
-    def _machine_start(self) -> float | int | None:
-        start = self.role.get("start")
-        assert not isinstance(start, str)
-        return start
 
     def _count(self, reading: float | int) -> None:
         if self._last is None:  # nobody told where the lot began

@@ -191,6 +191,7 @@ class Judge:
             if instance.rule.is_event:
                 made = Made("window.close", pane.start_ns, pane.start_ns, pane.end_ns, pane=pane)
                 made.count = len(pane.terms)
+                made.flags = frozenset({"partial"} if pane.is_partial else ())
                 self._emit(instance, [made])
             else:
                 self.outcome.results.append(pane)

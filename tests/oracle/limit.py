@@ -74,13 +74,13 @@ class Limit:
         self.out_of_order = 0
 
     def sample(self, sample: Sample, event_ns: int, engine_ns: int) -> list[Made]:
-        """A sample in the rule's order; a bad one and one that is not newer change nothing."""
-        if sample.is_bad:
-            return []
+        """A sample in the rule's order; one that is not newer, or bad, says nothing."""
         if self._last_ns is not None and event_ns <= self._last_ns:
             self.out_of_order += 1
             return []
         self._last_ns = event_ns
+        if sample.is_bad:
+            return []
         assert not isinstance(sample.value, str)
         value = sample.value
         return [made for alarm in self._alarms for made in alarm.sample(event_ns, engine_ns, value)]

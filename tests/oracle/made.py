@@ -19,6 +19,7 @@ class Pane:
     last: float
     first_ns: int
     last_ns: int
+    is_partial: bool = False  # nobody knows what came before the tag's first sample
     rule: str = ""
     tag: str = ""
 

@@ -19,7 +19,10 @@ class Segments:
         self.flags: set[str] = set()
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
-        """Every role takes its value, then one transition."""
+        """Every role takes its value, then one transition.
+
+        A boundary at this very instant is the same cut as a new lot's: nothing lies between them.
+        """
         made = self.pass_time(event_ns)
         before = dict(self.role)
         self.role.update(values)
@@ -27,29 +30,27 @@ class Segments:
             self.start_ns = event_ns
             self.begin(event_ns)
         elif any(before.get(cut) != self.role.get(cut) for cut in self.rule.cut_on):
-            made += self._cut(event_ns, before)
+            made += self.turn(event_ns, before, values)
+            self.start_ns = event_ns
+            self.next(event_ns)
+        else:
+            made += self.pass_time(event_ns + 1)
         if "tag" in values:
             self.measure(event_ns, values["tag"])
         return made
 
     def pass_time(self, event_ns: int) -> list[Made]:
-        """Event time reaches this: intervals of fixed size that end at or before it are closed."""
+        """All before this is judged: intervals of fixed size that end before it are closed."""
         made: list[Made] = []
         size_ns = self.rule.size_ns
         while size_ns and self.start_ns is not None:
             ordinal = (self.start_ns - self.rule.offset_ns) // size_ns
             end_ns = self.rule.offset_ns + (ordinal + 1) * size_ns
-            if end_ns > event_ns:
+            if end_ns >= event_ns:
                 break
             made += self._close(end_ns, self.role)
             self.start_ns = end_ns
             self.next(end_ns)
-        return made
-
-    def _cut(self, event_ns: int, before: Mapping[str, Value]) -> list[Made]:
-        made = self.turn(event_ns, before)
-        self.start_ns = event_ns
-        self.next(event_ns)
         return made
 
     def _close(self, end_ns: int, roles: Mapping[str, Value]) -> list[Made]:
@@ -64,7 +65,9 @@ class Segments:
         made.lot, made.order = (str(roles.get(role, "")) for role in ("lot", "order"))
         return [made]
 
-    def turn(self, event_ns: int, before: Mapping[str, Value]) -> list[Made]:
+    def turn(
+        self, event_ns: int, before: Mapping[str, Value], values: Mapping[str, Value]
+    ) -> list[Made]:
         """The lot or order changed: closes the old interval with its own lot and order."""
         return self._close(event_ns, before)
 

@@ -21,16 +21,20 @@ class State:
         self._is_partial = False
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
-        """Every role takes its value, then one transition."""
+        """Every role takes its value, then one transition.
+
+        The same state with another beginning is another interval: what lay between was not seen.
+        """
         self._role.update(values)
         state = values.get("tag")
-        if state is None or state == self._state:
+        if state is None:
             return []
-        start_ns = event_ns
         since = self._role.get("since")
-        if since is not None:
-            assert isinstance(since, int)
-            start_ns = since * self._rule.since_unit_ns
+        assert since is None or isinstance(since, int)
+        start_ns = event_ns if since is None else since * self._rule.since_unit_ns
+        is_same_start = "since" not in values or start_ns == self._start_ns
+        if state == self._state and is_same_start:
+            return []
         made = [] if self._state not in self._rule.states else [self._end(start_ns)]
         self._is_partial = self._state is None and since is None
         self._state, self._start_ns = state, start_ns

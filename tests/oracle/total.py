@@ -30,10 +30,12 @@ class Total(Segments):
         """The flow holds across a cut."""
         self._terms = []
 
-    def turn(self, event_ns: int, before: Mapping[str, Value]) -> list[Made]:
+    def turn(
+        self, event_ns: int, before: Mapping[str, Value], values: Mapping[str, Value]
+    ) -> list[Made]:
         """The old lot gets what flowed until this instant."""
         self._flow_until(event_ns)
-        return super().turn(event_ns, before)
+        return super().turn(event_ns, before, values)
 
     def measure(self, event_ns: int, value: Value) -> None:
         """The flow from here on."""

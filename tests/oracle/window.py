@@ -12,6 +12,7 @@ class Window:
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         self._panes: dict[int, Pane] = {}
+        self._has_closed = False
 
     def end_ns(self, event_ns: int) -> int:
         """End of the window that a stamp falls into."""
@@ -35,4 +36,7 @@ class Window:
 
     def pass_time(self, event_ns: int) -> list[Pane]:
         """The watermark is here: what ended, oldest first."""
-        return [self._panes.pop(end_ns) for end_ns in sorted(self._panes) if end_ns <= event_ns]
+        ended = [self._panes.pop(end_ns) for end_ns in sorted(self._panes) if end_ns <= event_ns]
+        if ended and not self._has_closed:
+            ended[0].is_partial = self._has_closed = True
+        return ended

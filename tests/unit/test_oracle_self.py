@@ -126,6 +126,8 @@ def test_old_and_bad_samples_change_nothing() -> None:
     found = outcome(H10, *records)
     assert short(found.events) == [("limit.H.trip", 0, 0, None)]
     assert found.out_of_order == 2
+    found = outcome(H10, *records, *row("x", (0.5, 5), (1, 5)))
+    assert (len(found.events), found.out_of_order) == (1, 4)  # older than the bad one
 
 
 def test_more_events_than_a_minute_may_hold_are_counted() -> None:
@@ -173,6 +175,43 @@ def test_without_it_the_cut_lies_at_the_last_reading_before() -> None:
     assert [e.flags for e in found.events] == [frozenset({"partial"}), frozenset()]
 
 
+def test_a_lot_told_late_takes_back_what_was_counted_since() -> None:
+    found = outcome(
+        EXACT,
+        at(0, lot=1, order=1, start=0, x=8),
+        at(1, x=12),
+        at(2, lot=2, start=10, x=15),
+        at(3, lot=3, start=20, x=20),
+        at(4, x=20),
+    )
+    assert quantities(found) == [("1", 0, 10, 10), ("2", 10, 20, 10)]
+
+
+def test_a_register_that_begins_at_0_with_each_lot() -> None:
+    found = outcome(
+        EXACT,
+        at(0, lot=1, start=0, x=0),
+        at(1, x=90),
+        at(2, lot=2, start=0, x=2),
+        at(3, lot=3, start=0, x=0),
+        at(4, x=0),
+    )
+    assert quantities(found) == [("1", 0, 0, 90), ("2", 0, 0, 2)]
+    assert [e.flags for e in found.events] == [{"reset"}, {"reset"}]
+
+
+def test_only_the_order_changes_and_the_lots_start_does_not_count_again() -> None:
+    found = outcome(
+        EXACT,
+        at(0, lot=1, order=1, start=5, x=6),
+        at(1, lot=1, order=2, start=5, x=9),
+        at(2, lot=1, order=2, start=5, x=11),
+        at(3, lot=2, order=2, start=12, x=12),
+        at(4, x=12),
+    )
+    assert quantities(found) == [("1", 5, 6, 1), ("1", 6, 12, 6)]
+
+
 def test_rollover_up_to_half_the_range_otherwise_a_reset() -> None:
     rule = {**COUNTER, "rollover": 1000}
     found = outcome(
@@ -207,7 +246,8 @@ def test_nothing_made_is_no_event_unless_asked() -> None:
 
 def test_fixed_intervals_end_at_their_boundary_with_the_last_reading_before_it() -> None:
     rule = {"kind": "counter", "unit": "C62", "every_s": 10}
-    records = (at(3, x=1), at(9, x=5), at(10, x=9), at(12, x=11), at(35, x=30), at(40, x=31))
+    times = {3: 1, 9: 5, 10: 9, 12: 11, 35: 30, 40: 31, 41: 31}
+    records = [at(time, x=value) for time, value in times.items()]
     found = outcome(rule, *records)
     assert short(found.events) == [
         ("counter.segment", 3, 3, 10),
@@ -215,6 +255,13 @@ def test_fixed_intervals_end_at_their_boundary_with_the_last_reading_before_it()
         ("counter.segment", 30, 30, 40),
     ]
     assert quantities(found) == [("", 1, 5, 4), ("", 5, 11, 6), ("", 11, 30, 19)]
+
+
+def test_a_lot_that_changes_at_a_boundary_is_one_cut() -> None:
+    rule = {**EXACT, "every_s": 10}
+    found = outcome(rule, at(5, lot=1, start=0, x=1), at(10, lot=2, start=4, x=6), at(12, x=7))
+    assert short(found.events) == [("counter.segment", 5, 5, 10)]
+    assert quantities(found) == [("1", 0, 4, 4)]
 
 
 def test_integers_beyond_two_to_the_53_are_exact() -> None:
@@ -249,7 +296,7 @@ def test_a_flow_holds_until_its_next_sample_and_across_a_cut() -> None:
 
 def test_a_flow_is_split_at_fixed_boundaries() -> None:
     rule = {"kind": "total", "unit": "LTR", "per": "s", "every_s": 10}
-    found = outcome(rule, at(5, x=2.0), at(15, x=1.0), at(20, x=1.0))
+    found = outcome(rule, at(5, x=2.0), at(15, x=1.0), at(20, x=1.0), at(21, x=0.0))
     assert [e.quantity for e in found.events] == [10, 15]
 
 
@@ -273,6 +320,12 @@ def test_since_gives_both_ends() -> None:
     )
     assert short(found.events) == [("state.end", -5, -5, 2.5)]
     assert (found.events[0].order, found.events[0].value) == ("9", 2)
+
+
+def test_the_same_state_with_another_start_ends_the_first() -> None:
+    rule = {**STATE, "since": "*.since", "since_unit": "ns"}
+    found = outcome(rule, at(0, x=2, since=ns(0)), at(5, x=2, since=ns(4)), at(6, x=2))
+    assert short(found.events) == [("state.end", 0, 0, 4)]
 
 
 def test_the_same_start_twice_is_told_apart() -> None:
