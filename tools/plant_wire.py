@@ -177,10 +177,11 @@ class ZmqSender:
 
     QUEUE_MESSAGES = 500
     LINGER_MS = 2000
+    FIRST_SUBSCRIBER_MS = 2000
 
     def __init__(self, is_push: bool, bind: str, connect: str, subject: str) -> None:
         self._context = zmq.Context(1)
-        self._socket = self._context.socket(zmq.PUSH if is_push else zmq.PUB)
+        self._socket = self._context.socket(zmq.PUSH if is_push else zmq.XPUB)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         self._socket.setsockopt(zmq.SNDHWM, self.QUEUE_MESSAGES)
         self._socket.setsockopt(zmq.LINGER, self.LINGER_MS)
@@ -193,6 +194,9 @@ class ZmqSender:
                 self._socket.connect(connect)
         except zmq.ZMQError as error:
             raise WireError(f"{bind or connect}: {error}") from error
+        if not is_push:
+            # XPUB is PUB that shows subscriptions: a line does not begin to speak to nobody.
+            self._socket.poll(self.FIRST_SUBSCRIBER_MS, zmq.POLLIN)
 
     def send(self, message: bytearray) -> bool:
         try:
