@@ -29,10 +29,10 @@ class State:
         state = values.get("tag")
         if state is None:
             return []
-        since = self._role.get("since")
+        since = values.get("since")
         assert since is None or isinstance(since, int)
         start_ns = event_ns if since is None else since * self._rule.since_unit_ns
-        is_same_start = "since" not in values or start_ns == self._start_ns
+        is_same_start = since is None or start_ns == self._start_ns
         if state == self._state and is_same_start:
             return []
         made = [] if self._state not in self._rule.states else [self._end(start_ns)]

@@ -18,7 +18,8 @@ class Watermark:
 
     Never goes back.
 
-    A stream silent for ``idle_after`` is idle. When all are, the watermark goes with engine time.
+    A stream silent for ``idle_after`` is idle. When all are, their clocks are taken to go on at the
+    pace of engine time, none ahead of it, and the slowest counts.
     """
 
     def __init__(self, source: Source) -> None:
@@ -47,6 +48,10 @@ class Watermark:
         idle_after_ns = self._source.idle_after_ns
         streams = self._streams.values()
         busy = [each.event_max_ns for each in streams if engine_ns - each.heard_ns < idle_after_ns]
-        reached = min(busy, default=engine_ns)
+        if busy:
+            reached = min(busy)
+        else:
+            going_on = min(each.event_max_ns + engine_ns - each.heard_ns for each in streams)
+            reached = min(going_on, engine_ns)
         reached -= self._source.lateness_ns
         self.now_ns = reached if self.now_ns is None else max(self.now_ns, reached)
