@@ -206,6 +206,16 @@ CASES: dict[str, tuple[dict[str, Any], list[Record]]] = {
             at(7, good=20),
         ],
     ),
+    "a lot that begins on a boundary of fixed intervals": (
+        {**EXACT, "every_s": 0.007},
+        [
+            at(0, good=1, lot=1, start=0),
+            at(30, good=5),
+            at(34, good=7, lot=2, start=6),  # boundaries lie at 6 + 7 k
+            at(36, good=7),
+            at(60, good=7),
+        ],
+    ),
     "only the order changes": (
         {**EXACT, "order": "*.order"},
         [
@@ -344,6 +354,20 @@ def test_example(name: str, wire: str) -> None:
     config = rec.config_of([rule], lateness_s=lateness_s, idle_after_s=1, future_max_s=100)
     outcome, _ = check(Recording(config, tuple(records), types), wire=wire)
     assert outcome.events or outcome.results
+
+
+@pytest.mark.xfail(strict=True, reason="the interval begins at the last event's end: 20, not 27 ms")
+def test_a_start_told_on_a_boundary_after_empty_intervals() -> None:
+    rule = {**EXACT, "every_s": 0.007}
+    records = [
+        at(0, good=1, lot=1, start=0),
+        at(14, good=5),
+        at(34, good=7, lot=2, start=6),  # boundaries lie at 6, 13, 20, 27, 34 ms
+        at(36, good=7),
+        at(60, good=7),
+    ]
+    types = dict.fromkeys(("m.good", "m.lot", "m.start"), "i64")
+    check(Recording(rec.config_of([rule]), tuple(records), types))
 
 
 def test_texts_of_states_and_lots_come_by_json() -> None:
