@@ -11,6 +11,7 @@ import json
 import struct
 import time
 import tomllib
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -145,6 +146,22 @@ def identities(
             row = (event.id, event.digest, event.kind)
             found.setdefault((event.rule, event.tag), []).append(row)
     return found
+
+
+def put(
+    engine: Engine, values: list[float], *, first: int = 0, position: int | None = None
+) -> tuple[int, int]:
+    """Values of one press, 10 ms apart."""
+    tag = engine.tag(TAGS[0], source="line")
+    times = array("q", [START_NS + (first + i) * STEP_NS for i in range(len(values))])
+    return engine.feed(
+        tag, times, array("d", values), source="line", position=position, recv_time_ns=times[-1]
+    )
+
+
+def excursions(count: int) -> list[float]:
+    """``count`` times 50 ms above the limit and 50 ms below it."""
+    return ([9.0] * 5 + [5.0] * 5) * count
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
