@@ -227,7 +227,7 @@ class Engine:
         self._core: Any = _core.Engine(options, list(native["sources"]), list(native["rules"]))
         self._is_iterating = False
         self._is_closed = False
-        self._pending_tags: dict[str, int] = {}
+        self._kinds: dict[int, str] = {}  # of tags asked for by name
         for source, name, kind in native.get("tags", ()):
             self._declare(source, name, kind)
 
@@ -283,7 +283,9 @@ class Engine:
         """Id of a tag for ``feed``, made on first sight; ``kind`` is f64, i64, bool or code, for
         life.
         """
-        return int(self._core.tag(self._source(source), name, kind))
+        found = int(self._core.tag(self._source(source), name, kind))
+        self._kinds[found] = kind
+        return found
 
     def feed(
         self,
@@ -300,13 +302,13 @@ class Engine:
 
         ``tags``: one id for all rows, or a buffer of uint32 ids from ``tag``. ``time_ns``: int64
         nanoseconds UTC, or None for the receive time. ``values``: float64 or int64 by each tag's
-        type, shape (n,). ``position``: your place of this batch (a file offset, a stream sequence);
-        a batch not above the last is skipped whole, so that a redelivery after a crash doubles
-        nothing. All buffers are copied. On return the samples survive kill -9. Raises ``RingFull``
+        type, shape (n,); for several ids they are raw words, whose type nobody checks.
+        ``position``: your place of this batch (a file offset, a stream sequence); a batch not above
+        the last is skipped whole, so that a redelivery after a crash doubles nothing. All buffers are copied. On return the samples survive kill -9. Raises ``RingFull``
         when unacknowledged events hold the ring; feed the same position again after polling.
         """
         words = _words(values)
-        ids = array("I", [tags]) * len(words) if isinstance(tags, int) else tags
+        ids = tags if not isinstance(tags, int) else self._repeated(tags, values, len(words))
         extra: dict[str, Any] = {"recv_time_ns": recv_time_ns}
         if position is not None:
             extra["position"] = _place(position)
@@ -319,6 +321,14 @@ class Engine:
             **extra,
         )
         return int(used), int(dropped)
+
+    def _repeated(self, tag: int, values: Any, count: int) -> array[int]:
+        """One id for every row, once its type fits: bits of another type would be read as noise."""
+        kind, is_float = self._kinds.get(tag), memoryview(values).format == "d"
+        if kind is not None and is_float != (kind == "f64"):
+            given = "float64" if is_float else "int64"
+            raise ValueError(f"feed: the values are {given}, tag {tag} is {kind}")
+        return array("I", [tag]) * count
 
     def feed_frames(
         self,

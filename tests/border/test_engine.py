@@ -228,6 +228,18 @@ def test_wrong_columns_are_refused_whole(name: str, open_engine: Open) -> None:
     assert put(engine, [5.0]) == (1, 0)
 
 
+def test_values_of_another_type_than_the_tags_are_refused(open_engine: Open) -> None:
+    engine = open_engine()
+    warm = engine.tag("m1.pressure", "f64", source="line")
+    good = engine.tag("m1.good", "i64", source="line")
+    with pytest.raises(ValueError, match="the values are int64, tag 0 is f64"):
+        engine.feed(warm, None, array("q", [1]), source="line", recv_time_ns=START_NS)
+    with pytest.raises(ValueError, match="the values are float64, tag 1 is i64"):
+        engine.feed(good, None, array("d", [1.0]), source="line", recv_time_ns=START_NS)
+    assert engine.feed(good, None, array("q", [1]), source="line", recv_time_ns=START_NS) == (1, 0)
+    assert engine.stats().received == 1
+
+
 def test_wrong_names_and_kinds_of_tags_are_refused(open_engine: Open) -> None:
     engine = open_engine()
     for name in ("", "x" * 96, "a\nb", "\ud800"):
