@@ -63,6 +63,8 @@ typedef struct pstk_sha256 {
 void pstk_sha256_init(pstk_sha256 *sha);
 void pstk_sha256_update(pstk_sha256 *sha, const void *bytes, size_t size);
 void pstk_sha256_final(pstk_sha256 *sha, uint8_t out_digest[32]);
+/* One block without the processor's own instructions: what the test holds the fast way against. */
+void pstk_sha256_block_portable(uint32_t state[8], const uint8_t block[64]);
 
 /* Copies text into a fixed array, always zero-terminated; false where it did not fit. */
 bool pstk_copy_text(char *out, size_t capacity, const char *text, size_t text_bytes);
