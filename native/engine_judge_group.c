@@ -211,12 +211,15 @@ static void adopt_roles(judge_group *group) {
     group->start_type = group->role[PSTK_ROLE_START].type;
 }
 
-static int64_t boundary_of(const pstk_rule *rule, int64_t start_ns, int64_t time_ns) {
+/* The newest boundary passed since start. A cut that falls on one is that boundary itself: then the
+ * one before it counts, where empty intervals lie between. */
+static int64_t boundary_of(const pstk_rule *rule, int64_t start_ns, int64_t time_ns, bool is_cut) {
     if (rule->size_ns <= 0)
         return PSTK_TIME_NONE;
+    int64_t until_ns = time_ns - (is_cut ? 1 : 0);
     int64_t next_ns = pstk_time_floor(start_ns, rule->size_ns, rule->offset_ns) + rule->size_ns;
-    return next_ns <= time_ns ? pstk_time_floor(time_ns, rule->size_ns, rule->offset_ns)
-                              : PSTK_TIME_NONE;
+    return next_ns <= until_ns ? pstk_time_floor(until_ns, rule->size_ns, rule->offset_ns)
+                               : PSTK_TIME_NONE;
 }
 
 /* A boundary that could only end an empty segment is passed over until something is counted again.
@@ -278,7 +281,7 @@ static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns
         in->has_gap =
             judge_gap_between(judge, stream_of(judge, group), group->u.counter.last_ns, time_ns);
         if (!group->u.counter.is_unstarted)
-            in->boundary_ns = boundary_of(rule, group->u.counter.start_ns, time_ns);
+            in->boundary_ns = boundary_of(rule, group->u.counter.start_ns, time_ns, found->is_cut);
     }
     if (in->has_reading && group->baseline_type) {
         in->has_baseline =
@@ -338,7 +341,7 @@ static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, c
     if (total->is_open) {
         in.has_gap = judge_gap_between(judge, stream_of(judge, group), total->last_ns, time_ns);
         if (!total->is_unstarted)
-            in.boundary_ns = boundary_of(rule, total->start_ns, time_ns);
+            in.boundary_ns = boundary_of(rule, total->start_ns, time_ns, found->is_cut);
     }
     bool was_open = total->is_open && !total->is_unstarted;
     pstk_segment_fact fact[PSTK_SEGMENT_FACTS_MAX];

@@ -209,8 +209,7 @@ size_t pstk_counter_step(const pstk_rule *rule, pstk_counter *counter, const pst
         counter->is_unstarted = 0;
     }
     uint32_t gap = in->has_gap ? (uint32_t)PSTK_FLAG_BRIDGED : 0u;
-    bool is_at_cut = in->is_cut && in->boundary_ns == in->time_ns;
-    if (in->boundary_ns != PSTK_TIME_NONE && !is_at_cut) {
+    if (in->boundary_ns != PSTK_TIME_NONE) {
         count += close_segment(counter, in->boundary_ns, counter->last, 0, out + count);
         open_segment(counter, in->boundary_ns, counter->last);
     }

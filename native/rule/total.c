@@ -58,7 +58,7 @@ size_t pstk_total_step(const pstk_rule *rule, pstk_total *total, const pstk_tota
         total->is_unstarted = 0;
     }
     size_t count = 0;
-    if (in->boundary_ns != PSTK_TIME_NONE && !(in->is_cut && in->boundary_ns == in->time_ns)) {
+    if (in->boundary_ns != PSTK_TIME_NONE) {
         hold_until(rule, total, in->boundary_ns, in->has_gap);
         count += cut(total, in->boundary_ns, 0, out + count);
     }

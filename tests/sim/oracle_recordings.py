@@ -226,8 +226,6 @@ def counters(draw: Random, steps: int) -> Part:
         rule["every_s"] = draw.choice((0.007, 0.02))
     if is_exact:
         rule["start"] = "*.start"
-        if "every_s" in rule:  # a start told on a boundary: test_oracle.py, xfail
-            rule["offset_s"] = 0.0005
     if rollover:
         rule["rollover"] = rollover
     if not rule.get("every_s") and draw.random() < 0.2:

@@ -356,7 +356,6 @@ def test_example(name: str, wire: str) -> None:
     assert outcome.events or outcome.results
 
 
-@pytest.mark.xfail(strict=True, reason="the interval begins at the last event's end: 20, not 27 ms")
 def test_a_start_told_on_a_boundary_after_empty_intervals() -> None:
     rule = {**EXACT, "every_s": 0.007}
     records = [
