@@ -304,8 +304,9 @@ class Engine:
         nanoseconds UTC, or None for the receive time. ``values``: float64 or int64 by each tag's
         type, shape (n,); for several ids they are raw words, whose type nobody checks.
         ``position``: your place of this batch (a file offset, a stream sequence); a batch not above
-        the last is skipped whole, so that a redelivery after a crash doubles nothing. All buffers are copied. On return the samples survive kill -9. Raises ``RingFull``
-        when unacknowledged events hold the ring; feed the same position again after polling.
+        the last is skipped whole, so that a redelivery after a crash doubles nothing. All buffers
+        are copied. On return the samples survive kill -9. Raises ``RingFull`` when unacknowledged
+        events hold the ring; feed the same position again after polling.
         """
         words = _words(values)
         ids = tags if not isinstance(tags, int) else self._repeated(tags, values, len(words))
