@@ -102,14 +102,13 @@ int pstk_engine_check(const pstk_engine *engine, pstk_error *err) {
     return PSTK_OK;
 }
 
+/* The first failure is the one that is told. */
 void pstk_engine_fail(pstk_engine *engine, const pstk_error *err) {
-    bool expected = false;
-    static const char none[] = "unknown cause";
-    if (!err->text[0])
-        pstk_copy_text(engine->failure.text, sizeof engine->failure.text, none, sizeof none - 1);
-    else if (!atomic_load(&engine->is_failed))
-        engine->failure = *err;
-    atomic_compare_exchange_strong(&engine->is_failed, &expected, true);
+    if (atomic_exchange(&engine->is_failing, true))
+        return;
+    engine->failure = *err;
+    /* Pairs with the acquire in check: who sees is_failed sees the whole text. */
+    atomic_store_explicit(&engine->is_failed, true, memory_order_release);
     uint64_t one = 1;
     (void)!write(engine->event_fd, &one, sizeof one); /* the consumer learns of it at once */
 }
@@ -120,74 +119,6 @@ pstk_engine *pstk_engine_enter(pstk_engine *engine) {
 }
 
 void pstk_engine_leave(pstk_engine **engine) { atomic_fetch_sub(&(*engine)->guests, 1); }
-
-static bool is_power_of_two(uint64_t x) { return x && (x & (x - 1)) == 0; }
-
-static int check_bounds(const pstk_engine_options *o, pstk_error *err) {
-    const struct {
-        const char *name;
-        uint64_t value, min, max;
-        bool is_power;
-    } bound[] = {
-        {"ring_bytes", o->ring_bytes, 1u << 20, 1u << 30, true},
-        {"tags_max", o->tags_max, 1, 1u << 22, false},
-        {"instances_max", o->instances_max, 1, 1u << 23, false},
-        {"streams_max", o->streams_max, 1, 65535, false},
-        {"assets_max", o->assets_max, 1, 1u << 16, false},
-        {"event_slots", o->event_slots, 256, 1u << 20, true},
-        {"result_slots", o->result_slots, 256, 1u << 22, true},
-        {"reorder_slots", o->reorder_slots, 256, 1u << 24, false},
-        {"codes_max", o->codes_max, 1, 65536, false},
-    };
-    for (size_t i = 0; i < sizeof bound / sizeof bound[0]; i++)
-        if (bound[i].value < bound[i].min || bound[i].value > bound[i].max ||
-            (bound[i].is_power && !is_power_of_two(bound[i].value)))
-            return pstk_fail(err, PSTK_E_ARGUMENT, 0, "engine.%s = %llu is not %s%llu..%llu",
-                             bound[i].name, (unsigned long long)bound[i].value,
-                             bound[i].is_power ? "a power of two in " : "in ",
-                             (unsigned long long)bound[i].min, (unsigned long long)bound[i].max);
-    return PSTK_OK;
-}
-
-static int check_sources(const pstk_source_options *sources, size_t count, pstk_error *err) {
-    if (count > PSTK_SOURCES_MAX)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "%zu sources are more than %u", count,
-                         PSTK_SOURCES_MAX);
-    for (size_t i = 0; i < count; i++) {
-        const pstk_source_options *source = &sources[i];
-        bool may_block = source->kind == PSTK_SOURCE_FEED || source->kind == PSTK_SOURCE_ZMQ_PULL;
-        if (source->kind > PSTK_SOURCE_NATS || source->format > PSTK_FORMAT_JSON ||
-            !source->name[0])
-            return pstk_fail(err, PSTK_E_ARGUMENT, 0,
-                             "source %zu has no name, or an unknown kind or format", i);
-        if (source->full == PSTK_FULL_BLOCK && !may_block)
-            return pstk_fail(
-                err, PSTK_E_ARGUMENT, 0,
-                "source %s: full = block would lose samples uncounted at the sender; use drop",
-                source->name);
-        if (source->frame_bytes_max < 256 || source->frame_bytes_max > (64u << 20))
-            return pstk_fail(err, PSTK_E_ARGUMENT, 0,
-                             "source %s: frame_bytes_max is not in 256..64 MiB", source->name);
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(sources[k].name, source->name) == 0)
-                return pstk_fail(err, PSTK_E_ARGUMENT, 0, "two sources are named %s", source->name);
-    }
-    return PSTK_OK;
-}
-
-static int check_options(const pstk_engine_options *options, const pstk_source_options *sources,
-                         size_t source_count, size_t rule_count, pstk_error *err) {
-    if (options->abi_version != PSTK_ABI_VERSION)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "built for ABI %u, this library has %u",
-                         options->abi_version, PSTK_ABI_VERSION);
-    if (!options->plant[0] || !options->state_dir[0] || !options->ring_dir[0])
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "plant, state_dir and ring_dir must be given");
-    if (rule_count > PSTK_RULES_MAX)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "%zu rules are more than %u", rule_count,
-                         PSTK_RULES_MAX);
-    int status = check_bounds(options, err);
-    return status == PSTK_OK ? check_sources(sources, source_count, err) : status;
-}
 
 /* ---- open ----------------------------------------------------------------------------------- */
 
@@ -263,7 +194,9 @@ int pstk_engine_open(const pstk_engine_options *options, const pstk_source_optio
                      size_t source_count, const pstk_rule *rules, size_t rule_count,
                      pstk_engine **out_engine, pstk_error *err) {
     *out_engine = NULL;
-    int status = check_options(options, sources, source_count, rule_count, err);
+    int status = pstk_engine_check_options(options, sources, source_count, err);
+    if (status == PSTK_OK)
+        status = pstk_engine_check_rules(rules, rule_count, err);
     if (status != PSTK_OK)
         return status;
     pstk_engine *engine = calloc(1, sizeof *engine);
@@ -303,6 +236,13 @@ int pstk_engine_start(pstk_engine *engine, pstk_error *err) {
     return pstk_engine_threads_start(engine, true, err);
 }
 
+int pstk_engine_notice(const pstk_engine *engine, char *out_text, size_t capacity) {
+    size_t size = strlen(engine->notice);
+    if (capacity)
+        pstk_copy_text(out_text, capacity, engine->notice, size);
+    return (int)size;
+}
+
 int pstk_engine_checkpoint(pstk_engine *engine, int to_disk, pstk_error *err) {
     PSTK_GUEST(engine);
     int status = pstk_engine_check(engine, err);
@@ -310,6 +250,15 @@ int pstk_engine_checkpoint(pstk_engine *engine, int to_disk, pstk_error *err) {
 }
 
 /* ---- end ------------------------------------------------------------------------------------ */
+
+/* Where no image can be taken (a full event ring), the journal alone tells what was dropped. */
+static void put_due_counts(pstk_engine *engine) {
+    pthread_mutex_lock(&engine->lock);
+    for (uint32_t i = 0; i < engine->source_count; i++)
+        if (engine->source[i].is_counts_due)
+            pstk_engine_put_counts(engine, (uint16_t)i);
+    pthread_mutex_unlock(&engine->lock);
+}
 
 int pstk_engine_close(pstk_engine *engine, pstk_error *err) {
     if (engine->pid != getpid()) {
@@ -322,6 +271,7 @@ int pstk_engine_close(pstk_engine *engine, pstk_error *err) {
     pstk_engine_threads_stop(engine);
     int status = PSTK_OK;
     if (engine->ring && !atomic_load(&engine->is_failed)) {
+        put_due_counts(engine);
         status = pstk_engine_checkpoint_now(engine, true, err);
         if (status == PSTK_E_FULL)
             status = PSTK_OK; /* the ring keeps what the full event ring has left unjudged */

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #define PSTK_POSITION_NONE UINT64_MAX
+#define PSTK_STREAM_NONE UINT16_MAX
 #define PSTK_STREAM_UNNUMBERED                                                                     \
     0x80000000u /* and the connection: the clock of a source whose payloads name no stream */
 #define PSTK_RING_RESERVE 65536u /* kept free for control records when samples fill the ring */
@@ -32,7 +33,9 @@ typedef struct pstk_source { /* index = the source's number in the journal, stab
                                            the ring holds for it */
     uint64_t position, position_ord;    /* feed: batch under way or done; ord 0 = done */
     int32_t intake;                     /* index in intake, -1 = feed */
+    uint16_t counts_stream;             /* whose progress the next COUNTS tells, where it is due */
     uint8_t is_paused;
+    pstk_intake_counters wire; /* as of the engine thread's last cycle */
 } pstk_source;
 
 typedef struct pstk_stream {
@@ -71,10 +74,11 @@ struct pstk_engine {
     pthread_cond_t keeper_wake;
     pthread_t engine_thread, keeper_thread;
     bool has_engine_thread, has_keeper_thread, is_locks_made;
-    atomic_bool is_stopping, is_closed, is_failed;
+    atomic_bool is_stopping, is_closed, is_failed, is_failing;
     atomic_int guests; /* calls under way; close waits until they have left */
     pid_t pid;
-    pstk_error failure;
+    pstk_error failure; /* written once, before is_failed */
+    char notice[512];   /* what open went on in spite of; written by open only */
 
     pstk_engine_options options;
     pstk_state *state;
@@ -94,6 +98,7 @@ struct pstk_engine {
     pstk_stream *stream;
     uint32_t stream_count;
     uint32_t journaled_tags;
+    size_t journaled_codes; /* of the table's list of new ones */
 
     pstk_tag_record *tag_image; /* what an image says of tags and codes; append-only, so a snapshot
                                    is a length */
@@ -102,18 +107,21 @@ struct pstk_engine {
     uint32_t code_image_count;
     pstk_source_saved *source_image;
     pstk_stream *stream_image;
+    uint16_t config_gen_image;
 
     pstk_open_block block;
     pstk_sample *scratch; /* one block's samples, for the rare moment when new tags must be
                              journaled first */
     pstk_clock clock;
     uint16_t config_gen;
+    uint8_t config_digest[32]; /* of the last whole CONFIG of the tail; the judge may lie behind */
+    bool has_config_digest;
     uint64_t generation; /* of images */
-    int64_t saved_boot_ns;
+    atomic_int_least64_t saved_boot_ns;
     atomic_uint_least64_t saved;
 
-    uint64_t polled;    /* consumer's cursor */
-    uint64_t signalled; /* events the eventfd has told of */
+    atomic_uint_least64_t polled; /* the consumer's cursor; stats reads it from any thread */
+    uint64_t signalled;           /* events the eventfd has told of */
     uint64_t redelivered, checkpoints, ticks, blocks;
     int64_t checkpoint_ns_max;
     uint8_t is_cold_start, wants_checkpoint, is_backlogged;
@@ -126,7 +134,18 @@ pstk_engine *pstk_engine_enter(pstk_engine *engine);
 void pstk_engine_leave(pstk_engine **engine);
 /* First line of every public call: what it uses is not let go before it returns. */
 #define PSTK_GUEST(engine)                                                                         \
-    __attribute__((cleanup(pstk_engine_leave), unused)) pstk_engine *guest_ = pstk_engine_enter(engine)
+    __attribute__((cleanup(pstk_engine_leave), unused)) pstk_engine *guest_ =                      \
+        pstk_engine_enter(engine)
+
+/* engine_check.c, engine_size.c */
+int pstk_engine_check_options(const pstk_engine_options *options,
+                              const pstk_source_options *sources, size_t source_count,
+                              pstk_error *err);
+int pstk_engine_check_rules(const pstk_rule *rules, size_t rule_count, pstk_error *err);
+uint64_t pstk_engine_ring_bytes(const char *ring_dir, const uint8_t journal_id[16]);
+
+/* engine_scan.c */
+int pstk_engine_scan_tail(pstk_engine *engine, uint64_t from, pstk_error *err);
 
 /* engine_recover.c */
 int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
@@ -135,13 +154,17 @@ int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
 
 /* engine_journal.c: everything below wants the writer lock held */
 int64_t pstk_engine_now(pstk_engine *engine);
+int64_t pstk_engine_future(const pstk_engine *engine, const pstk_source *source, int64_t now_ns);
 bool pstk_engine_is_clock_plausible(const pstk_engine *engine, int64_t now_ns);
 bool pstk_engine_put(pstk_engine *engine, pstk_block *block, const void *payload, size_t size);
 bool pstk_engine_put_record(pstk_engine *engine, pstk_record kind, uint16_t source,
                             const void *payload, size_t size);
+void pstk_engine_put_tick(pstk_engine *engine);
 bool pstk_engine_put_config(pstk_engine *engine, const pstk_rule *rules, size_t rule_count);
-void pstk_engine_put_new_tags(pstk_engine *engine);
-void pstk_engine_put_counts(pstk_engine *engine, uint16_t source, uint16_t stream);
+bool pstk_engine_put_new_tags(pstk_engine *engine);
+void pstk_engine_put_counts(pstk_engine *engine, uint16_t source);
+void pstk_engine_settle_counts(pstk_engine *engine, uint16_t source);
+void pstk_engine_want_checkpoint(pstk_engine *engine);
 void pstk_engine_judge(pstk_engine *engine);
 void pstk_engine_commit_block(pstk_engine *engine);
 bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t payload_bytes,
@@ -160,6 +183,7 @@ bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
 int32_t pstk_engine_find_stream(const pstk_engine *engine, uint16_t source, uint32_t stream);
 int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk_message *message,
                                 uint32_t number);
+void pstk_engine_turn_to_stream(pstk_engine *engine, uint16_t source, uint16_t stream);
 bool pstk_engine_claim_block(pstk_engine *engine, uint16_t source, uint16_t stream);
 void pstk_engine_drop(pstk_engine *engine, uint16_t source, pstk_drop reason, uint64_t count);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define FULL_PAUSE_NS (PSTK_NS_PER_S / 100)
 #define TAG_OF(a, b, c, d)                                                                         \
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
@@ -24,6 +25,7 @@ static void save_sources(pstk_engine *engine) {
         memcpy(saved->name, source->options.name, sizeof saved->name);
         memcpy(saved->dropped, source->dropped, sizeof saved->dropped);
     }
+    engine->config_gen_image = engine->config_gen;
     memcpy(engine->stream_image, engine->stream, engine->stream_count * sizeof *engine->stream);
 }
 
@@ -48,6 +50,8 @@ static size_t gather(pstk_engine *engine, pstk_section *sections, pstk_image_hea
                                        engine->source_count * sizeof *engine->source_image};
     sections[count++] = (pstk_section){TAG_OF('S', 'T', 'R', 'M'), 1, engine->stream_image,
                                        engine->stream_count * sizeof *engine->stream_image};
+    sections[count++] = (pstk_section){TAG_OF('C', 'G', 'E', 'N'), 1, &engine->config_gen_image,
+                                       sizeof engine->config_gen_image};
     *out_head = (pstk_image_head){.pos = pstk_ring_judged(engine->ring),
                                   .engine_time_ns = engine->clock.last_ns,
                                   .generation = ++engine->generation,
@@ -66,8 +70,10 @@ static int write_images(pstk_engine *engine, const pstk_image_head *head,
     if (status == PSTK_OK && to_disk) {
         status = pstk_image_write(pstk_state_folder(engine->state), head, sections, true, err);
         PSTK_CRASH("checkpoint.disk");
+    }
+    if (status == PSTK_OK && to_disk) {
         atomic_store_explicit(&engine->saved, head->pos, memory_order_relaxed);
-        engine->saved_boot_ns = pstk_boot_ns();
+        atomic_store(&engine->saved_boot_ns, pstk_boot_ns());
     }
     return status;
 }
@@ -101,32 +107,36 @@ int pstk_engine_checkpoint_now(pstk_engine *engine, bool to_disk, pstk_error *er
     return status;
 }
 
-static void wait_a_while(pstk_engine *engine, int64_t nanoseconds) {
+/* Until that time has passed, the engine stops or, where it may, a checkpoint is wanted. */
+static void wait_a_while(pstk_engine *engine, int64_t nanoseconds, bool is_pause) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     int64_t at = (int64_t)until.tv_sec * PSTK_NS_PER_S + until.tv_nsec + nanoseconds;
     until.tv_sec = at / PSTK_NS_PER_S;
     until.tv_nsec = at % PSTK_NS_PER_S;
+    int done = 0;
     pthread_mutex_lock(&engine->lock);
-    if (!engine->wants_checkpoint && !atomic_load(&engine->is_stopping))
-        pthread_cond_timedwait(&engine->keeper_wake, &engine->lock, &until);
+    while (done != ETIMEDOUT && !atomic_load(&engine->is_stopping) &&
+           (is_pause || !engine->wants_checkpoint))
+        done = pthread_cond_timedwait(&engine->keeper_wake, &engine->lock, &until);
     pthread_mutex_unlock(&engine->lock);
+}
+
+static int64_t left_ns(pstk_engine *engine) {
+    return atomic_load(&engine->saved_boot_ns) + engine->options.checkpoint_ns - pstk_boot_ns();
 }
 
 void *pstk_engine_keeper(void *context) {
     pstk_engine *engine = context;
     while (!atomic_load(&engine->is_stopping) && !atomic_load(&engine->is_failed)) {
-        int64_t left = engine->saved_boot_ns + engine->options.checkpoint_ns - pstk_boot_ns();
-        if (left > 0)
-            wait_a_while(engine, left);
+        if (left_ns(engine) > 0)
+            wait_a_while(engine, left_ns(engine), false);
         if (atomic_load(&engine->is_stopping))
             break;
-        left = engine->saved_boot_ns + engine->options.checkpoint_ns - pstk_boot_ns();
         pstk_error err;
-        int status = pstk_engine_checkpoint_now(engine, left <= 0, &err);
+        int status = pstk_engine_checkpoint_now(engine, left_ns(engine) <= 0, &err);
         if (status == PSTK_E_FULL)
-            wait_a_while(engine,
-                         PSTK_NS_PER_S / 100); /* wants_checkpoint was cleared: a plain pause */
+            wait_a_while(engine, FULL_PAUSE_NS, true); /* nobody has acknowledged yet */
         else if (status != PSTK_OK)
             pstk_engine_fail(engine, &err);
     }

@@ -29,17 +29,18 @@ static bool make_room(pstk_engine *engine) {
     return status == PSTK_OK;
 }
 
-static int full(pstk_error *err) {
+static int full(const pstk_engine *engine, pstk_error *err) {
+    int status = pstk_engine_check(engine, err);
+    if (status != PSTK_OK)
+        return status;
     return pstk_fail(err, PSTK_E_FULL, 0,
                      "the ring is full behind unacknowledged events; poll, acknowledge, then feed "
                      "the rest again");
 }
 
 static void finish_delivery(pstk_engine *engine, uint16_t source) {
-    uint16_t stream = engine->block.stream;
     pstk_engine_commit_block(engine);
-    if (engine->source[source].is_counts_due)
-        pstk_engine_put_counts(engine, source, stream);
+    pstk_engine_settle_counts(engine, source);
 }
 
 /* ---- columns -------------------------------------------------------------------------------- */
@@ -49,6 +50,7 @@ typedef struct columns {
     uint16_t source, stream;
     size_t next;
     int64_t future_ns;
+    pstk_feed_result result;
 } columns;
 
 static int judge_value(const pstk_tag *tag, uint64_t *bits) {
@@ -59,6 +61,8 @@ static int judge_value(const pstk_tag *tag, uint64_t *bits) {
         if (value.f64 == 0)
             *bits = 0; /* -0.0 is 0.0 */
     }
+    if (tag->type == PSTK_TYPE_CODE && value.bits >= tag->code_count)
+        return PSTK_DROP_RANGE;
     if (tag->type == PSTK_TYPE_BOOL && value.bits > 1)
         return PSTK_DROP_RANGE;
     return -1;
@@ -86,6 +90,12 @@ static int make_sample(pstk_engine *engine, const columns *in, size_t row, pstk_
     return -1;
 }
 
+static void drop_rows(pstk_engine *engine, columns *in, pstk_drop reason, size_t count) {
+    engine->source[in->source].received += count;
+    in->result.dropped += count;
+    pstk_engine_drop(engine, in->source, reason, count);
+}
+
 static void fill_block(pstk_engine *engine, columns *in) {
     pstk_open_block *open = &engine->block;
     pstk_source *source = &engine->source[in->source];
@@ -96,8 +106,10 @@ static void fill_block(pstk_engine *engine, columns *in) {
         if (reason < 0)
             open->count++;
         else
-            pstk_engine_drop(engine, in->source, (pstk_drop)reason, 1);
+            drop_rows(engine, in, (pstk_drop)reason, 1);
     }
+    source->received += open->count;
+    in->result.used += open->count;
     if (feed->position != PSTK_POSITION_NONE) {
         source->position = feed->position;
         source->position_ord = in->next < feed->count ? in->next : 0;
@@ -117,17 +129,30 @@ static size_t rows_journaled(const pstk_source *source, const pstk_feed *feed) {
                                               : 0;
 }
 
-static int feed_columns(pstk_engine *engine, columns *in, pstk_error *err) {
+/* Room for one block and for the names it may use; the lock may be let go meanwhile. */
+static bool has_block_room(pstk_engine *engine, const columns *in) {
     pstk_source *source = &engine->source[in->source];
     pstk_drop reason;
+    pstk_engine_commit_block(engine);
+    for (int turn = 0; turn < 2; turn++) {
+        bool is_open = pstk_engine_has_room(engine, source, PSTK_BLOCK_BYTES_MAX, &reason) &&
+                       pstk_engine_put_new_tags(engine);
+        if (is_open || (turn == 0 && !make_room(engine)))
+            return is_open;
+    }
+    return false;
+}
+
+static int feed_columns(pstk_engine *engine, columns *in, pstk_error *err) {
     while (in->next < in->feed->count) {
-        pstk_engine_commit_block(engine);
-        if (!pstk_engine_has_room(engine, source, PSTK_BLOCK_BYTES_MAX, &reason) &&
-            !make_room(engine))
-            return full(err);
+        if (!has_block_room(engine, in))
+            return full(engine, err);
+        pstk_engine_turn_to_stream(engine, in->source, in->stream);
         if (!pstk_engine_claim_block(engine, in->source, in->stream))
-            return full(err);
+            return full(engine, err);
         fill_block(engine, in);
+        if (atomic_load_explicit(&engine->is_failed, memory_order_relaxed))
+            return pstk_engine_check(engine, err);
     }
     return PSTK_OK;
 }
@@ -153,26 +178,23 @@ int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed, pstk_feed_resul
     pthread_mutex_lock(&engine->lock);
     set_manual_clock(engine, feed->recv_time_ns);
     columns in = {.feed = feed, .source = engine->config_source[feed->source]};
-    pstk_source *source = &engine->source[in.source];
-    uint64_t used = source->used, dropped = source->dropped_total;
+    const pstk_source *source = &engine->source[in.source];
     int32_t stream = batch_stream(engine, in.source);
     int64_t now = pstk_engine_now(engine);
     in.stream = (uint16_t)PSTK_MAX(stream, 0);
-    in.future_ns = pstk_engine_is_clock_plausible(engine, now) ? now + source->options.future_max_ns
-                                                               : INT64_MAX;
-    in.next = rows_journaled(source, feed);
-    if (in.next)
-        pstk_engine_drop(engine, in.source, PSTK_DROP_DUPLICATE, in.next);
-    size_t first = in.next;
-    source->received += first;
-    if (stream < 0)
+    in.future_ns = pstk_engine_future(engine, source, now);
+    if (stream < 0) {
         status = pstk_fail(err, PSTK_E_FULL, 0, "streams_max is reached; raise engine.streams_max");
-    else
+    } else {
+        in.next = rows_journaled(source, feed);
+        if (in.next)
+            drop_rows(engine, &in, PSTK_DROP_DUPLICATE, in.next);
         status = feed_columns(engine, &in, err);
-    source->received += in.next - first;
+    }
     finish_delivery(engine, in.source);
-    out_result->used = source->used - used;
-    out_result->dropped = source->dropped_total - dropped;
+    if (status == PSTK_OK && atomic_load(&engine->is_failed))
+        status = pstk_engine_check(engine, err);
+    *out_result = in.result;
     pthread_mutex_unlock(&engine->lock);
     return status;
 }
@@ -196,7 +218,6 @@ int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uin
                          source->options.name, PSTK_NAME_BYTES - 1);
     pthread_mutex_lock(&engine->lock);
     set_manual_clock(engine, recv_time_ns);
-    uint64_t used = source->used, dropped = source->dropped_total;
     pstk_frame frame = {.subject = subject,
                         .payload = payload,
                         .subject_bytes = (uint32_t)subject_bytes,
@@ -205,14 +226,17 @@ int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uin
                               .position = position,
                               .now_ns = pstk_engine_now(engine),
                               .may_wait = true};
+    pstk_drop reason;
+    if (!pstk_engine_has_room(engine, source, payload_bytes, &reason))
+        (void)make_room(engine); /* other callers may come between: their figures are not ours */
+    uint64_t used = source->used, dropped = source->dropped_total;
     bool is_taken = pstk_engine_take_frame(engine, &delivery, &frame);
-    if (!is_taken && make_room(engine))
-        is_taken = pstk_engine_take_frame(engine, &delivery, &frame);
     finish_delivery(engine, source_id);
     out_result->used = source->used - used;
     out_result->dropped = source->dropped_total - dropped;
+    bool has_failed = atomic_load(&engine->is_failed);
     pthread_mutex_unlock(&engine->lock);
-    return is_taken ? PSTK_OK : full(err);
+    return is_taken && !has_failed ? PSTK_OK : full(engine, err);
 }
 
 /* ---- names, time, context ------------------------------------------------------------------- */
@@ -244,8 +268,8 @@ int pstk_engine_tag(pstk_engine *engine, uint32_t source, const char *name, size
     uint32_t tag =
         pstk_tags_resolve(engine->tags, (const uint8_t *)name, name_bytes,
                           engine->config_source[source], (uint8_t)type, PSTK_TAG_NONE, &reason);
-    if (tag != PSTK_TAG_NONE)
-        pstk_engine_put_new_tags(engine);
+    bool is_put =
+        pstk_engine_put_new_tags(engine) || (make_room(engine) && pstk_engine_put_new_tags(engine));
     const pstk_tag *known = tag == PSTK_TAG_NONE ? NULL : pstk_tags_get(engine->tags, tag);
     if (known &&
         known->type != type) { /* a payload may widen i64 to f64; a column's bits may not */
@@ -256,7 +280,7 @@ int pstk_engine_tag(pstk_engine *engine, uint32_t source, const char *name, size
     if (tag == PSTK_TAG_NONE)
         return refuse_tag(name, name_bytes, reason, err);
     *out_tag = tag;
-    return PSTK_OK;
+    return is_put ? PSTK_OK : full(engine, err);
 }
 
 int pstk_engine_tick(pstk_engine *engine, int64_t now_ns, pstk_error *err) {
@@ -266,11 +290,9 @@ int pstk_engine_tick(pstk_engine *engine, int64_t now_ns, pstk_error *err) {
         return status;
     pthread_mutex_lock(&engine->lock);
     set_manual_clock(engine, now_ns);
-    bool is_due = pstk_judge_deadline_ns(engine->judge) <= pstk_engine_now(engine);
-    if (is_due && pstk_engine_put_record(engine, PSTK_RECORD_TICK, 0, NULL, 0))
-        engine->ticks++;
     if (engine->is_backlogged)
         pstk_engine_judge(engine);
+    pstk_engine_put_tick(engine);
     pthread_mutex_unlock(&engine->lock);
     return PSTK_OK;
 }
@@ -285,7 +307,7 @@ static int put_cold(pstk_engine *engine, pstk_record kind, const void *payload, 
     if (!is_put && make_room(engine))
         is_put = pstk_engine_put_record(engine, kind, 0, payload, size);
     pthread_mutex_unlock(&engine->lock);
-    return is_put ? PSTK_OK : full(err);
+    return is_put ? PSTK_OK : full(engine, err);
 }
 
 int pstk_engine_context(pstk_engine *engine, const pstk_context *context, pstk_error *err) {
@@ -302,15 +324,16 @@ int pstk_engine_reconfigure(pstk_engine *engine, const pstk_rule *rules, size_t 
                             pstk_error *err) {
     PSTK_GUEST(engine);
     int status = pstk_engine_check(engine, err);
+    if (status == PSTK_OK)
+        status = pstk_engine_check_rules(rules, rule_count, err);
     if (status != PSTK_OK)
         return status;
-    if (rule_count > PSTK_RULES_MAX)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "%zu rules are more than %u", rule_count,
-                         PSTK_RULES_MAX);
     pthread_mutex_lock(&engine->lock);
     bool is_put = pstk_engine_put_config(engine, rules, rule_count);
+    if (!is_put && make_room(engine))
+        is_put = pstk_engine_put_config(engine, rules, rule_count);
     pthread_mutex_unlock(&engine->lock);
-    return is_put ? PSTK_OK : full(err);
+    return is_put ? PSTK_OK : full(engine, err);
 }
 
 int pstk_engine_position(pstk_engine *engine, uint32_t source_index, uint64_t *out_position,

@@ -34,8 +34,22 @@ int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk
     return (int32_t)index;
 }
 
+/* From here on it is this stream's turn: what the one before has not told yet is told first, its
+ * block, then its drops. */
+void pstk_engine_turn_to_stream(pstk_engine *engine, uint16_t source_id, uint16_t index) {
+    const pstk_open_block *open = &engine->block;
+    pstk_source *source = &engine->source[source_id];
+    if (open->payload && (open->stream != index || open->source != source_id))
+        pstk_engine_commit_block(engine);
+    if (PSTK_UNLIKELY(source->is_counts_due && source->counts_stream != index &&
+                      source->counts_stream != PSTK_STREAM_NONE))
+        pstk_engine_settle_counts(engine, source_id);
+    source->counts_stream = index;
+}
+
 static void count_gap(pstk_engine *engine, uint16_t index, pstk_source_change change, uint64_t lost,
                       uint64_t next_seq) {
+    pstk_engine_commit_block(engine); /* what came before the gap stands before it */
     pstk_stream *stream = &engine->stream[index];
     pstk_source *source = &engine->source[stream->source];
     source->lost_upstream += lost;
@@ -102,7 +116,9 @@ static bool journal_new_names(pstk_engine *engine) {
         return true;
     size_t size = open->count * sizeof(pstk_sample);
     memcpy(engine->scratch, open->payload, size);
-    pstk_engine_put_new_tags(engine);
+    open->payload = NULL;
+    if (!pstk_engine_put_new_tags(engine))
+        return false;
     open->payload = pstk_ring_claim(engine->ring, PSTK_BLOCK_SAMPLES_MAX * sizeof(pstk_sample));
     if (!open->payload)
         return false;
@@ -122,7 +138,7 @@ static void mark_progress(pstk_engine *engine, const pstk_delivery *delivery,
                           const message_run *run) {
     pstk_source *source = &engine->source[delivery->source];
     pstk_open_block *open = &engine->block;
-    uint64_t pos = source->intake < 0 ? PSTK_POSITION_NONE : 0, ord = 0;
+    uint64_t pos = PSTK_POSITION_NONE, ord = 0;
     if (run->is_numbered) {
         pstk_stream *stream = &engine->stream[run->stream];
         stream->next_seq = PSTK_MAX(stream->next_seq, run->seq + run->taken);
@@ -139,9 +155,7 @@ static void mark_progress(pstk_engine *engine, const pstk_delivery *delivery,
 
 static void run_message(pstk_engine *engine, const pstk_delivery *delivery, message_run *run) {
     pstk_source *source = &engine->source[delivery->source];
-    int64_t future = pstk_engine_is_clock_plausible(engine, delivery->now_ns)
-                         ? delivery->now_ns + source->options.future_max_ns
-                         : INT64_MAX;
+    int64_t future = pstk_engine_future(engine, source, delivery->now_ns);
     pstk_step step = {.is_done = run->taken >= run->total};
     while (!step.is_done) {
         if (!pstk_engine_claim_block(engine, delivery->source, run->stream)) {
@@ -153,15 +167,14 @@ static void run_message(pstk_engine *engine, const pstk_delivery *delivery, mess
         }
         pstk_open_block *open = &engine->block;
         pstk_sample *out = (pstk_sample *)(void *)open->payload + open->count;
-        uint64_t dropped[PSTK_DROP_COUNT] = {0};
-        pstk_parse_step(engine->parser, out, PSTK_BLOCK_SAMPLES_MAX - open->count, future, dropped,
-                        &step);
+        pstk_parse_step(engine->parser, out, PSTK_BLOCK_SAMPLES_MAX - open->count, future,
+                        source->dropped, &step);
         open->count += (uint32_t)step.samples;
         run->taken += step.taken;
-        if (step.taken != step.samples)
-            for (int reason = 0; reason < PSTK_DROP_COUNT; reason++)
-                if (dropped[reason])
-                    pstk_engine_drop(engine, delivery->source, (pstk_drop)reason, dropped[reason]);
+        if (PSTK_UNLIKELY(step.taken != step.samples)) {
+            source->dropped_total += step.taken - step.samples;
+            source->is_counts_due = 1;
+        }
         if (!journal_new_names(engine)) {
             pstk_engine_drop(engine, delivery->source, PSTK_DROP_RING_FULL, open->count);
             open->count = 0;
@@ -203,7 +216,33 @@ static bool begin_message(pstk_engine *engine, uint16_t source_id, const pstk_fr
     if (frame->payload_bytes <= options->frame_bytes_max)
         return is_usable;
     *out_reason = PSTK_DROP_OVERSIZE;
+    out_message->samples = PSTK_MAX(out_message->samples, 1u);
     return false;
+}
+
+/* The stream of a message, opened where there is none yet; -1: streams_max is reached, or there is
+ * nothing to follow. What cannot be used opens one only where its place must be kept: numbered, or
+ * a batch with a position. */
+static int32_t stream_for(pstk_engine *engine, const pstk_delivery *delivery,
+                          const pstk_message *message, bool is_usable) {
+    uint32_t number = message->is_numbered ? message->stream & ~PSTK_STREAM_UNNUMBERED
+                                           : PSTK_STREAM_UNNUMBERED | delivery->connection;
+    int32_t index = pstk_engine_find_stream(engine, delivery->source, number);
+    bool is_placed = message->is_numbered || delivery->position != PSTK_POSITION_NONE;
+    if (index >= 0 || (!is_usable && !is_placed))
+        return index;
+    return pstk_engine_open_stream(engine, delivery->source, message, number);
+}
+
+/* No stream to follow it by: counted whole. */
+static void drop_message(pstk_engine *engine, uint16_t source_id, const pstk_message *message,
+                         pstk_drop reason) {
+    pstk_source *source = &engine->source[source_id];
+    if (message->is_numbered) {
+        source->is_numbered = 1;
+        source->sent_upstream += message->samples;
+    }
+    pstk_engine_drop(engine, source_id, reason, message->samples);
 }
 
 /* False: no room and the source may wait; nothing of the frame was taken. */
@@ -218,16 +257,14 @@ bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
     pstk_drop begin_reason;
     bool is_usable = begin_message(engine, delivery->source, frame, &message, &begin_reason);
     source->received += message.samples;
-    uint32_t number = message.is_numbered ? message.stream & ~PSTK_STREAM_UNNUMBERED
-                                          : PSTK_STREAM_UNNUMBERED | delivery->connection;
-    int32_t index = pstk_engine_find_stream(engine, delivery->source, number);
-    if (index < 0 && is_usable)
-        index = pstk_engine_open_stream(engine, delivery->source, &message, number);
+    int32_t index = stream_for(engine, delivery, &message, is_usable);
     if (index < 0) {
-        pstk_engine_drop(engine, delivery->source,
-                         is_usable ? PSTK_DROP_STREAM_LIMIT : begin_reason, message.samples);
+        bool is_full = is_usable || message.is_numbered;
+        drop_message(engine, delivery->source, &message,
+                     is_full ? PSTK_DROP_STREAM_LIMIT : begin_reason);
         return true;
     }
+    pstk_engine_turn_to_stream(engine, delivery->source, (uint16_t)index);
     uint64_t known = already_journaled(engine, delivery, &message, (uint16_t)index);
     message_run run = {.taken = known,
                        .total = message.samples,

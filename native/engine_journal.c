@@ -31,6 +31,15 @@ bool pstk_engine_is_clock_plausible(const pstk_engine *engine, int64_t now_ns) {
            now_ns > INT64_C(1767225600) * PSTK_NS_PER_S;
 }
 
+/* Above it a stamp is dropped{future}; no bound while T is not to be trusted. */
+int64_t pstk_engine_future(const pstk_engine *engine, const pstk_source *source, int64_t now_ns) {
+    int64_t future_ns;
+    if (!pstk_engine_is_clock_plausible(engine, now_ns) ||
+        __builtin_add_overflow(now_ns, source->options.future_max_ns, &future_ns))
+        return INT64_MAX;
+    return future_ns;
+}
+
 static void wake_consumer(pstk_engine *engine) {
     uint64_t head = pstk_judge_events_head(engine->judge);
     if (head == engine->signalled)
@@ -39,6 +48,15 @@ static void wake_consumer(pstk_engine *engine) {
     uint64_t one = 1;
     /* The counter cannot overflow in practice; a full one still reads as ready. */
     (void)!write(engine->event_fd, &one, sizeof one);
+}
+
+static void fail_spoiled(pstk_engine *engine, uint64_t pos) {
+    pstk_error err;
+    pstk_fail(&err, PSTK_E_FAILED, 0,
+              "ring %.100s was spoiled from outside: no block at %llu; what follows cannot be "
+              "judged",
+              pstk_ring_folder(engine->ring), (unsigned long long)pos);
+    pstk_engine_fail(engine, &err);
 }
 
 /* Judges what is journaled, until the tail or until the event ring is full. */
@@ -54,10 +72,15 @@ void pstk_engine_judge(pstk_engine *engine) {
         pos = next;
         pstk_ring_set_judged(engine->ring, pos);
     }
+    if (PSTK_UNLIKELY(!block && next != pstk_ring_written(engine->ring)))
+        fail_spoiled(engine, next);
     wake_consumer(engine);
 }
 
+/* A claim replaces the one before: the open block is published first. */
 bool pstk_engine_put(pstk_engine *engine, pstk_block *block, const void *payload, size_t size) {
+    if (engine->block.payload)
+        pstk_engine_commit_block(engine);
     uint8_t *place = pstk_ring_claim(engine->ring, size);
     if (!place)
         return false;
@@ -76,6 +99,17 @@ bool pstk_engine_put_record(pstk_engine *engine, pstk_record kind, uint16_t sour
                             const void *payload, size_t size) {
     pstk_block block = {.kind = (uint16_t)kind, .source = source, .count = 1};
     return pstk_engine_put(engine, &block, payload, size);
+}
+
+/* Tells the judge that time has passed, where something waits for that. A judge that stands before
+ * a full event ring hears nothing: no tick until it goes on, or they would fill the journal. */
+void pstk_engine_put_tick(pstk_engine *engine) {
+    int64_t now = pstk_engine_now(engine);
+    if (engine->is_backlogged || pstk_judge_deadline_ns(engine->judge) > now ||
+        !pstk_engine_is_clock_plausible(engine, now))
+        return;
+    if (pstk_engine_put_record(engine, PSTK_RECORD_TICK, 0, NULL, 0))
+        engine->ticks++;
 }
 
 static bool put_config_part(pstk_engine *engine, pstk_config_record *head, const void *items,
@@ -119,24 +153,29 @@ bool pstk_engine_put_config(pstk_engine *engine, const pstk_rule *rules, size_t 
     return put_config_part(engine, &head, rules, sizeof rules[0], (uint32_t)rule_count);
 }
 
-static void put_new_codes(pstk_engine *engine) {
+static bool put_new_codes(pstk_engine *engine) {
     const pstk_code_ref *code;
-    size_t count = pstk_tags_new_codes(engine->tags, &code);
-    for (size_t i = 0; i < count; i++) {
-        const char *text = pstk_tags_code_text(engine->tags, code[i].tag_id, code[i].code);
-        pstk_code_record record = {.tag_id = code[i].tag_id, .code = code[i].code};
+    size_t count = pstk_tags_new_codes(engine->tags, &code), *next = &engine->journaled_codes;
+    for (; *next < count; ++*next) {
+        const pstk_code_ref *at = &code[*next];
+        const char *text = pstk_tags_code_text(engine->tags, at->tag_id, at->code);
+        pstk_code_record record = {.tag_id = at->tag_id, .code = at->code};
         pstk_copy_text(record.text, sizeof record.text, text ? text : "", text ? strlen(text) : 0);
-        pstk_engine_put_record(engine, PSTK_RECORD_CODE, 0, &record, sizeof record);
+        if (!pstk_engine_put_record(engine, PSTK_RECORD_CODE, 0, &record, sizeof record))
+            return false;
         if (engine->code_image_count < PSTK_CODES_TOTAL_MAX)
             engine->code_image[engine->code_image_count++] = record;
     }
     if (count)
         pstk_tags_clear_new_codes(engine->tags);
+    *next = 0;
+    return true;
 }
 
 /* TAG and CODE records stand before the first sample that uses them. Ring room: PSTK_RING_RESERVE
- * is kept for these. */
-void pstk_engine_put_new_tags(pstk_engine *engine) {
+ * is kept for these. False: no room; the rest follows with the next call, and until then no sample
+ * may be journaled that uses it. */
+bool pstk_engine_put_new_tags(pstk_engine *engine) {
     uint32_t count = pstk_tags_count(engine->tags);
     for (; engine->journaled_tags < count; engine->journaled_tags++) {
         const pstk_tag *tag = pstk_tags_get(engine->tags, engine->journaled_tags);
@@ -146,27 +185,42 @@ void pstk_engine_put_new_tags(pstk_engine *engine) {
                                   .name_bytes = (uint8_t)tag->name_bytes};
         memcpy(record.name, tag->name, tag->name_bytes);
         if (!pstk_engine_put_record(engine, PSTK_RECORD_TAG, tag->source, &record, sizeof record))
-            return;
+            return false;
         engine->tag_image[engine->tag_image_count++] = record;
     }
-    put_new_codes(engine);
+    return put_new_codes(engine);
 }
 
-void pstk_engine_put_counts(pstk_engine *engine, uint16_t source_id, uint16_t stream) {
+/* Drops move a stream or a batch on where no block of it does. */
+void pstk_engine_put_counts(pstk_engine *engine, uint16_t source_id) {
+    pstk_engine_commit_block(engine);
     pstk_source *source = &engine->source[source_id];
+    const pstk_stream *stream = source->counts_stream < engine->stream_count
+                                    ? &engine->stream[source->counts_stream]
+                                    : NULL;
+    bool is_batch = stream && stream->stream == PSTK_STREAM_UNNUMBERED;
     pstk_counts_record record;
     memcpy(record.dropped, source->dropped, sizeof record.dropped);
     pstk_block block = {.kind = PSTK_RECORD_COUNTS,
                         .source = source_id,
-                        .stream = stream,
+                        .stream = source->counts_stream,
+                        .source_pos = is_batch ? source->position
+                                      : stream ? stream->next_seq
+                                               : 0,
+                        .source_ord = is_batch ? (uint32_t)source->position_ord : 0,
                         .used_total = source->used,
                         .dropped_total = source->dropped_total,
                         .count = 1};
-    bool is_feed = source->intake < 0 && source->position != PSTK_POSITION_NONE;
-    block.source_pos = is_feed ? source->position : engine->stream[stream].next_seq;
-    block.source_ord = is_feed ? (uint32_t)source->position_ord : 0;
     if (pstk_engine_put(engine, &block, &record, sizeof record))
         source->is_counts_due = 0;
+}
+
+/* After a delivery. In a ring that is full each drop would take of what is kept for control
+ * records, so the figures wait there: they are absolute. */
+void pstk_engine_settle_counts(pstk_engine *engine, uint16_t source_id) {
+    if (engine->source[source_id].is_counts_due &&
+        pstk_ring_free(engine->ring) >= PSTK_RING_RESERVE)
+        pstk_engine_put_counts(engine, source_id);
 }
 
 /* Publishes the open SAMPLES block and judges it while it is hot. */
@@ -189,7 +243,11 @@ void pstk_engine_commit_block(pstk_engine *engine) {
                         .count = open->count,
                         .config_gen = engine->config_gen};
     PSTK_CRASH("engine.commit.before");
-    pstk_ring_commit(engine->ring, &block, open->count * sizeof(pstk_sample));
+    if (pstk_ring_commit(engine->ring, &block, open->count * sizeof(pstk_sample)) == UINT64_MAX) {
+        pstk_error err; /* another claim came between: a bug of ours, and samples are lost by it */
+        pstk_fail(&err, PSTK_E_FAILED, 0, "a block lost its place in the ring");
+        pstk_engine_fail(engine, &err);
+    }
     PSTK_CRASH("engine.commit.after");
     source->bytes += open->count * sizeof(pstk_sample) + sizeof block;
     engine->blocks++;
@@ -200,6 +258,14 @@ void pstk_engine_commit_block(pstk_engine *engine) {
     PSTK_CRASH("engine.judged");
 }
 
+/* Wakes the keeper, once for each wish. */
+void pstk_engine_want_checkpoint(pstk_engine *engine) {
+    if (engine->wants_checkpoint)
+        return;
+    engine->wants_checkpoint = 1;
+    pthread_cond_signal(&engine->keeper_wake);
+}
+
 /* Room for what a payload can become (at worst 24 bytes for every six of JSON) and for control
  * records behind it. */
 bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t payload_bytes,
@@ -208,7 +274,7 @@ bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t
     uint64_t wanted = PSTK_MIN(payload_bytes * 4u + PSTK_RING_RESERVE * 2u, size / 2);
     uint64_t room = pstk_ring_free(engine->ring);
     if (room < size / 4 * 3)
-        engine->wants_checkpoint = 1;
+        pstk_engine_want_checkpoint(engine);
     *out_reason = PSTK_DROP_RING_FULL;
     if (room < wanted)
         return false;

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #define IDLE_WAIT_NS                                                                               \
-    (200 * INT64_C(1000000)) /* longest sleep of the engine thread with nothing due */
+    (200 * INT64_C(1000000))          /* longest sleep of the engine thread with nothing due */
+#define HELD_WAIT_NS INT64_C(1000000) /* while judging or the keeper is behind */
+#define SHORTEST_WAIT_NS INT64_C(100000)
 
 /* ---- sink: what intake calls ---------------------------------------------------------------- */
 
@@ -23,15 +25,10 @@ static bool sink_frames(void *context, uint32_t intake_source, uint32_t connecti
     size_t i = 0;
     while (i < count && pstk_engine_take_frame(engine, &delivery, &frames[i]))
         i++;
-    uint16_t stream = engine->block.stream;
     pstk_engine_commit_block(engine);
-    if (source->is_counts_due)
-        pstk_engine_put_counts(engine, delivery.source, stream);
+    pstk_engine_settle_counts(engine, delivery.source);
     source->is_paused = i < count;
-    bool wants_checkpoint = engine->wants_checkpoint;
     pthread_mutex_unlock(&engine->lock);
-    if (wants_checkpoint)
-        pthread_cond_signal(&engine->keeper_wake);
     *out_taken = i;
     return i == count;
 }
@@ -80,31 +77,35 @@ static void plant_allocation(void) {
 static void plant_allocation(void) {}
 #endif
 
-static int64_t duty_cycle(pstk_engine *engine) {
-    plant_allocation();
-    pthread_mutex_lock(&engine->lock);
-    int64_t now = pstk_engine_now(engine);
-    int64_t deadline = pstk_judge_deadline_ns(engine->judge);
-    if (deadline <= now && pstk_engine_is_clock_plausible(engine, now)) {
-        if (pstk_engine_put_record(engine, PSTK_RECORD_TICK, 0, NULL, 0))
-            engine->ticks++;
-        deadline = pstk_judge_deadline_ns(engine->judge);
-    }
-    if (engine->is_backlogged)
-        pstk_engine_judge(engine);
+/* Sources that wait for room go on once there is some; figures of the wire are copied for whoever
+ * asks, since intake counts without a lock. */
+static void serve_intake(pstk_engine *engine) {
     for (uint32_t i = 0; i < engine->intake_count; i++) {
         pstk_source *source = &engine->source[engine->intake_source[i]];
         pstk_drop reason;
+        pstk_intake_counters_get(engine->intake, i, &source->wire);
         if (source->is_paused &&
             pstk_engine_has_room(engine, source, source->options.frame_bytes_max, &reason)) {
             source->is_paused = 0;
             pstk_intake_resume(engine->intake, i);
         }
     }
-    int64_t wait = deadline == INT64_MAX ? IDLE_WAIT_NS : deadline - now;
+}
+
+static int64_t duty_cycle(pstk_engine *engine) {
+    plant_allocation();
+    pthread_mutex_lock(&engine->lock);
+    if (engine->is_backlogged)
+        pstk_engine_judge(engine);
+    pstk_engine_put_tick(engine);
+    serve_intake(engine);
+    int64_t deadline = pstk_judge_deadline_ns(engine->judge);
+    int64_t wait = deadline == INT64_MAX ? IDLE_WAIT_NS : deadline - pstk_engine_now(engine);
     bool is_held = engine->is_backlogged || engine->wants_checkpoint;
     pthread_mutex_unlock(&engine->lock);
-    return is_held ? PSTK_MIN(wait, 1000000) : PSTK_MIN(PSTK_MAX(wait, 100000), IDLE_WAIT_NS);
+    if (is_held)
+        return HELD_WAIT_NS;
+    return PSTK_MIN(PSTK_MAX(wait, SHORTEST_WAIT_NS), IDLE_WAIT_NS);
 }
 
 static void *engine_main(void *context) {
@@ -122,27 +123,53 @@ static void *engine_main(void *context) {
     return NULL;
 }
 
+static void list_intake(pstk_engine *engine, pstk_source_options *options) {
+    engine->intake_count = 0;
+    for (uint32_t i = 0; i < engine->source_count; i++) {
+        const pstk_source *source = &engine->source[i];
+        if (!source->is_configured || source->options.kind == PSTK_SOURCE_FEED)
+            continue;
+        engine->intake_source[engine->intake_count] = (uint16_t)i;
+        options[engine->intake_count++] = source->options;
+    }
+}
+
+/* Who asks for figures or ports from another thread finds a whole intake, or none. */
+static void show_intake(pstk_engine *engine, pstk_intake *intake) {
+    pthread_mutex_lock(&engine->lock);
+    engine->intake = intake;
+    for (uint32_t i = 0; i < engine->intake_count; i++)
+        engine->source[engine->intake_source[i]].intake = intake ? (int32_t)i : -1;
+    pthread_mutex_unlock(&engine->lock);
+}
+
 static int open_intake(pstk_engine *engine, pstk_error *err) {
     static const pstk_sink sink_calls = {
         .frames = sink_frames, .link = sink_link, .drop = sink_drop};
     pstk_source_options *options = calloc(PSTK_SOURCES_MAX, sizeof *options);
     if (!options)
         return pstk_fail(err, PSTK_E_MEMORY, 0, "no memory for the sources' options");
-    for (uint32_t i = 0; i < engine->source_count; i++) {
-        pstk_source *source = &engine->source[i];
-        if (!source->is_configured || source->options.kind == PSTK_SOURCE_FEED)
-            continue;
-        source->intake = (int32_t)engine->intake_count;
-        engine->intake_source[engine->intake_count] = (uint16_t)i;
-        options[engine->intake_count++] = source->options;
-    }
+    list_intake(engine, options);
     pstk_sink sink = sink_calls;
     sink.context = engine;
-    int status = pstk_intake_open(options, engine->intake_count, &sink, &engine->intake, err);
+    pstk_intake *intake = NULL;
+    int status = pstk_intake_open(options, engine->intake_count, &sink, &intake, err);
     free(options);
     if (status == PSTK_OK)
-        status = pstk_intake_start(engine->intake, err);
+        status = pstk_intake_start(intake, err);
+    if (status == PSTK_OK)
+        show_intake(engine, intake);
+    else if (intake)
+        pstk_intake_close(intake);
     return status;
+}
+
+static void close_intake(pstk_engine *engine) {
+    pstk_intake *intake = engine->intake;
+    if (!intake)
+        return;
+    show_intake(engine, NULL);
+    pstk_intake_close(intake);
 }
 
 static int start_thread(pthread_t *out_thread, void *(*body)(void *), pstk_engine *engine,
@@ -167,6 +194,8 @@ int pstk_engine_threads_start(pstk_engine *engine, bool with_sockets, pstk_error
     if (status == PSTK_OK)
         status = start_thread(&engine->engine_thread, engine_main, engine, err);
     engine->has_engine_thread = status == PSTK_OK;
+    if (status != PSTK_OK)
+        close_intake(engine); /* start may be called again */
     return status;
 }
 
@@ -177,9 +206,7 @@ void pstk_engine_threads_stop(pstk_engine *engine) {
         pthread_join(engine->engine_thread, NULL);
         engine->has_engine_thread = false;
     }
-    if (engine->intake)
-        pstk_intake_close(engine->intake);
-    engine->intake = NULL;
+    close_intake(engine);
     if (!engine->has_keeper_thread)
         return;
     pthread_mutex_lock(&engine->lock);

@@ -16,8 +16,9 @@ int pstk_engine_poll(pstk_engine *engine, pstk_event *out_events, size_t capacit
     int status = pstk_engine_check(engine, err);
     if (status != PSTK_OK)
         return status;
-    *out_count = pstk_judge_events_poll(engine->judge, engine->polled, out_events, capacity);
-    engine->polled += *out_count;
+    uint64_t from = atomic_load(&engine->polled);
+    *out_count = pstk_judge_events_poll(engine->judge, from, out_events, capacity);
+    atomic_store(&engine->polled, from + *out_count);
     return PSTK_OK;
 }
 
@@ -26,7 +27,7 @@ int pstk_engine_acknowledge(pstk_engine *engine, uint64_t seq, pstk_error *err) 
     int status = pstk_engine_check(engine, err);
     if (status != PSTK_OK)
         return status;
-    if (seq >= engine->polled)
+    if (seq >= atomic_load(&engine->polled))
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "event %llu was not polled yet",
                          (unsigned long long)seq);
     pstk_judge_events_acknowledge(engine->judge, seq);
@@ -42,7 +43,7 @@ int pstk_engine_rewind(pstk_engine *engine, pstk_error *err) {
     PSTK_GUEST(engine);
     int status = pstk_engine_check(engine, err);
     if (status == PSTK_OK)
-        engine->polled = pstk_judge_events_acknowledged(engine->judge);
+        atomic_store(&engine->polled, pstk_judge_events_acknowledged(engine->judge));
     return status;
 }
 
@@ -59,6 +60,11 @@ int pstk_engine_results(pstk_engine *engine, pstk_result *out_results, size_t ca
 }
 
 /* ---- figures -------------------------------------------------------------------------------- */
+
+/* A forked child must not touch the lock: another thread of its parent may have held it. */
+static bool is_gone(const pstk_engine *engine) {
+    return atomic_load(&engine->is_closed) || engine->pid != getpid();
+}
 
 static void add_judge_figures(pstk_engine *engine, pstk_stats *out) {
     pstk_judge_counters counters;
@@ -77,7 +83,7 @@ static void add_judge_figures(pstk_engine *engine, pstk_stats *out) {
 int pstk_engine_stats(pstk_engine *engine, pstk_stats *out) {
     PSTK_GUEST(engine);
     memset(out, 0, sizeof *out);
-    if (atomic_load(&engine->is_closed) || engine->pid != getpid())
+    if (is_gone(engine))
         return PSTK_E_CLOSED;
     pthread_mutex_lock(&engine->lock);
     out->written = pstk_ring_written(engine->ring);
@@ -90,7 +96,7 @@ int pstk_engine_stats(pstk_engine *engine, pstk_stats *out) {
     add_judge_figures(engine, out);
     uint64_t head = pstk_judge_events_head(engine->judge);
     out->events_pending = head - pstk_judge_events_acknowledged(engine->judge);
-    out->events_polled = engine->polled;
+    out->events_polled = atomic_load(&engine->polled);
     out->checkpoints = engine->checkpoints;
     out->checkpoint_ns_max = (uint64_t)engine->checkpoint_ns_max;
     out->ticks = engine->ticks;
@@ -105,23 +111,20 @@ int pstk_engine_stats(pstk_engine *engine, pstk_stats *out) {
     return PSTK_OK;
 }
 
-static void add_intake_figures(pstk_engine *engine, const pstk_source *source,
-                               pstk_source_stats *out) {
-    if (source->intake < 0 || !engine->intake)
+static void add_wire_figures(const pstk_source *source, pstk_source_stats *out) {
+    if (source->intake < 0)
         return;
-    pstk_intake_counters counters;
-    pstk_intake_counters_get(engine->intake, (uint32_t)source->intake, &counters);
-    out->frames = counters.frames;
-    out->bytes = counters.bytes;
-    out->connections = counters.ready;
-    out->reconnects = counters.reconnects;
-    out->protocol_errors = counters.protocol_errors;
+    out->frames = source->wire.frames;
+    out->bytes = source->wire.bytes;
+    out->connections = source->wire.ready;
+    out->reconnects = source->wire.reconnects;
+    out->protocol_errors = source->wire.protocol_errors;
 }
 
 int pstk_engine_source_stats(pstk_engine *engine, uint32_t source_index, pstk_source_stats *out) {
     PSTK_GUEST(engine);
     memset(out, 0, sizeof *out);
-    if (atomic_load(&engine->is_closed) || engine->pid != getpid())
+    if (is_gone(engine))
         return PSTK_E_CLOSED;
     if (source_index >= engine->config_source_count)
         return PSTK_E_ARGUMENT;
@@ -137,17 +140,22 @@ int pstk_engine_source_stats(pstk_engine *engine, uint32_t source_index, pstk_so
     out->is_numbered = source->is_numbered;
     out->is_up = source->intake < 0 || source->is_up;
     pstk_judge_source_counters(engine->judge, source_id, &out->late, &out->out_of_order);
-    add_intake_figures(engine, source, out);
+    add_wire_figures(source, out);
     pthread_mutex_unlock(&engine->lock);
     return PSTK_OK;
 }
 
 int pstk_engine_port(pstk_engine *engine, uint32_t source_index) {
     PSTK_GUEST(engine);
-    if (source_index >= engine->config_source_count || !engine->intake)
+    if (is_gone(engine) || source_index >= engine->config_source_count)
         return -1;
+    pthread_mutex_lock(&engine->lock);
     const pstk_source *source = &engine->source[engine->config_source[source_index]];
-    return source->intake < 0 ? -1 : pstk_intake_port(engine->intake, (uint32_t)source->intake);
+    int port = source->intake < 0 || !engine->intake
+                   ? -1
+                   : pstk_intake_port(engine->intake, (uint32_t)source->intake);
+    pthread_mutex_unlock(&engine->lock);
+    return port;
 }
 
 /* ---- names ---------------------------------------------------------------------------------- */
@@ -160,7 +168,7 @@ static int give_text(const char *text, size_t size, char *out, size_t capacity) 
 
 int pstk_engine_tag_name(pstk_engine *engine, uint32_t tag_id, char *out_name, size_t capacity) {
     PSTK_GUEST(engine);
-    if (atomic_load(&engine->is_closed))
+    if (is_gone(engine))
         return -1;
     pthread_mutex_lock(&engine->lock);
     const pstk_tag *tag = pstk_tags_get(engine->tags, tag_id);
@@ -171,7 +179,7 @@ int pstk_engine_tag_name(pstk_engine *engine, uint32_t tag_id, char *out_name, s
 
 int pstk_engine_tag_type(pstk_engine *engine, uint32_t tag_id) {
     PSTK_GUEST(engine);
-    if (atomic_load(&engine->is_closed))
+    if (is_gone(engine))
         return -1;
     pthread_mutex_lock(&engine->lock);
     const pstk_tag *tag = pstk_tags_get(engine->tags, tag_id);
@@ -183,7 +191,7 @@ int pstk_engine_tag_type(pstk_engine *engine, uint32_t tag_id) {
 int pstk_engine_rule_name(pstk_engine *engine, uint32_t rule, char *out_name, size_t capacity,
                           char *out_series, size_t series_capacity) {
     PSTK_GUEST(engine);
-    if (atomic_load(&engine->is_closed))
+    if (is_gone(engine))
         return -1;
     pthread_mutex_lock(&engine->lock);
     int size =
@@ -194,7 +202,7 @@ int pstk_engine_rule_name(pstk_engine *engine, uint32_t rule, char *out_name, si
 
 int pstk_engine_asset_name(pstk_engine *engine, uint32_t asset, char *out_name, size_t capacity) {
     PSTK_GUEST(engine);
-    if (atomic_load(&engine->is_closed))
+    if (is_gone(engine))
         return -1;
     pthread_mutex_lock(&engine->lock);
     int size = pstk_judge_asset_name(engine->judge, asset, out_name, capacity);
@@ -205,7 +213,7 @@ int pstk_engine_asset_name(pstk_engine *engine, uint32_t asset, char *out_name, 
 int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char *out_text,
                           size_t capacity) {
     PSTK_GUEST(engine);
-    if (atomic_load(&engine->is_closed))
+    if (is_gone(engine))
         return -1;
     pthread_mutex_lock(&engine->lock);
     const char *text = pstk_tags_code_text(engine->tags, tag, code);
@@ -240,24 +248,33 @@ static void sift(sieve *keep, const pstk_block *block) {
 static void sift_range(const pstk_engine *engine, sieve *keep, uint64_t from, uint64_t to) {
     _Alignas(64) uint8_t bytes[PSTK_BLOCK_BYTES_MAX];
     const pstk_block *block = (const pstk_block *)(const void *)bytes;
-    uint64_t next = from;
-    while (from < to && pstk_ring_copy(engine->ring, from, bytes, sizeof bytes, &next)) {
-        if (block->kind == PSTK_RECORD_SAMPLES)
+    while (from < to && !(keep->is_first && keep->count >= keep->max)) {
+        uint64_t next = from;
+        /* Overwritten meanwhile: on with the oldest block that is still there. */
+        if (pstk_ring_copy(engine->ring, from, bytes, sizeof bytes, &next) &&
+            block->kind == PSTK_RECORD_SAMPLES)
             sift(keep, block);
-        if (keep->is_first && keep->count >= keep->max)
-            return;
+        if (next <= from)
+            return; /* the tail */
         from = next;
     }
 }
 
+static void reverse(pstk_sample *samples, size_t count) {
+    for (size_t i = 0; i < count / 2; i++) {
+        pstk_sample other = samples[i];
+        samples[i] = samples[count - 1 - i];
+        samples[count - 1 - i] = other;
+    }
+}
+
+/* The newest stand as in a ring, the oldest in its middle: turned by three reversals. */
 static void rotate_oldest_first(sieve *keep) {
     size_t shift = keep->count > keep->max ? keep->count % keep->max : 0;
-    while (shift--) { /* at most max - 1 turns of at most 192 samples, cold */
-        pstk_sample first = keep->out[0];
-        memmove(keep->out, keep->out + 1, (keep->max - 1) * sizeof first);
-        keep->out[keep->max - 1] = first;
-    }
     keep->count = PSTK_MIN(keep->count, keep->max);
+    reverse(keep->out, shift);
+    reverse(keep->out + shift, keep->count - shift);
+    reverse(keep->out, keep->count);
 }
 
 int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t before_max,
@@ -285,7 +302,7 @@ int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t
     uint64_t next = pos,
              end = PSTK_MIN(pstk_ring_written(engine->ring), pos + PSTK_EVIDENCE_BYTES_MAX);
     _Alignas(64) uint8_t block[PSTK_BLOCK_BYTES_MAX];
-    if (after_max && pstk_ring_copy(engine->ring, pos, block, sizeof block, &next))
+    if (after_max && (pstk_ring_copy(engine->ring, pos, block, sizeof block, &next) || next > pos))
         sift_range(engine, &after, next, end);
     *out_before = before.count;
     *out_count = before.count + after.count;

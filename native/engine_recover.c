@@ -4,8 +4,7 @@
  * Sockets open later. */
 #include "engine.h"
 
-#include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 #define TAG_OF(a, b, c, d)                                                                         \
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
@@ -19,12 +18,27 @@ typedef struct found { /* what the disk and the ring folder hold */
 
 /* ---- choosing an image ---------------------------------------------------------------------- */
 
+/* What open goes on in spite of: told once, never swallowed. */
+static void add_notice(pstk_engine *engine, const char *text) {
+    size_t used = strlen(engine->notice), left = sizeof engine->notice - used;
+    snprintf(engine->notice + used, left, "%s%s", used ? "; " : "", text);
+}
+
 static int open_ring(pstk_engine *engine, bool *out_is_new, pstk_error *err) {
+    const uint8_t *journal_id = pstk_state_journal_id(engine->state);
+    if (engine->options.ring_bytes == 0)
+        engine->options.ring_bytes = pstk_engine_ring_bytes(engine->options.ring_dir, journal_id);
     pstk_ring_options options = {.ring_dir = engine->options.ring_dir,
                                  .ring_bytes = engine->options.ring_bytes,
                                  .layout = PSTK_JUDGE_LAYOUT};
-    memcpy(options.journal_id, pstk_state_journal_id(engine->state), sizeof options.journal_id);
-    return pstk_ring_open(&options, &engine->ring, out_is_new, err);
+    pstk_error told = {0};
+    memcpy(options.journal_id, journal_id, sizeof options.journal_id);
+    int status = pstk_ring_open(&options, &engine->ring, out_is_new, &told);
+    if (status == PSTK_OK && told.text[0])
+        add_notice(engine, told.text);
+    if (status != PSTK_OK && err)
+        *err = told;
+    return status;
 }
 
 static bool is_usable(const pstk_engine *engine, const pstk_image *image) {
@@ -59,8 +73,8 @@ static int move_to_new_journal(pstk_engine *engine, pstk_error *err) {
     return status == PSTK_OK ? open_ring(engine, &is_new, err) : status;
 }
 
-static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
-    uint32_t damaged = 0;
+static int load_images(pstk_engine *engine, found *out, pstk_error *err) {
+    uint32_t damaged = 0, damaged_there = 0;
     int status = pstk_image_load(pstk_state_folder(engine->state), NULL, PSTK_JUDGE_LAYOUT,
                                  &out->image, &out->has_image, &damaged, err);
     if (status == PSTK_OK && !out->is_ring_new) {
@@ -68,25 +82,51 @@ static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
         bool has_other = false;
         status =
             pstk_image_load(pstk_ring_folder(engine->ring), pstk_state_journal_id(engine->state),
-                            PSTK_JUDGE_LAYOUT, &other, &has_other, &damaged, err);
+                            PSTK_JUDGE_LAYOUT, &other, &has_other, &damaged_there, err);
         if (status == PSTK_OK && has_other)
             keep_newer(engine, out, &other);
     }
+    damaged += damaged_there;
+    if (status == PSTK_OK && damaged) {
+        char text[96];
+        snprintf(text, sizeof text, "%u of the checkpoint images %s damaged and passed over",
+                 damaged, damaged == 1 ? "is" : "are");
+        add_notice(engine, text);
+    }
+    return status;
+}
+
+/* A journal that began from nothing has the first generation of rules before its first sample; one
+ * that went on from an image does not, and without that image it means nothing. */
+static bool began_from_nothing(const pstk_engine *engine) {
+    uint64_t next = 0;
+    const pstk_block *block = pstk_ring_peek(engine->ring, 0, &next);
+    return !block || (block->kind == PSTK_RECORD_CONFIG && block->config_gen == 1);
+}
+
+static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
+    int status = load_images(engine, out, err);
     if (status != PSTK_OK)
         return status;
     if (out->has_image && is_usable(engine, &out->image)) {
         out->from = out->image.head.pos;
         return PSTK_OK;
     }
-    bool is_whole = !out->is_ring_new && pstk_ring_oldest(engine->ring) == 0;
     bool is_first = out->is_ring_new && !out->has_image;
     engine->is_cold_start = is_first && !out->is_state_new;
-    if (is_first ||
-        (is_whole && !(out->has_image && memcmp(out->image.head.journal_id,
-                                                pstk_state_journal_id(engine->state), 16) == 0)))
-        return PSTK_OK; /* a journal from its first record on: nothing (or the image it began with)
-                           lies before it */
+    if (is_first)
+        return PSTK_OK;
+    bool is_foreign = out->has_image && memcmp(out->image.head.journal_id,
+                                               pstk_state_journal_id(engine->state), 16) != 0;
+    bool is_whole = !out->is_ring_new && pstk_ring_oldest(engine->ring) == 0;
+    if (is_whole && (out->has_image ? is_foreign : began_from_nothing(engine)))
+        return PSTK_OK; /* from its first record on: nothing, or the image it began with, lies
+                           before it */
     engine->is_cold_start = !out->has_image;
+    if (engine->is_cold_start)
+        add_notice(engine, "no checkpoint can be read: a cold start, counters begin anew");
+    else
+        add_notice(engine, "the ring is gone: the last checkpoint goes on in a new journal");
     out->is_moved = true;
     return move_to_new_journal(engine, err);
 }
@@ -131,7 +171,6 @@ static void restore_sources(pstk_engine *engine, const pstk_image *image) {
         pstk_source_saved saved;
         memcpy(&saved, (const uint8_t *)section->bytes + i * sizeof saved, sizeof saved);
         pstk_source *source = &engine->source[i];
-        source->intake = -1;
         memcpy(source->options.name, saved.name, sizeof saved.name);
         source->received = saved.received;
         source->used = saved.used;
@@ -144,11 +183,23 @@ static void restore_sources(pstk_engine *engine, const pstk_image *image) {
         for (int reason = 0; reason < PSTK_DROP_COUNT; reason++)
             source->dropped_total += saved.dropped[reason];
     }
-    section = pstk_image_section(image, TAG_OF('S', 'T', 'R', 'M'));
-    count = section ? section->size / sizeof(pstk_stream) : 0;
-    engine->stream_count = (uint32_t)PSTK_MIN(count, engine->options.streams_max);
-    if (engine->stream_count)
-        memcpy(engine->stream, section->bytes, engine->stream_count * sizeof *engine->stream);
+}
+
+static int restore_streams(pstk_engine *engine, const pstk_image *image, pstk_error *err) {
+    const pstk_section *section = pstk_image_section(image, TAG_OF('S', 'T', 'R', 'M'));
+    uint64_t count = section ? section->size / sizeof(pstk_stream) : 0;
+    if (count > engine->options.streams_max)
+        return pstk_fail(err, PSTK_E_STATE, 0,
+                         "the state directory holds %llu streams, more than engine.streams_max; "
+                         "raise it",
+                         (unsigned long long)count);
+    engine->stream_count = (uint32_t)count;
+    if (count)
+        memcpy(engine->stream, section->bytes, count * sizeof *engine->stream);
+    section = pstk_image_section(image, TAG_OF('C', 'G', 'E', 'N'));
+    if (section && section->size == sizeof engine->config_gen)
+        memcpy(&engine->config_gen, section->bytes, sizeof engine->config_gen);
+    return PSTK_OK;
 }
 
 static int restore_image(pstk_engine *engine, const pstk_image *image, pstk_error *err) {
@@ -156,132 +207,14 @@ static int restore_image(pstk_engine *engine, const pstk_image *image, pstk_erro
     if (status != PSTK_OK)
         return status;
     restore_sources(engine, image);
+    status = restore_streams(engine, image, err);
+    if (status != PSTK_OK)
+        return status;
     engine->generation = image->head.generation;
     engine->clock.last_ns = image->head.engine_time_ns;
     status = pstk_judge_restore(engine->judge, image, err);
     engine->redelivered = pstk_judge_events_head(engine->judge);
     return status;
-}
-
-/* ---- the tail: names, positions and totals -------------------------------------------------- */
-
-static void scan_tag(pstk_engine *engine, const uint8_t *payload) {
-    pstk_tag_record tag;
-    memcpy(&tag, payload, sizeof tag);
-    if (tag.tag_id != engine->tag_image_count || tag.tag_id >= engine->options.tags_max)
-        return; /* already in the image */
-    if (pstk_tags_restore(engine->tags, tag.tag_id, tag.name, tag.name_bytes, tag.source, tag.type))
-        engine->tag_image[engine->tag_image_count++] = tag;
-    engine->journaled_tags = engine->tag_image_count;
-}
-
-static void scan_code(pstk_engine *engine, const uint8_t *payload) {
-    pstk_code_record code;
-    memcpy(&code, payload, sizeof code);
-    bool is_known = pstk_tags_code_text(engine->tags, code.tag_id, code.code) != NULL;
-    if (is_known || engine->code_image_count >= PSTK_CODES_TOTAL_MAX)
-        return;
-    if (pstk_tags_restore_code(engine->tags, code.tag_id, code.code, code.text,
-                               strnlen(code.text, sizeof code.text)))
-        engine->code_image[engine->code_image_count++] = code;
-}
-
-static void scan_stream(pstk_engine *engine, const pstk_block *block, const uint8_t *payload) {
-    pstk_stream_record record;
-    memcpy(&record, payload, sizeof record);
-    if (record.index >= engine->options.streams_max || record.index > engine->stream_count)
-        return;
-    bool is_new = record.index == engine->stream_count;
-    engine->stream_count += is_new;
-    pstk_stream *stream = &engine->stream[record.index];
-    if (is_new)
-        *stream = (pstk_stream){.source = block->source, .stream = record.stream};
-    stream->boot = record.boot;
-}
-
-/* What a block says of its source's totals, and of how far its stream or batch has come. */
-static void scan_position(pstk_engine *engine, const pstk_block *block) {
-    pstk_source *source = &engine->source[block->source];
-    uint64_t sent = 0;
-    if (block->stream < engine->stream_count &&
-        engine->stream[block->stream].source == block->source) {
-        pstk_stream *stream = &engine->stream[block->stream];
-        bool is_numbered =
-            stream->stream < PSTK_STREAM_UNNUMBERED && block->source_pos > stream->next_seq;
-        if (is_numbered) {
-            sent = block->source_pos - stream->next_seq;
-            stream->next_seq = block->source_pos;
-            stream->is_numbered = source->is_numbered = 1;
-        }
-    }
-    source->sent_upstream += sent;
-    bool is_batch = block->stream < engine->stream_count &&
-                    engine->stream[block->stream].stream == PSTK_STREAM_UNNUMBERED;
-    if (block->kind == PSTK_RECORD_SOURCE || !is_batch)
-        return;
-    source->position = block->source_pos;
-    source->position_ord = block->source_ord;
-}
-
-static void scan_totals(pstk_engine *engine, const pstk_block *block, const uint8_t *payload) {
-    pstk_source *source = &engine->source[block->source];
-    source->used = PSTK_MAX(source->used, block->used_total);
-    source->dropped_total = PSTK_MAX(source->dropped_total, block->dropped_total);
-    if (block->kind == PSTK_RECORD_COUNTS &&
-        block->bytes >= sizeof *block + sizeof(pstk_counts_record))
-        memcpy(source->dropped, payload, sizeof source->dropped);
-    if (block->kind != PSTK_RECORD_SOURCE ||
-        block->bytes < sizeof *block + sizeof(pstk_source_record))
-        return;
-    pstk_source_record record;
-    memcpy(&record, payload, sizeof record);
-    if (record.change != PSTK_SOURCE_GAP && record.change != PSTK_SOURCE_BOOT)
-        return;
-    source->lost_upstream += record.lost;
-    if (record.change == PSTK_SOURCE_BOOT && block->stream < engine->stream_count) {
-        engine->stream[block->stream].next_seq = record.next_seq;
-        source->sent_upstream += record.lost;
-    }
-}
-
-static void scan_block(pstk_engine *engine, const pstk_block *block) {
-    const uint8_t *payload = pstk_block_payload(block);
-    size_t size = block->bytes - sizeof *block;
-    engine->clock.last_ns = PSTK_MAX(engine->clock.last_ns, block->recv_time_ns);
-    engine->config_gen = block->config_gen;
-    if (block->kind == PSTK_RECORD_TAG && size >= sizeof(pstk_tag_record))
-        scan_tag(engine, payload);
-    else if (block->kind == PSTK_RECORD_CODE && size >= sizeof(pstk_code_record))
-        scan_code(engine, payload);
-    else if (block->kind == PSTK_RECORD_STREAM && size >= sizeof(pstk_stream_record))
-        scan_stream(engine, block, payload);
-    bool has_totals = block->kind == PSTK_RECORD_SAMPLES || block->kind == PSTK_RECORD_COUNTS ||
-                      block->kind == PSTK_RECORD_SOURCE;
-    if (!has_totals || block->source >= PSTK_SOURCES_MAX)
-        return;
-    scan_totals(engine, block, payload);
-    scan_position(engine, block);
-}
-
-static void scan_tail(pstk_engine *engine, uint64_t from) {
-    const pstk_block *block;
-    uint64_t next;
-    while ((block = pstk_ring_peek(engine->ring, from, &next)) != NULL) {
-        if (block->source < PSTK_SOURCES_MAX)
-            engine->source_count = PSTK_MAX(engine->source_count, block->source + 1u);
-        scan_block(engine, block);
-        from = next;
-    }
-    for (uint32_t i = 0; i < engine->source_count; i++) {
-        pstk_source *source = &engine->source[i];
-        uint64_t known = 0;
-        for (int reason = 0; reason < PSTK_DROP_COUNT; reason++)
-            known += source->dropped[reason];
-        source->dropped[PSTK_DROP_RESTART] +=
-            source->dropped_total - PSTK_MIN(known, source->dropped_total);
-        source->dropped_total = PSTK_MAX(known, source->dropped_total);
-        source->received = source->used + source->dropped_total;
-    }
 }
 
 /* ---- today's configuration ------------------------------------------------------------------ */
@@ -291,9 +224,8 @@ static void name_tail_sources(pstk_engine *engine) {
     const pstk_config_source *known = pstk_judge_sources(engine->judge, &count);
     for (uint32_t i = 0; i < engine->source_count; i++) {
         pstk_source *source = &engine->source[i];
-        source->intake = -1;
         if (i >= count)
-            continue;
+            continue; /* named by the tail, or only seen in it */
         memcpy(source->options.name, known[i].name, sizeof known[i].name);
         source->options.lateness_ns = known[i].lateness_ns;
         source->options.idle_after_ns = known[i].idle_after_ns;
@@ -311,11 +243,8 @@ static int adopt_sources(pstk_engine *engine, const pstk_source_options *sources
             return pstk_fail(err, PSTK_E_FULL, 0,
                              "source %s: more than %u sources, earlier ones included",
                              sources[i].name, PSTK_SOURCES_MAX);
-        if (k == engine->source_count) {
+        if (k == engine->source_count)
             engine->source_count++;
-            engine->source[k].position = PSTK_POSITION_NONE;
-            engine->source[k].intake = -1;
-        }
         engine->source[k].options = sources[i];
         engine->source[k].is_configured = 1;
         engine->config_source[i] = (uint16_t)k;
@@ -352,9 +281,11 @@ static bool is_config_known(pstk_engine *engine, const pstk_rule *rules, size_t 
     size_t known_sources, known_rules;
     const pstk_config_source *old_sources = pstk_judge_sources(engine->judge, &known_sources);
     const pstk_rule *old_rules = pstk_judge_rules(engine->judge, &known_rules);
+    pstk_judge_config_digest(sources, engine->source_count, rules, rule_count, now);
+    if (engine->has_config_digest)
+        return memcmp(now, engine->config_digest, sizeof now) == 0;
     if (known_sources == 0)
         return false;
-    pstk_judge_config_digest(sources, engine->source_count, rules, rule_count, now);
     pstk_judge_config_digest(old_sources, known_sources, old_rules, known_rules, then);
     return memcmp(now, then, sizeof now) == 0;
 }
@@ -368,8 +299,11 @@ static void set_clock(pstk_engine *engine) {
 }
 
 static int take_base(pstk_engine *engine, found *base, pstk_error *err) {
-    for (uint32_t i = 0; i < PSTK_SOURCES_MAX; i++)
+    for (uint32_t i = 0; i < PSTK_SOURCES_MAX; i++) {
         engine->source[i].position = PSTK_POSITION_NONE;
+        engine->source[i].counts_stream = PSTK_STREAM_NONE;
+        engine->source[i].intake = -1;
+    }
     int status = base->has_image ? restore_image(engine, &base->image, err) : PSTK_OK;
     if (base->has_image)
         pstk_image_free(&base->image);
@@ -377,13 +311,15 @@ static int take_base(pstk_engine *engine, found *base, pstk_error *err) {
         return status;
     if (base->is_moved)
         base->from = 0;
-    scan_tail(engine, base->from);
+    status = pstk_engine_scan_tail(engine, base->from, err);
+    if (status != PSTK_OK)
+        return status;
     pstk_ring_set_judged(engine->ring, base->from);
     if (base->from > pstk_ring_checkpointed(engine->ring))
         pstk_ring_set_checkpointed(engine->ring, base->from);
     engine->saved_boot_ns = pstk_boot_ns();
     pstk_engine_judge(engine);
-    return PSTK_OK;
+    return pstk_engine_check(engine, err);
 }
 
 int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
@@ -406,9 +342,11 @@ int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
         return status;
     set_clock(engine);
     put_down_records(engine);
-    if (engine->is_backlogged || !is_config_known(engine, rules, rule_count))
+    if (!is_config_known(engine, rules, rule_count))
         if (!pstk_engine_put_config(engine, rules, rule_count))
             return pstk_fail(err, PSTK_E_FULL, 0,
                              "the ring has no room for the configuration; raise engine.ring_bytes");
-    return base.is_moved ? pstk_engine_checkpoint_now(engine, true, err) : PSTK_OK;
+    status = base.is_moved ? pstk_engine_checkpoint_now(engine, true, err) : PSTK_OK;
+    /* A full event ring: the new journal is whole and its image is the one it began with. */
+    return status == PSTK_E_FULL ? PSTK_OK : status;
 }

@@ -469,6 +469,9 @@ PSTK_API PSTK_MUST_CHECK int pstk_engine_results(pstk_engine *engine, pstk_resul
 PSTK_API PSTK_MUST_CHECK int pstk_engine_checkpoint(pstk_engine *engine, int to_disk,
                                                     pstk_error *err);
 
+/* What open went on in spite of (a damaged image or ring, a cold start), in plain words for a log;
+ * its length, 0 = nothing. */
+PSTK_API int pstk_engine_notice(const pstk_engine *engine, char *out_text, size_t capacity);
 PSTK_API int pstk_engine_stats(pstk_engine *engine, pstk_stats *out_stats);
 /* The port a bound source listens on, or -1. */
 PSTK_API int pstk_engine_port(pstk_engine *engine, uint32_t source);

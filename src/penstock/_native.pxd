@@ -357,6 +357,7 @@ cdef extern from "penstock.h" nogil:
     int pstk_engine_rewind(pstk_engine *engine, pstk_error *err)
     int pstk_engine_results(pstk_engine *engine, pstk_result *out_results, size_t capacity, size_t *out_count, pstk_error *err)
     int pstk_engine_checkpoint(pstk_engine *engine, int to_disk, pstk_error *err)
+    int pstk_engine_notice(const pstk_engine *engine, char *out_text, size_t capacity)
     int pstk_engine_stats(pstk_engine *engine, pstk_stats *out_stats)
     int pstk_engine_port(pstk_engine *engine, uint32_t source)
     int pstk_engine_source_stats(pstk_engine *engine, uint32_t source, pstk_source_stats *out_stats)
