@@ -125,6 +125,21 @@ static void move_tag(pstk_judge *judge, const run *at, judge_hot *hot) {
         judge_windows_rebuild(judge);
 }
 
+/* Streams of one source that begin more than an hour apart do not share a watermark: whichever lies
+ * behind, the new one or one that is there, goes by its own. */
+static void part_far_streams(pstk_judge *judge, const run *at, int64_t time_ns) {
+    for (uint32_t i = judge_source_at(judge, at->stream->source)->streams; i;) {
+        const judge_stream *other = judge_stream_at(judge, i);
+        uint32_t next = other->next;
+        bool is_sharing = i != at->stream_index && other->has_max && !other->is_alone;
+        if (is_sharing && !at->stream->is_alone && time_ns < other->max_ns - JUDGE_REGRESS_NS)
+            judge_stream_alone(judge, at->stream_index);
+        else if (is_sharing && !other->is_idle && other->max_ns < time_ns - JUDGE_REGRESS_NS)
+            judge_stream_alone(judge, i);
+        i = next;
+    }
+}
+
 /* A stream's first sample: whatever the source lost before is a gap of this one too. */
 static void start_stream(pstk_judge *judge, run *at, int64_t time_ns) {
     judge_stream *stream = at->stream;
@@ -140,7 +155,9 @@ static void start_stream(pstk_judge *judge, run *at, int64_t time_ns) {
     stream->max_ns = time_ns;
     if (stream->has_gap)
         judge_gap_close(judge, at->stream_index, time_ns);
+    part_far_streams(judge, at, time_ns);
     judge_watermark_update(judge, stream->source);
+    set_clock(judge, at);
 }
 
 /* True once the stream's clock has certainly gone back. */

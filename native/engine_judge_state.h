@@ -240,12 +240,12 @@ typedef struct judge_bind {
     X(INSTANCE, judge_instance)                                                                    \
     X(LIMIT, judge_limit)                                                                          \
     X(DELAY, judge_delay)                                                                          \
-    X(WINDOW, judge_window) X(PANE, judge_pane) X(GROUP, judge_group) X(NODE, judge_node)          \
-        X(STREAM, judge_stream) X(CLOCK, judge_clock) X(SOURCE, judge_source)                      \
-            X(ASSET, judge_asset) X(NAME, judge_name) X(CAPTURE, judge_capture)                    \
-                X(BASELINE, judge_baseline) X(CONFIG_SOURCE, pstk_config_source)                   \
-                    X(CONFIG_RULE, pstk_rule) X(STAGED_SOURCE, pstk_config_source)                 \
-                        X(STAGED_RULE, pstk_rule)
+    X(WINDOW, judge_window)                                                                        \
+    X(PANE, judge_pane) X(GROUP, judge_group) X(NODE, judge_node) X(STREAM, judge_stream)          \
+        X(CLOCK, judge_clock) X(SOURCE, judge_source) X(ASSET, judge_asset) X(NAME, judge_name)    \
+            X(CAPTURE, judge_capture) X(BASELINE, judge_baseline)                                  \
+                X(CONFIG_SOURCE, pstk_config_source) X(CONFIG_RULE, pstk_rule)                     \
+                    X(STAGED_SOURCE, pstk_config_source) X(STAGED_RULE, pstk_rule)
 
 enum {
 #define JUDGE_ARENA_ENUM(name, type) JUDGE_##name,
@@ -443,6 +443,7 @@ uint32_t judge_stream_open(pstk_judge *judge, uint16_t source, uint32_t key);
 void judge_streams_rebuild(pstk_judge *judge);
 void judge_time_refresh(pstk_judge *judge);
 void judge_watermark_update(pstk_judge *judge, uint16_t source);
+void judge_stream_alone(pstk_judge *judge, uint32_t index);
 int64_t judge_others_ns(const pstk_judge *judge,
                         uint32_t stream); /* least maximum of its source's other live streams */
 void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,

@@ -287,15 +287,12 @@ static bool regress_tags(pstk_judge *judge, uint32_t stream) {
     return true;
 }
 
-static void regress_restart(pstk_judge *judge, uint32_t index) {
+/* From here on a clock of its own: a device that woke in 1970 holds nobody's watermark. */
+void judge_stream_alone(pstk_judge *judge, uint32_t index) {
     judge_stream *stream = judge_stream_at(judge, index);
     uint32_t own = judge_stream_clock(index);
     judge_clock *clock = judge_clock_at(judge, own);
-    stream->epoch++;
     stream->is_alone = 1;
-    stream->max_ns = stream->run_max_ns;
-    stream->run_count = 0;
-    stream->gap_count = 0;
     clock->lateness_ns = judge_clock_at(judge, judge_source_clock(stream->source))->lateness_ns;
     clock->watermark_ns = pstk_time_add(stream->max_ns, -clock->lateness_ns);
     for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++)
@@ -303,6 +300,15 @@ static void regress_restart(pstk_judge *judge, uint32_t index) {
             judge_hot_at(judge, t)->clock = own;
     judge_windows_rebuild(judge);
     judge_watermark_update(judge, stream->source);
+}
+
+static void regress_restart(pstk_judge *judge, uint32_t index) {
+    judge_stream *stream = judge_stream_at(judge, index);
+    stream->epoch++;
+    stream->max_ns = stream->run_max_ns;
+    stream->run_count = 0;
+    stream->gap_count = 0;
+    judge_stream_alone(judge, index);
 }
 
 bool judge_regress(pstk_judge *judge, uint32_t index) {

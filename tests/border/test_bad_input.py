@@ -224,9 +224,6 @@ def test_a_stamp_in_1970_is_counted_late_and_disturbs_nothing(
     assert identities(seen.events) == identities(good_run(encoding).events)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a stream that begins far behind the others of its source holds them all"
-)
 def test_a_controller_that_wakes_in_1970_holds_nobody_up(
     open_engine: Open, good_run: Callable[[str], Seen]
 ) -> None:

@@ -57,7 +57,7 @@ class Segments:
         assert self.start_ns is not None
         made = self.close(end_ns)
         flags, self.flags = frozenset(self.flags), set()
-        if made is None or (made.quantity == 0 and not self.rule.emits_zero):
+        if made is None or (float(made.quantity) == 0 and not self.rule.emits_zero):
             return []
         if "lot" in self.rule.patterns and "lot" not in roles:
             flags |= {"unknown_lot"}
