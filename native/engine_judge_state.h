@@ -242,11 +242,19 @@ typedef struct judge_bind {
     X(DELAY, judge_delay)                                                                          \
     X(WINDOW, judge_window)                                                                        \
     X(PANE, judge_pane)                                                                            \
-    X(GROUP, judge_group) X(NODE, judge_node) X(STREAM, judge_stream) X(CLOCK, judge_clock)        \
-        X(SOURCE, judge_source) X(ASSET, judge_asset) X(NAME, judge_name)                          \
-            X(CAPTURE, judge_capture) X(BASELINE, judge_baseline)                                  \
-                X(CONFIG_SOURCE, pstk_config_source) X(CONFIG_RULE, pstk_rule)                     \
-                    X(STAGED_SOURCE, pstk_config_source) X(STAGED_RULE, pstk_rule)
+    X(GROUP, judge_group)                                                                          \
+    X(NODE, judge_node)                                                                            \
+    X(STREAM, judge_stream)                                                                        \
+    X(CLOCK, judge_clock)                                                                          \
+    X(SOURCE, judge_source)                                                                        \
+    X(ASSET, judge_asset)                                                                          \
+    X(NAME, judge_name)                                                                            \
+    X(CAPTURE, judge_capture)                                                                      \
+    X(BASELINE, judge_baseline)                                                                    \
+    X(CONFIG_SOURCE, pstk_config_source)                                                           \
+    X(CONFIG_RULE, pstk_rule)                                                                      \
+    X(STAGED_SOURCE, pstk_config_source)                                                           \
+    X(STAGED_RULE, pstk_rule)
 
 enum {
 #define JUDGE_ARENA_ENUM(name, type) JUDGE_##name,
