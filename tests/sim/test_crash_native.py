@@ -43,7 +43,14 @@ class Replay:
         self.ring.mkdir(mode=0o700)
         self.kills = 0
 
+    def drop_torn_line(self) -> None:
+        """SIGKILL can cut an append in two; what it cut was not acknowledged and comes again."""
+        if self.output.exists():
+            whole = self.output.read_bytes()
+            self.output.write_bytes(whole[: whole.rfind(b"\n") + 1])
+
     def start(self, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        self.drop_torn_line()
         words = [self.program, self.state, self.ring, self.output, BATCHES, RING]
         return subprocess.Popen(
             [str(word) for word in words],
