@@ -19,6 +19,7 @@
 #define SECOND INT64_C(1000000000)
 #define START_NS (INT64_C(1790000000) * SECOND)
 #define NO_POSITION UINT64_MAX
+#define RING_BYTES UINT64_C(1048576)
 
 static char place_dir[64], state_dir[96], ring_dir[96];
 
@@ -54,7 +55,8 @@ static inline void ring_folder(char *out, size_t capacity) {
     int found = 0;
     for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
         if (strncmp(entry->d_name, "penstock-", 9) == 0) {
-            snprintf(out, capacity, "%s/%s", ring_dir, entry->d_name);
+            int size = snprintf(out, capacity, "%s/%s", ring_dir, entry->d_name);
+            REQUIRE(size > 0 && (size_t)size < capacity);
             found++;
         }
     closedir(folder);
@@ -83,12 +85,12 @@ static inline pstk_engine_options engine_options(void) {
     pstk_engine_options options = {.abi_version = PSTK_ABI_VERSION,
                                    .clock = PSTK_CLOCK_MANUAL,
                                    .plant = "engine test",
-                                   .ring_bytes = 1u << 20,
+                                   .ring_bytes = RING_BYTES,
                                    .tags_max = 256,
                                    .instances_max = 1024,
                                    .streams_max = 64,
                                    .assets_max = 64,
-                                   .event_slots = 1024,
+                                   .event_slots = 4096,
                                    .result_slots = 4096,
                                    .reorder_slots = 4096,
                                    .codes_max = 16,
@@ -177,6 +179,43 @@ static inline void must_close(pstk_engine *engine) {
     pstk_engine_free(engine);
 }
 
+static inline setup with_limit(void) {
+    setup s = one_source();
+    s.rule_count = 1;
+    s.rule[0] = limit_rule("high", "*.level");
+    return s;
+}
+
+/* Refused with that status, and the sentence says why. */
+static inline bool is_refused(const setup *s, int wanted, const char *text) {
+    pstk_engine *engine = (void *)1;
+    pstk_error err;
+    int status = try_open(s, &engine, &err);
+    bool is_right = status == wanted && err.status == wanted && engine == NULL &&
+                    strstr(err.text, text) != NULL;
+    if (!is_right)
+        fprintf(stderr, "open gave %d: %s\n    wanted %d: %s\n", status, err.text, wanted, text);
+    if (status == PSTK_OK)
+        pstk_engine_free(engine);
+    return is_right;
+}
+
+static inline size_t notice_of(pstk_engine *engine, char *out, size_t capacity) {
+    int size = pstk_engine_notice(engine, out, capacity);
+    CHECK(size >= 0 && (size_t)size == strlen(out));
+    return (size_t)size;
+}
+
+/* "" = there must be none. */
+static inline bool has_notice(pstk_engine *engine, const char *text) {
+    char notice[512] = "";
+    notice_of(engine, notice, sizeof notice);
+    bool is_there = text[0] ? strstr(notice, text) != NULL : notice[0] == 0;
+    if (!is_there)
+        fprintf(stderr, "notice: %s\n    wanted: %s\n", notice, text);
+    return is_there;
+}
+
 /* ---- packed v1 ------------------------------------------------------------------------------ */
 
 typedef struct packed {
@@ -241,7 +280,7 @@ static inline int feed_bytes(pstk_engine *engine, uint32_t source, const void *b
     int64_t now = PSTK_MAX(stats.engine_time_ns, START_NS);
     int status =
         pstk_engine_feed_frame(engine, source, NULL, 0, bytes, size, position, now, &result, &err);
-    if (status != PSTK_OK && status != PSTK_E_FULL)
+    if (status != PSTK_OK && status != PSTK_E_FULL && status != PSTK_E_FAILED)
         fprintf(stderr, "feed_frame: %s\n", err.text);
     return status;
 }
@@ -287,7 +326,7 @@ static inline int feed_rows(pstk_engine *engine, uint32_t source, uint32_t tag, 
     pstk_feed_result result;
     pstk_error err = {0};
     int status = pstk_engine_feed(engine, &feed, &result, &err);
-    if (status != PSTK_OK && status != PSTK_E_FULL)
+    if (status != PSTK_OK && status != PSTK_E_FULL && status != PSTK_E_FAILED)
         fprintf(stderr, "feed: %s\n", err.text);
     return status;
 }
