@@ -45,7 +45,8 @@ static bool copy_header(const pstk_ring *ring, uint64_t pos, pstk_block *out_blo
     return is_untouched(ring, pos) && pstk_ring_block_is_sound(ring, pos, written, out_block);
 }
 
-/* First block at or behind a segment's start; UINT64_MAX where the writer is two laps further. */
+/* First block at or behind a segment's start; UINT64_MAX where the writer is two laps further, or a
+ * damaged entry names no block border. */
 static uint64_t segment_first(const pstk_ring *ring, uint64_t segment) {
     uint64_t start = segment * ring->stride;
     uint64_t origin = pstk_ring_load(&ring->header->origin);
@@ -53,7 +54,7 @@ static uint64_t segment_first(const pstk_ring *ring, uint64_t segment) {
         return origin;
     uint64_t first =
         atomic_load_explicit(&ring->index[segment & ring->index_mask], memory_order_acquire);
-    return first - start < PSTK_BLOCK_BYTES_MAX ? first : UINT64_MAX;
+    return first - start < PSTK_BLOCK_BYTES_MAX && (first & 63) == 0 ? first : UINT64_MAX;
 }
 
 uint64_t pstk_ring_oldest(const pstk_ring *ring) {
