@@ -292,6 +292,12 @@ def task_fuzz(_: argparse.Namespace, rest: list[str]) -> None:
 
 def task_bench(_: argparse.Namespace, rest: list[str]) -> None:
     setup()
+    headers = [Path("/usr/include") / name for name in ("zmq.h", "nats/nats.h")]
+    if not all(path.exists() for path in headers):
+        try:
+            need_packages("libzmq3-dev", "libnats-dev")
+        except (Missing, Failed) as missing:
+            say(f"without the peers in C their figures are skipped by name; to have them: {missing}")
     wanted = digest("pyproject.toml")
     if not is_fresh("bench", wanted):
         say("Python packages of the benches' peers")
