@@ -297,7 +297,7 @@ def task_bench(_: argparse.Namespace, rest: list[str]) -> None:
         try:
             need_packages("libzmq3-dev", "libnats-dev")
         except (Missing, Failed) as missing:
-            say(f"without the peers in C their figures are skipped by name; to have them: {missing}")
+            say(f"figures beside peers in C are skipped by name; to have them: {missing}")
     wanted = digest("pyproject.toml")
     if not is_fresh("bench", wanted):
         say("Python packages of the benches' peers")
