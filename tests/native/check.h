@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int check_count;
-static int check_failed;
+static _Atomic int check_count; /* any thread may check */
+static _Atomic int check_failed;
 
 #define CHECK(x)                                                                                   \
     do {                                                                                           \

@@ -405,6 +405,12 @@ static inline bool is_same_totals(const pstk_source_stats *a, const pstk_source_
 
 /* ---- a process that dies -------------------------------------------------------------------- */
 
+#ifdef __SANITIZE_THREAD__
+/* A race in a child must end it at once: dead by SIGKILL it could no longer report one. */
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+const char *__tsan_default_options(void) { return "halt_on_error=1"; }
+#endif
+
 /* Runs work in a child, which then dies by SIGKILL without closing anything. Anything else it may
  * end by (a failed check, a sanitizer) is a failure here. */
 static inline void in_killed_child(void (*work)(void *), void *context) {

@@ -11,6 +11,13 @@
 
 /* ---- opened again --------------------------------------------------------------------------- */
 
+/* A limit that is never reached: these tests are about samples. */
+static setup quiet(void) {
+    setup s = with_limit();
+    s.rule[0].level[PSTK_LEVEL_H].value = 100;
+    return s;
+}
+
 /* Batches [first, first + count) of one tag; the ring wraps every 14 of them. */
 static void feed_batches(pstk_engine *engine, uint32_t tag, uint64_t first, uint64_t count) {
     for (uint64_t batch = first; batch < first + count; batch++) {
@@ -53,7 +60,7 @@ static void check_goes_on(pstk_engine *engine, const pstk_source_stats *was, uin
 
 static void test_reopened_engine_goes_on(uint64_t batches) {
     place_begin();
-    setup s = with_limit();
+    setup s = quiet();
     pstk_source_stats was = live_once(&s, batches);
     pstk_engine *engine = must_open(&s);
     CHECK(has_notice(engine, ""));
@@ -64,7 +71,7 @@ static void test_reopened_engine_goes_on(uint64_t batches) {
 
 static void test_deleted_ring_moves_the_state_to_a_new_journal(uint64_t batches) {
     place_begin();
-    setup s = with_limit();
+    setup s = quiet();
     pstk_source_stats was = live_once(&s, batches);
     char folder[256], second[256];
     ring_folder(folder, sizeof folder);
@@ -84,7 +91,7 @@ static void test_deleted_ring_moves_the_state_to_a_new_journal(uint64_t batches)
 /* The images are gone, the journal is whole from its first record on: nothing is lost. */
 static void test_whole_journal_makes_up_for_its_images(void) {
     place_begin();
-    setup s = with_limit();
+    setup s = quiet();
     pstk_source_stats was = live_once(&s, 3);
     char folder[256];
     ring_folder(folder, sizeof folder);
@@ -111,7 +118,7 @@ static void check_cold_start(const setup *s) {
 
 static void test_destroyed_images_of_a_wrapped_ring_are_a_cold_start(void) {
     place_begin();
-    setup s = with_limit();
+    setup s = quiet();
     live_once(&s, 40);
     char folder[256];
     ring_folder(folder, sizeof folder);
@@ -123,7 +130,7 @@ static void test_destroyed_images_of_a_wrapped_ring_are_a_cold_start(void) {
 /* A journal that began with an image is not whole without it, however short it is. */
 static void test_destroyed_images_of_a_moved_journal_are_a_cold_start(void) {
     place_begin();
-    setup s = with_limit();
+    setup s = quiet();
     live_once(&s, 3);
     char folder[256];
     ring_folder(folder, sizeof folder);
@@ -140,7 +147,7 @@ static void test_destroyed_images_of_a_moved_journal_are_a_cold_start(void) {
 static void test_image_on_disk_alone_or_in_the_ring_alone_is_enough(void) {
     for (int is_ring = 0; is_ring < 2; is_ring++) {
         place_begin();
-        setup s = with_limit();
+        setup s = quiet();
         pstk_source_stats was = live_once(&s, 40);
         char folder[256];
         ring_folder(folder, sizeof folder);
@@ -155,7 +162,7 @@ static void test_image_on_disk_alone_or_in_the_ring_alone_is_enough(void) {
 
 static void test_another_ring_size_goes_on(void) {
     place_begin();
-    setup s = with_limit();
+    setup s = quiet();
     pstk_source_stats was = live_once(&s, 20);
     s.options.ring_bytes = RING_BYTES * 2;
     pstk_engine *engine = must_open(&s);
@@ -234,7 +241,7 @@ static void test_spoiled_mapping_fails_the_engine(void) {
 static void test_damaged_ring_is_told(void) {
     static const uint8_t nothing[16] = {0};
     place_begin();
-    setup s = with_limit();
+    setup s = quiet();
     pstk_source_stats was = live_once(&s, 3);
     poke_block(0, nothing, sizeof nothing);
     pstk_engine *engine = must_open(&s);
@@ -257,7 +264,7 @@ static void feed_and_die(void *context) {
 static void test_damaged_tail_is_told_and_the_image_goes_on(void) {
     static const uint8_t nothing[16] = {0};
     place_begin();
-    setup s = with_limit();
+    setup s = quiet();
     in_killed_child(feed_and_die, &s);
     pstk_image image;
     uint32_t damaged;
@@ -280,7 +287,7 @@ static void test_damaged_tail_is_told_and_the_image_goes_on(void) {
 /* State and ring of the same name but not of one run: a copy put back, for example. */
 static void test_image_that_fits_no_block_is_refused(void) {
     place_begin();
-    setup s = with_limit();
+    setup s = quiet();
     live_once(&s, 3);
     char folder[256];
     ring_folder(folder, sizeof folder);

@@ -2,8 +2,8 @@
  * everyone who may ask, then an end in the middle of it. Made for TSan; every build checks that
  * nothing is lost, doubled or stuck.
  *
- * Method  threads note failures in one atomic; only the main thread uses CHECK. How long the crowd
- * runs is PENSTOCK_TEST_MS (default 1500). Waits are bounded by WAIT_NS, never by luck. */
+ * Method  how long the crowd runs is PENSTOCK_TEST_MS (default 1500). Waits end when what they wait
+ * for is there, and fail after WAIT_NS. */
 #include "engine_fixture.h"
 #include "reactor_peer.h"
 
@@ -11,16 +11,6 @@
 #include <stdatomic.h>
 
 #define WAIT_NS (60 * SECOND)
-
-static atomic_int failures;
-/* For threads: says where, counts, goes on. */
-#define NOTE(x)                                                                                    \
-    do {                                                                                           \
-        if (!(x)) {                                                                                \
-            atomic_fetch_add(&failures, 1);                                                        \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #x);                      \
-        }                                                                                          \
-    } while (0)
 
 #define WAIT_UNTIL(condition)                                                                      \
     do {                                                                                           \
@@ -363,7 +353,7 @@ typedef struct crowd {
 
 /* Closed is how every caller's day ends; anything else but a full ring is a failure. */
 static bool goes_on(int status) {
-    NOTE(status == PSTK_OK || status == PSTK_E_FULL || status == PSTK_E_CLOSED);
+    CHECK(status == PSTK_OK || status == PSTK_E_FULL || status == PSTK_E_CLOSED);
     return status != PSTK_E_CLOSED;
 }
 
@@ -457,11 +447,11 @@ static void ask_everything(crowd *c) {
     uint64_t position;
     if (!goes_on(pstk_engine_stats(c->engine, &stats)))
         return;
-    NOTE(stats.written >= stats.judged && stats.judged >= stats.checkpointed);
-    NOTE(!stats.is_failed);
+    CHECK(stats.written >= stats.judged && stats.judged >= stats.checkpointed);
+    CHECK(!stats.is_failed);
     for (uint32_t i = 0; i < 2; i++)
         if (pstk_engine_source_stats(c->engine, i, &source) == PSTK_OK)
-            NOTE(source.received == source.used + all_dropped(&source));
+            CHECK(source.received == source.used + all_dropped(&source));
     (void)goes_on(pstk_engine_evidence(c->engine, c->tag, stats.judged, 32, 32, samples, &before,
                                        &count, &err));
     (void)goes_on(pstk_engine_position(c->engine, 1, &position, &err));
@@ -471,9 +461,9 @@ static void ask_everything(crowd *c) {
     (void)pstk_engine_asset_name(c->engine, 1, text, sizeof text);
     (void)pstk_engine_code_text(c->engine, c->tag, 0, text, sizeof text);
     (void)pstk_engine_notice(c->engine, text, sizeof text);
-    NOTE(pstk_engine_event_fd(c->engine) >= 0);
+    CHECK(pstk_engine_event_fd(c->engine) >= 0);
     int port = pstk_engine_port(c->engine, 0);
-    NOTE(port == c->port || port == -1);
+    CHECK(port == c->port || port == -1);
 }
 
 static void *crowd_asker(void *context) {
@@ -536,7 +526,6 @@ static void test_everyone_at_once_and_an_end_in_the_middle(void) {
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
     pstk_engine_free(c.engine);
-    CHECK(atomic_load(&failures) == 0);
     CHECK(atomic_load(&c.events) > 0 && atomic_load(&c.results) > 0 && atomic_load(&c.fed) > 0);
     CHECK(atomic_load(&c.questions) > 0 && atomic_load(&c.checkpoints) > 0);
     pstk_engine *engine = must_open(&s);
