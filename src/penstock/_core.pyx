@@ -207,9 +207,8 @@ cdef class Engine:
         _check(status, &err)
 
     def __dealloc__(self):
-        if self._h != NULL:
-            with nogil:
-                c.pstk_engine_free(self._h)
+        with nogil:
+            c.pstk_engine_free(self._h)
         free(self._events)
 
     def start(self):
@@ -244,9 +243,14 @@ cdef class Engine:
         cdef c.pstk_error err
         cdef uint32_t tag = 0
         cdef bytes raw = name.encode("utf-8")
-        if type not in TYPES:
+        cdef const char *at = raw
+        cdef size_t size = len(raw)
+        cdef int status, kind = TYPES.get(type, 0)
+        if not kind:
             raise ValueError(f"tag {name}: type {type!r} is none of {', '.join(TYPES)}")
-        _check(c.pstk_engine_tag(self._h, source, raw, len(raw), TYPES[type], &tag, &err), &err)
+        with nogil:  # a full ring makes room first
+            status = c.pstk_engine_tag(self._h, source, at, size, kind, &tag, &err)
+        _check(status, &err)
         return tag
 
     def feed(self, uint32_t source, const uint32_t[::1] tags not None, const uint64_t[::1] values not None,
@@ -371,10 +375,9 @@ cdef class Engine:
         kind = _text(c.pstk_event_kind_name(e.kind))
         rule, series = self._rule_name(e.rule)
         tag, value = self.tag_name(e.tag), _value(e.value, e.value_type)
-        is_quantity = e.kind == c.PSTK_EVENT_COUNTER_SEGMENT or e.kind == c.PSTK_EVENT_TOTAL_SEGMENT
-        is_limit = kind.startswith("limit.")
-        is_window = e.kind == c.PSTK_EVENT_WINDOW_CLOSE
         is_counter = e.kind == c.PSTK_EVENT_COUNTER_SEGMENT
+        is_quantity = is_counter or e.kind == c.PSTK_EVENT_TOTAL_SEGMENT
+        is_limit, is_window = kind.startswith("limit."), e.kind == c.PSTK_EVENT_WINDOW_CLOSE
         quantity = Decimal(repr(value)) if is_quantity else None
         flags = frozenset([name for bit, name in enumerate(EVENT_FLAGS) if e.flags >> bit & 1])
         context = Context(_text(e.context.order), _text(e.context.operation), _text(e.context.material),
@@ -389,8 +392,7 @@ cdef class Engine:
             e.limit if is_limit else None, e.count,
             e.sum if is_window else None, e.min if is_window else None, e.max if is_window else None,
             e.first if is_window else None, e.last if is_window else None,
-            flags, context, e.occurrence, e.time_epoch, e.revision, e.engine_time_ns,
-            e.config_gen_low)
+            flags, context, e.occurrence, e.time_epoch, e.revision, e.engine_time_ns, e.config_gen_low)
 
     def results(self):
         """Closed windows not yet taken, as a dictionary of columns (array.array) and the names they index."""
@@ -442,11 +444,9 @@ cdef class Engine:
 
     def tag_name(self, uint32_t tag):
         cdef char name[96]
-        if tag not in self._tags:
-            if c.pstk_engine_tag_name(self._h, tag, name, sizeof(name)) < 0:
-                return ""
+        if tag not in self._tags and c.pstk_engine_tag_name(self._h, tag, name, sizeof(name)) >= 0:
             self._tags[tag] = _text(name)
-        return self._tags[tag]
+        return self._tags.get(tag, "")
 
     def tag_id(self, str name):
         """Id of a tag that some event of this run carried."""
@@ -460,21 +460,22 @@ cdef class Engine:
         return _text(text) if c.pstk_engine_code_text(self._h, tag, code, text, sizeof(text)) >= 0 else ""
 
     def _rule_name(self, uint32_t rule):
-        cdef char name[64]
-        cdef char series[16]
-        if rule not in self._rules:
-            if c.pstk_engine_rule_name(self._h, rule, name, sizeof(name), series, sizeof(series)) < 0:
-                return "", ""
+        cdef char name[64], series[16]
+        if rule not in self._rules and c.pstk_engine_rule_name(self._h, rule, name, sizeof(name), series,
+                                                               sizeof(series)) >= 0:
             self._rules[rule] = (_text(name), _text(series))
-        return self._rules[rule]
+        return self._rules.get(rule, ("", ""))
 
     def _asset_name(self, uint32_t asset):
         cdef char name[96]
-        if asset not in self._assets:
-            if c.pstk_engine_asset_name(self._h, asset, name, sizeof(name)) < 0:
-                return ""
+        if asset not in self._assets and c.pstk_engine_asset_name(self._h, asset, name, sizeof(name)) >= 0:
             self._assets[asset] = _text(name)
-        return self._assets[asset]
+        return self._assets.get(asset, "")
+
+    def notice(self):
+        cdef char text[512]
+        c.pstk_engine_notice(self._h, text, sizeof(text))
+        return _text(text)
 
     def port(self, uint32_t source):
         return c.pstk_engine_port(self._h, source)
@@ -492,8 +493,7 @@ cdef class Engine:
         if c.pstk_engine_source_stats(self._h, source, &s) != c.PSTK_OK:
             raise EngineClosed("the engine is closed, or has no such source")
         dropped = {name: s.dropped[i] for i, name in enumerate(DROP_REASONS) if s.dropped[i]}
-        found = dict(s)
-        del found["reserved"]
+        found = {name: value for name, value in dict(s).items() if name != "reserved"}
         found.update(name=_text(s.name), dropped=dropped, is_numbered=bool(s.is_numbered), is_up=bool(s.is_up),
                      residual=s.received - s.used - sum(dropped.values()))
         return found

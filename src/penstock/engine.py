@@ -7,6 +7,7 @@ no thread at import.
 
 from __future__ import annotations
 
+import logging
 import os
 from array import array
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from penstock.config import Config
 
     Buffer = bytes | bytearray | memoryview | array[Any]
+
+_log = logging.getLogger("penstock")
 
 EVIDENCE_BEFORE = 192  # samples kept of what led to an event
 EVIDENCE_AFTER = 64  # and of what followed it
@@ -225,6 +228,8 @@ class Engine:
         options["clock"] = CLOCKS[clock]
         self._sources = {source["name"]: i for i, source in enumerate(native["sources"])}
         self._core: Any = _core.Engine(options, list(native["sources"]), list(native["rules"]))
+        if notice := self._core.notice():
+            _log.warning("%s: %s", config.engine.state_dir, notice)
         self._is_iterating = False
         self._is_closed = False
         self._kinds: dict[int, str] = {}  # of tags asked for by name
