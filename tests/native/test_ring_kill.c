@@ -28,8 +28,8 @@ static void write_until_killed(uint64_t seq, uint64_t stop_at) {
     pstk_ring *ring = open_ring(RING_BYTES, &is_new);
     while (seq < stop_at) {
         if (put_block(ring, seq, payload_of(seq)) == UINT64_MAX) {
+            atomic_store(&shared->checkpointed, seq); /* told first: a kill may fall between */
             release_all(ring);
-            atomic_store(&shared->checkpointed, seq);
             continue;
         }
         atomic_store(&shared->committed, ++seq);
