@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from oracle.feed import Value
@@ -9,7 +10,7 @@ from oracle.made import Made
 from oracle.plan import Rule
 
 
-class Segments:
+class Segments(ABC):
     """The open interval of one instance. A subclass measures what happens in it."""
 
     def __init__(self, rule: Rule) -> None:
@@ -71,18 +72,18 @@ class Segments:
         """The lot or order changed: closes the old interval with its own lot and order."""
         return self._close(event_ns, before)
 
+    @abstractmethod
     def begin(self, event_ns: int) -> None:
         """The first interval of all begins."""
-        raise NotImplementedError
 
+    @abstractmethod
     def next(self, event_ns: int) -> None:
         """A further interval begins where the last one ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def measure(self, event_ns: int, value: Value) -> None:
         """A value of the tag."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self, end_ns: int) -> Made | None:
         """The event of the open interval; None where nothing was measured."""
-        raise NotImplementedError
