@@ -74,11 +74,11 @@ static int scan_stream(pstk_engine *engine, const pstk_block *block, const uint8
     bool is_new = record.index == engine->stream_count;
     engine->stream_count += is_new;
     pstk_stream *stream = &engine->stream[record.index];
+    /* A new boot counts anew, also where its BOOT record died with the process. */
     if (is_new)
         *stream = (pstk_stream){.source = block->source, .stream = record.stream};
     else if (stream->boot != record.boot)
-        stream->next_seq =
-            0; /* counts anew; the BOOT record behind may have died with the process */
+        stream->next_seq = 0;
     stream->boot = record.boot;
     return PSTK_OK;
 }

@@ -8,7 +8,6 @@
  * also be in the journal: the samples are read back by evidence. */
 #include "engine_fixture.h"
 
-#include <float.h>
 #include <math.h>
 
 enum { LINE, TEXT, OTHER, SOURCES };
