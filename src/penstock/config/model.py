@@ -107,7 +107,7 @@ class EngineOptions:
     tags_max: int = _key(Integer(1, 1 << 20), "Most tags; one beyond is dropped{tag_limit}.", 4096)
     instances_max: int = _key(Integer(1, 1 << 22), "Most pairs of a rule and a tag.", 16384)
     streams_max: int = _key(Integer(1, 65535), "Most streams (clocks) of all sources.", 1024)
-    assets_max: int = _key(Integer(1, 1 << 20), "Most assets.", 1024)
+    assets_max: int = _key(Integer(1, 1 << 16), "Most assets.", 1024)
     event_slots: int = _key(Integer(256, 1 << 20, True), "Events that may wait to be taken.", 4096)
     result_slots: int = _key(
         Integer(256, 1 << 22, True), "Results kept until they are overwritten.", 16384
@@ -115,7 +115,7 @@ class EngineOptions:
     reorder_slots: int = _key(
         Integer(256, 1 << 24), "Samples that may wait for the watermark.", 65536
     )
-    codes_max: int = _key(Integer(1, 65535), "Most different texts of one tag.", 256)
+    codes_max: int = _key(Integer(1, 4096), "Most different texts of one tag.", 256)
     checkpoint_s: float = _key(Number(0.1, 3600.0), "Time between checkpoints on disk.", 30.0)
     durability: str = _key(
         Choice(("process", "power")),
