@@ -33,6 +33,10 @@ void pstk_tags_close(pstk_tags *tags);
 uint32_t pstk_tags_count(const pstk_tags *tags);
 /* NULL where unknown. */
 const pstk_tag *pstk_tags_get(const pstk_tags *tags, uint32_t tag_id);
+/* By tag id, pstk_tags_count of them: whose tag it is and of what type, in four bytes, for loops
+ * over columns. */
+#define PSTK_TAG_KIND(source, type) ((uint32_t)(source) << 8 | (uint32_t)(type))
+const uint32_t *pstk_tags_kinds(const pstk_tags *tags);
 /* PSTK_TAG_NONE where unknown. */
 uint32_t pstk_tags_find(const pstk_tags *tags, const uint8_t *name, size_t name_bytes);
 

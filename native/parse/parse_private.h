@@ -41,6 +41,7 @@ typedef struct pstk_code_entry {
 
 struct pstk_tags {
     pstk_tag *tag;
+    uint32_t *kind;      /* by tag: PSTK_TAG_KIND */
     pstk_tag_slot *slot; /* at most half full, so that a probe ends */
     uint32_t slot_mask;
     uint32_t count, max;

@@ -22,13 +22,14 @@ static bool reserve(pstk_tags *tags) {
     tags->code_mask = code_slots - 1;
     /* calloc: pages are touched when the first name comes that needs them. */
     tags->tag = calloc(tags->max, sizeof *tags->tag);
+    tags->kind = calloc(tags->max, sizeof *tags->kind);
     tags->slot = calloc(slots, sizeof *tags->slot);
     tags->code = calloc(codes, sizeof *tags->code);
     tags->code_by_text = calloc(code_slots, sizeof *tags->code_by_text);
     tags->code_by_number = calloc(code_slots, sizeof *tags->code_by_number);
     tags->new_code = calloc(codes, sizeof *tags->new_code);
-    return tags->tag && tags->slot && tags->code && tags->code_by_text && tags->code_by_number &&
-           tags->new_code;
+    return tags->tag && tags->kind && tags->slot && tags->code && tags->code_by_text &&
+           tags->code_by_number && tags->new_code;
 }
 
 int pstk_tags_open(uint32_t tags_max, uint32_t codes_max, pstk_tags **out_tags, pstk_error *err) {
@@ -59,6 +60,7 @@ void pstk_tags_close(pstk_tags *tags) {
     if (!tags)
         return;
     free(tags->tag);
+    free(tags->kind);
     free(tags->slot);
     free(tags->code);
     free(tags->code_by_text);
@@ -72,6 +74,8 @@ uint32_t pstk_tags_count(const pstk_tags *tags) { return tags->count; }
 const pstk_tag *pstk_tags_get(const pstk_tags *tags, uint32_t tag_id) {
     return tag_id < tags->count ? &tags->tag[tag_id] : NULL;
 }
+
+const uint32_t *pstk_tags_kinds(const pstk_tags *tags) { return tags->kind; }
 
 /* Words of eight bytes, the last one overlapping, folded by multiplication. Inline and without the
  * general case of pstk_hash_bytes: names have 1 to 95 bytes and are looked up by the million. */
@@ -146,6 +150,7 @@ static uint32_t make_tag(pstk_tags *tags, const pstk_tag_query *query, uint32_t 
     tag->source = query->source;
     tag->type = query->type;
     tag->next = PSTK_TAG_NONE;
+    tags->kind[id] = PSTK_TAG_KIND(query->source, query->type);
     tags->slot[slot] = (pstk_tag_slot){.hash = hash, .id_plus = id + 1};
     return id;
 }
