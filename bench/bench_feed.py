@@ -36,6 +36,7 @@ PEER = Path(__file__).resolve().parent / "peers" / "group_columns.py"
 BATCH_ROWS = 65_536
 ROW_BYTES = 20
 PASSES = 5
+Others = Callable[[str], dict[str, Callable[[], Reading]]]
 
 
 def feed(bench: Bench, columns: str) -> Callable[[], Reading]:
@@ -87,32 +88,37 @@ def memory(bench: Bench) -> Callable[[], Reading]:
     return once
 
 
-def contestants(bench: Bench, name: str, columns: str) -> dict[str, Callable[[], Reading]]:
-    rows = bench.sizes.rows
-    if name == MEMORY:
-        return {"memory read": memory(bench)}
-    module = "duckdb" if name == DUCKDB else "polars"
-    for needed in (module, "numpy", "pyarrow"):
-        if importlib.util.find_spec(needed) is None:
-            raise Skip(f"{needed} is missing: pip install {needed}")
-    if module == "duckdb":
-        return {
-            "DuckDB table": group(columns, rows, "duckdb", "table"),
-            "DuckDB on Arrow": group(columns, rows, "duckdb", "arrow"),
-        }
-    return {"Polars": group(columns, rows, "polars", "frame")}
-
-
-def run(bench: Bench, name: str) -> Figure:
-    """One figure; its contestants run in turns over the same files."""
+def in_turns(bench: Bench, name: str, others: Others, *, is_limit: bool) -> Figure:
+    """Ours and the others over the same files."""
     columns = tempfile.mkdtemp(prefix="penstock-columns-", dir="/dev/shm")
     try:
-        taken = {"penstock": feed(bench, columns), **contestants(bench, name, columns)}
+        taken = {"penstock": feed(bench, columns), **others(columns)}
         write = [bench.program("write_columns"), columns, str(bench.sizes.rows)]
         subprocess.run(write, check=True, stdout=subprocess.DEVNULL)
         read = take_turns(taken, bench.sizes.rounds, bench.say)
         mine = read.pop("penstock")
-        is_limit = name == MEMORY
         return bench.figure(name, mine, read, wire=WIRE, unit="ns CPU/sample", is_limit=is_limit)
     finally:
         shutil.rmtree(columns, ignore_errors=True)
+
+
+def against(bench: Bench, name: str, module: str, *sources: str) -> Figure:
+    """Ours and a columnar engine on the same columns, held as each of ``sources``."""
+    for needed in (module, "numpy", "pyarrow"):
+        if importlib.util.find_spec(needed) is None:
+            raise Skip(f"{needed} is missing: pip install {needed}")
+    rows = bench.sizes.rows
+
+    def others(columns: str) -> dict[str, Callable[[], Reading]]:
+        return {f"{module} {each}": group(columns, rows, module, each) for each in sources}
+
+    return in_turns(bench, name, others, is_limit=False)
+
+
+def run(bench: Bench, name: str) -> Figure:
+    """One figure; its contestants run in turns over the same files."""
+    if name == DUCKDB:
+        return against(bench, name, "duckdb", "table", "arrow")
+    if name == POLARS:
+        return against(bench, name, "polars", "frame")
+    return in_turns(bench, name, lambda _: {"memory read": memory(bench)}, is_limit=True)

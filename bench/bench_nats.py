@@ -43,7 +43,7 @@ def against_natspy(bench: Bench, sender: list[str]) -> Figure:
 
     def natspy() -> Reading:
         return run_wire(
-            sender, lambda port: [sys.executable, str(PEER), port],
+            sender, lambda port: [sys.executable, str(PEER), "discard", port],
             warm=max(count // 10, 1), count=count, is_ours=False,
         )  # fmt: skip
 

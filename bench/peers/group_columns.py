@@ -2,6 +2,8 @@
 
     group_columns.py duckdb table|arrow COLUMNS ROWS PASSES
     group_columns.py polars frame COLUMNS ROWS PASSES
+    group_columns.py pyarrow table COLUMNS ROWS PASSES
+    group_columns.py chdb arrow COLUMNS ROWS PASSES
 
 Reads the files of write_columns; prints one "measured {...}" a pass and at last "final {...}" with
 what was wrong in the groups, compared with NumPy's figures of the whole.
@@ -60,6 +62,50 @@ def with_polars(table: pa.Table) -> Groups:
     return lambda: query.collect().to_arrow()
 
 
+def with_pyarrow(table: pa.Table) -> Groups:
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+    pa.set_cpu_count(1)
+    asked = [("value", "count"), ("value", "min"), ("value", "max"), ("value", "mean")]
+
+    def groups() -> pa.Table:
+        second = pc.divide(table["time_ns"], SECOND_NS)
+        keyed = table.append_column("second", second).group_by(["tag", "second"], use_threads=False)
+        names = {"value_count": "n", "value_min": "low", "value_max": "high", "value_mean": "mean"}
+        return keyed.aggregate(asked).rename_columns({"tag": "tag", "second": "second", **names})
+
+    return groups
+
+
+def with_chdb(table: pa.Table) -> Groups:
+    import chdb  # type: ignore[import-not-found]
+
+    session = chdb.session.Session()
+    session.query("SET max_threads = 1")
+    session.query("CREATE TABLE columns (tag UInt32, time_ns Int64, value Float64) ENGINE = Memory")
+    globals()["given"] = table  # chDB finds a table of Python by its name
+    session.query("INSERT INTO columns SELECT tag, time_ns, value FROM Python(given)")
+    sql = f"""
+        SELECT tag, intDiv(time_ns, {SECOND_NS}) AS second, count() AS n, min(value) AS low,
+               max(value) AS high, avg(value) AS mean
+        FROM columns GROUP BY tag, second
+    """
+
+    def groups() -> pa.Table:
+        answer = session.query(sql, "Arrow")
+        return pa.ipc.open_file(pa.BufferReader(answer.bytes())).read_all()
+
+    return groups
+
+
+ENGINES: dict[str, Callable[[pa.Table, str], Groups]] = {
+    "duckdb": with_duckdb,
+    "polars": lambda table, _: with_polars(table),
+    "pyarrow": lambda table, _: with_pyarrow(table),
+    "chdb": lambda table, _: with_chdb(table),
+}
+
+
 def check(groups: pa.Table, tags: np.ndarray, times: np.ndarray, values: np.ndarray) -> str:
     """Groups, rows, sum and extremes against NumPy over the whole."""
     counts, means = groups["n"].to_numpy(), groups["mean"].to_numpy()
@@ -84,7 +130,7 @@ def main(engine: str, source: str, folder: Path, rows: int, passes: int) -> None
     times = np.fromfile(folder / "time.i64", np.int64, rows)
     values = np.fromfile(folder / "value.f64", np.float64, rows)
     table = pa.table({"tag": tags, "time_ns": times, "value": values})
-    groups_of = with_duckdb(table, source) if engine == "duckdb" else with_polars(table)
+    groups_of = ENGINES[engine](table, source)
     groups_of()  # the first is the warm-up
     for _ in range(passes):
         begin = (cpu_ns(), time.monotonic_ns())
