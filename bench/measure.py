@@ -43,16 +43,19 @@ class Sizes:
     slow: int = 300_000  # messages for a peer that takes microseconds each
     rows: int = 12_000_000
     rounds: int = 5
+    paced_s: float = 2.5  # of a paced sender, for delays; 0: as long as ``messages`` take
 
     @classmethod
     def quick(cls) -> Self:
-        return cls(messages=2_000_000, warm=2_000_000, slow=100_000, rows=2_000_000, rounds=3)
+        return cls(messages=2_000_000, warm=2_000_000, slow=100_000, rows=2_000_000, rounds=3,
+                   paced_s=0.8)  # fmt: skip
 
     @classmethod
     def exactly(cls, messages: int) -> Self:
         """For the test suite: the work is checked, the figures say nothing."""
         rows = max(messages, 1000)
-        return cls(messages=messages, warm=1000, slow=min(messages, 5000), rows=rows, rounds=1)
+        return cls(messages=messages, warm=1000, slow=min(messages, 5000), rows=rows, rounds=1,
+                   paced_s=0)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
  * message, where that is fixed) and obeys "send N", "tail" and end of input, where it prints
  * "expected {...}". A receiver prints "warm" after the warm-up and "measured {...}" after the
  * messages that count; the harness tells the sender to go on in between, so that the CPU figure
- * spans exactly those messages. */
+ * spans exactly those messages. What differs from the usual is said in words like tags=100000. */
 #ifndef BENCH_CHILD_H
 #define BENCH_CHILD_H
 
@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -58,7 +59,40 @@ static inline void child_measured(child_span begin, uint64_t count) {
     fflush(stdout);
 }
 
+static inline int64_t child_real_ns(void) { /* the clock of stamps */
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 static inline uint64_t child_number(const char *text) { return strtoull(text, NULL, 10); }
+
+/* What stands behind NAME= among the arguments; usual where it does not stand there. */
+static inline const char *child_text(char **argv, const char *name, const char *usual) {
+    size_t size = strlen(name);
+    for (char **word = argv + 1; *word; word++)
+        if (strncmp(*word, name, size) == 0 && (*word)[size] == '=')
+            return *word + size + 1;
+    return usual;
+}
+
+static inline uint64_t child_option(char **argv, const char *name, uint64_t usual) {
+    const char *text = child_text(argv, name, NULL);
+    return text ? child_number(text) : usual;
+}
+
+/* Resident memory that is not the ring's: anonymous pages and the program, in bytes. */
+static inline uint64_t child_memory_bytes(void) {
+    FILE *file = fopen("/proc/self/status", "r");
+    unsigned long long kib, sum = 0;
+    char line[256];
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "RssAnon: %llu", &kib) == 1 || sscanf(line, "RssFile: %llu", &kib) == 1)
+            sum += kib;
+    if (file)
+        fclose(file);
+    return sum * 1024;
+}
 
 /* A receiver that counts message by message: to be called with the number received so far. */
 typedef struct child_counter {

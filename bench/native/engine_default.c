@@ -1,5 +1,6 @@
 #include "engine_default.h"
 #include "child.h"
+#include "histogram.h"
 #include "plan.h"
 
 #define S INT64_C(1000000000)
@@ -33,48 +34,123 @@ static void must(int status, const char *what, const pstk_error *err) {
         child_die("%s: %s", what, err->text);
 }
 
-static void make_rules(pstk_rule rules[2]) {
-    memset(rules, 0, 2 * sizeof *rules);
-    for (int k = 0; k < 2; k++) {
-        snprintf(rules[k].name, sizeof rules[k].name, k ? "second" : "high");
+static void make_rules(const bench_shape *shape, pstk_rule *rules) {
+    uint32_t count = shape->limits + shape->windows;
+    if (count > BENCH_RULES_MAX)
+        child_die("more than %u rules", BENCH_RULES_MAX);
+    memset(rules, 0, count * sizeof *rules);
+    for (uint32_t k = 0; k < count; k++) {
+        bool is_limit = k < shape->limits;
+        uint32_t of_kind = is_limit ? k : k - shape->limits;
+        snprintf(rules[k].name, sizeof rules[k].name, is_limit ? "high%u" : "second%u", of_kind);
         snprintf(rules[k].series, sizeof rules[k].series, "1");
         snprintf(rules[k].pattern[PSTK_ROLE_VALUE], PSTK_NAME_BYTES, "*");
+        if (shape->tags > PLAN_TAGS) /* an asset for each tag would be more than there may be */
+            snprintf(rules[k].asset, sizeof rules[k].asset, "hall");
+        rules[k].kind = is_limit ? PSTK_RULE_LIMIT : PSTK_RULE_WINDOW;
+        if (is_limit) {
+            rules[k].events_per_minute_max = 60;
+            rules[k].level[PSTK_LEVEL_H] = (pstk_limit_level){
+                .is_set = 1, .value = PLAN_LIMIT + 10.0 * of_kind, .deadband = PLAN_DEADBAND};
+        } else {
+            rules[k].emit = PSTK_EMIT_RESULT;
+            rules[k].size_ns = S * (1 + of_kind);
+        }
     }
-    rules[0].kind = PSTK_RULE_LIMIT;
-    rules[0].events_per_minute_max = 60;
-    rules[0].level[PSTK_LEVEL_H] =
-        (pstk_limit_level){.is_set = 1, .value = PLAN_LIMIT, .deadband = PLAN_DEADBAND};
-    rules[1].kind = PSTK_RULE_WINDOW;
-    rules[1].emit = PSTK_EMIT_RESULT;
-    rules[1].size_ns = S;
 }
 
-pstk_engine *bench_engine_open(const char *folder, const char *ring_folder, uint64_t ring_bytes,
-                               uint16_t kind, uint16_t format, uint16_t port) {
+bench_shape bench_shape_from(char **argv) {
+    bench_shape shape = BENCH_SHAPE_DEFAULT;
+    const char *kind = child_text(argv, "kind", "zmtp");
+    shape.kind = strcmp(kind, "feed") == 0   ? PSTK_SOURCE_FEED
+                 : strcmp(kind, "nats") == 0 ? PSTK_SOURCE_NATS
+                 : strcmp(kind, "sub") == 0  ? PSTK_SOURCE_ZMQ_SUB
+                                             : PSTK_SOURCE_ZMQ_PULL;
+    shape.format = strcmp(child_text(argv, "format", "packed"), "json") == 0 ? PSTK_FORMAT_JSON
+                                                                             : PSTK_FORMAT_PACKED;
+    shape.port = (uint16_t)child_option(argv, "port", 0);
+    shape.sources = (uint32_t)child_option(argv, "sources", shape.sources);
+    shape.tags = (uint32_t)child_option(argv, "tags", shape.tags);
+    shape.limits = (uint32_t)child_option(argv, "limits", shape.limits);
+    shape.windows = (uint32_t)child_option(argv, "windows", shape.windows);
+    return shape;
+}
+
+static uint32_t power_of_two_from(uint32_t least) {
+    uint32_t power = 1;
+    while (power < least)
+        power *= 2;
+    return power;
+}
+
+/* The defaults hold 4,096 tags; who has more configures more. */
+static void make_tables(const bench_shape *shape, pstk_engine_options *options) {
+    uint32_t instances = shape->tags * (shape->limits + shape->windows);
+    uint32_t results = power_of_two_from(2 * shape->tags * shape->windows);
+    if (shape->tags > options->tags_max)
+        options->tags_max = shape->tags;
+    if (instances > options->instances_max)
+        options->instances_max = instances;
+    if (results > options->result_slots)
+        options->result_slots = results < 1u << 22 ? results : 1u << 22;
+}
+
+static void make_sources(const bench_shape *shape, pstk_source_options *sources) {
+    for (uint32_t k = 0; k < shape->sources; k++) {
+        sources[k] = source_defaults;
+        sources[k].kind = shape->kind;
+        sources[k].format = shape->format;
+        sources[k].port = shape->port;
+        if (k > 0)
+            snprintf(sources[k].name, sizeof sources[k].name, "line%u", k);
+        if (shape->kind == PSTK_SOURCE_NATS || shape->kind == PSTK_SOURCE_ZMQ_SUB)
+            sources[k].full = PSTK_FULL_DROP;
+        if (shape->kind == PSTK_SOURCE_NATS) {
+            sources[k].subject_count = 1;
+            snprintf(sources[k].subjects[0], sizeof sources[k].subjects[0], "tel.>");
+        }
+    }
+}
+
+pstk_engine *bench_engine_open_shape(const char *folder, const char *ring_folder,
+                                     uint64_t ring_bytes, const bench_shape *shape) {
+    static pstk_source_options sources[PSTK_SOURCES_MAX];
+    static pstk_rule rules[BENCH_RULES_MAX];
     pstk_engine_options options = engine_defaults;
-    pstk_source_options source = source_defaults;
-    pstk_rule rules[2];
     pstk_engine *engine;
     pstk_error err;
     snprintf(options.state_dir, sizeof options.state_dir, "%s", folder);
     snprintf(options.ring_dir, sizeof options.ring_dir, "%s", ring_folder);
     options.ring_bytes = ring_bytes;
-    source.kind = kind;
-    source.format = format;
-    source.port = port;
-    if (kind == PSTK_SOURCE_NATS) {
-        source.full = PSTK_FULL_DROP;
-        source.subject_count = 1;
-        snprintf(source.subjects[0], sizeof source.subjects[0], "tel.>");
-    }
-    make_rules(rules);
-    must(pstk_engine_open(&options, &source, 1, rules, 2, &engine, &err), "open", &err);
-    if (kind != PSTK_SOURCE_FEED)
+    if (shape->sources > PSTK_SOURCES_MAX)
+        child_die("more than %u sources", PSTK_SOURCES_MAX);
+    make_tables(shape, &options);
+    make_sources(shape, sources);
+    make_rules(shape, rules);
+    must(pstk_engine_open(&options, sources, shape->sources, rules, shape->limits + shape->windows,
+                          &engine, &err),
+         "open", &err);
+    if (shape->kind != PSTK_SOURCE_FEED)
         must(pstk_engine_start(engine, &err), "start", &err);
     return engine;
 }
 
+pstk_engine *bench_engine_open(const char *folder, const char *ring_folder, uint64_t ring_bytes,
+                               uint16_t kind, uint16_t format, uint16_t port) {
+    bench_shape shape = BENCH_SHAPE_DEFAULT;
+    shape.kind = kind;
+    shape.format = format;
+    shape.port = port;
+    return bench_engine_open_shape(folder, ring_folder, ring_bytes, &shape);
+}
+
 /* ---- consumer -------------------------------------------------------------------------------- */
+
+/* How long the crossing sample was on its way, from when it was due; see pace.h. */
+static void take_delay(const pstk_event *event, int64_t now_ns, bench_counts *counts) {
+    if (event->kind == PSTK_EVENT_LIMIT_H_TRIP && event->at_ns >= counts->delays_from_ns)
+        histogram_add(counts->delays, now_ns - PLAN_PAST_NS - event->at_ns);
+}
 
 static void take_events(pstk_engine *engine, bench_counts *counts) {
     static pstk_event events[256];
@@ -82,7 +158,10 @@ static void take_events(pstk_engine *engine, bench_counts *counts) {
     size_t taken;
     do {
         must(pstk_engine_poll(engine, events, 256, &taken, &err), "poll", &err);
+        int64_t now_ns = counts->delays ? child_real_ns() : 0;
         for (size_t i = 0; i < taken; i++) {
+            if (counts->delays)
+                take_delay(&events[i], now_ns, counts);
             counts->trips += events[i].kind == PSTK_EVENT_LIMIT_H_TRIP;
             counts->clears += events[i].kind == PSTK_EVENT_LIMIT_H_CLEAR;
             counts->folded += events[i].kind == PSTK_EVENT_LIMIT_CHATTERING ? events[i].count : 0;
@@ -109,25 +188,63 @@ void bench_engine_consume(pstk_engine *engine, int64_t tail_ns, bench_counts *co
     } while (taken == 1024);
 }
 
-void bench_engine_report(pstk_engine *engine, const bench_counts *counts) {
-    pstk_source_stats source;
+/* What all sources have in sum. */
+static pstk_source_stats sum_sources(pstk_engine *engine) {
+    pstk_source_stats sum, one;
+    if (pstk_engine_source_stats(engine, 0, &sum) != PSTK_OK)
+        child_die("no figures of the source");
+    for (uint32_t k = 1; pstk_engine_source_stats(engine, k, &one) == PSTK_OK; k++) {
+        sum.received += one.received;
+        sum.used += one.used;
+        sum.lost_upstream += one.lost_upstream;
+        sum.connections += one.connections;
+        sum.reconnects += one.reconnects;
+        sum.protocol_errors += one.protocol_errors;
+        for (int reason = 0; reason < PSTK_DROP_COUNT; reason++)
+            sum.dropped[reason] += one.dropped[reason];
+    }
+    return sum;
+}
+
+uint64_t bench_engine_used(pstk_engine *engine) { return sum_sources(engine).used; }
+
+bool bench_engine_is_judged(pstk_engine *engine) {
     pstk_stats stats;
-    (void)pstk_engine_source_stats(engine, 0, &source);
+    if (pstk_engine_stats(engine, &stats) != PSTK_OK)
+        child_die("no figures of the engine");
+    return stats.judged == stats.written;
+}
+
+static void print_number(const char *name, uint64_t value) {
+    printf("\"%s\": %llu, ", name, (unsigned long long)value);
+}
+
+void bench_engine_report(pstk_engine *engine, const bench_counts *counts) {
+    pstk_source_stats source = sum_sources(engine);
+    pstk_stats stats;
     (void)pstk_engine_stats(engine, &stats);
     uint64_t dropped = 0;
     for (int reason = 0; reason < PSTK_DROP_COUNT; reason++)
         dropped += source.dropped[reason];
-    printf("final {\"received\": %llu, \"used\": %llu, \"dropped\": %llu, \"lost\": %llu, "
-           "\"trips\": %llu, \"clears\": %llu, \"folded\": %llu, \"windows\": %llu, "
-           "\"window_count\": %llu, \"window_sum\": %.6f, \"overwritten\": %llu, \"late\": %llu, "
-           "\"out_of_order\": %llu, \"checkpoints\": %llu}\n",
-           (unsigned long long)source.received, (unsigned long long)source.used,
-           (unsigned long long)dropped, (unsigned long long)source.lost_upstream,
-           (unsigned long long)counts->trips, (unsigned long long)counts->clears,
-           (unsigned long long)counts->folded, (unsigned long long)counts->windows,
-           (unsigned long long)counts->window_count, counts->window_sum,
-           (unsigned long long)stats.results_overwritten, (unsigned long long)stats.late,
-           (unsigned long long)stats.out_of_order, (unsigned long long)stats.checkpoints);
+    printf("final {");
+    print_number("received", source.received);
+    print_number("used", source.used);
+    print_number("dropped", dropped);
+    print_number("lost", source.lost_upstream);
+    print_number("trips", counts->trips);
+    print_number("clears", counts->clears);
+    print_number("folded", counts->folded);
+    print_number("windows", counts->windows);
+    print_number("window_count", counts->window_count);
+    print_number("overwritten", stats.results_overwritten);
+    print_number("late", stats.late);
+    print_number("out_of_order", stats.out_of_order);
+    print_number("checkpoints", stats.checkpoints);
+    print_number("tags", stats.tags);
+    print_number("connections", source.connections);
+    print_number("reconnects", source.reconnects);
+    print_number("protocol_errors", source.protocol_errors);
+    printf("\"window_sum\": %.6f}\n", counts->window_sum);
     fflush(stdout);
 }
 
@@ -154,6 +271,6 @@ void bench_engine_print_defaults(void) {
            (long long)s->reconnect_ns_min, (long long)s->reconnect_ns_max,
            (long long)s->coalesce_ns, s->frame_bytes_max, s->connections_max, s->ring_share);
     pstk_rule rules[2];
-    make_rules(rules);
+    make_rules(&BENCH_SHAPE_DEFAULT, rules);
     printf("\"events_per_minute_max\": %u}\n", rules[0].events_per_minute_max);
 }

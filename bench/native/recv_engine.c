@@ -13,29 +13,15 @@
 static bench_counts counts;
 static int64_t tail_ns;
 
-static uint64_t used_now(pstk_engine *engine) {
-    pstk_source_stats stats;
-    if (pstk_engine_source_stats(engine, 0, &stats) != PSTK_OK)
-        child_die("no figures of the source");
-    return stats.used;
-}
-
 /* False where the samples did not come in time: some were dropped or lost. */
 static bool take_until(pstk_engine *engine, uint64_t used) {
     for (int64_t end_ns = child_wall_ns() + PATIENCE_NS; child_wall_ns() < end_ns;) {
         bench_engine_consume(engine, tail_ns, &counts);
-        if (used_now(engine) >= used)
+        if (bench_engine_used(engine) >= used)
             return true;
         nanosleep(&(struct timespec){.tv_nsec = TURN_NS}, NULL);
     }
     return false;
-}
-
-static bool is_judged(pstk_engine *engine) {
-    pstk_stats stats;
-    if (pstk_engine_stats(engine, &stats) != PSTK_OK)
-        child_die("no figures of the engine");
-    return stats.judged == stats.written;
 }
 
 int main(int argc, char **argv) {
@@ -58,7 +44,7 @@ int main(int argc, char **argv) {
     is_whole = is_whole && take_until(engine, warm + count);
     child_measured(begin, count);
     is_whole = is_whole && take_until(engine, warm + count + PLAN_TAGS);
-    while (is_whole && !is_judged(engine)) /* the event ring was full: go on taking */
+    while (is_whole && !bench_engine_is_judged(engine)) /* the event ring was full: go on taking */
         bench_engine_consume(engine, tail_ns, &counts);
     bench_engine_consume(engine, tail_ns, &counts);
     bench_engine_report(engine, &counts);

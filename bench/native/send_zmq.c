@@ -1,34 +1,53 @@
 /* send_zmq: the plan through a libzmq PUSH socket, bound to a free port; one message a sample.
+ * Obeys child.h, "pace RATE COUNT" and "tail?".
  *
  *   send_zmq packed|json */
 #include "child.h"
+#include "pace.h"
 #include "plan.h"
 
 #include <zmq.h>
 
+static plan the_plan;
 static plan_writer writer;
 static plan_expected expected;
+static void *socket_;
+static uint64_t sent;
 
-static void send_one(void *socket, uint64_t i, plan_sample sample) {
+static void put(uint64_t i, plan_sample sample) {
     uint8_t message[PLAN_MESSAGE_BYTES];
-    plan_write(&writer, i, sample, message);
-    if (zmq_send(socket, message, sizeof message, 0) < 0)
+    plan_write(&writer, 7, i, sample, message);
+    if (zmq_send(socket_, message, sizeof message, 0) < 0)
         child_die("zmq_send: %s", zmq_strerror(zmq_errno()));
 }
 
-static void obey(void *socket) {
+static void flush(void) {} /* libzmq's own thread does */
+
+static void obey_pace(const char *line) {
+    static const pace_line into = {.put = put, .flush = flush};
+    unsigned long long rate = 0, count = 0;
+    if (sscanf(line, "pace %llu %llu", &rate, &count) != 2 || rate == 0)
+        child_die("pace RATE COUNT, not %s", line);
+    pace(&into, &the_plan, sent, count, rate);
+    sent += count;
+}
+
+static void obey(void) {
     char line[64];
-    uint64_t sent = 0;
     while (fgets(line, sizeof line, stdin)) {
         if (strncmp(line, "send ", 5) == 0)
             for (uint64_t end = sent + child_number(line + 5); sent < end; sent++)
-                send_one(socket, sent, plan_at(sent));
+                put(sent, plan_sample_at(&the_plan, sent));
+        else if (strncmp(line, "pace ", 5) == 0)
+            obey_pace(line);
+        else if (strncmp(line, "tail?", 5) == 0)
+            plan_tail_print(&the_plan, sent);
         else
             for (uint32_t tag = 0; tag < PLAN_TAGS; tag++)
-                send_one(socket, sent + tag, plan_tail_at(sent, tag));
+                put(sent + tag, plan_sample_tail(&the_plan, sent, tag));
     }
-    for (uint64_t i = 0; i < sent; i++)
-        plan_expect(&expected, plan_at(i));
+    for (uint64_t i = 0; i < sent; i++) /* values and tags do not depend on the stamps */
+        plan_expect(&expected, plan_sample_at(&the_plan, i));
     plan_expect_print(&expected);
 }
 
@@ -36,19 +55,21 @@ int main(int argc, char **argv) {
     if (argc != 2)
         child_die("usage: send_zmq packed|json");
     plan_writer_init(&writer, strcmp(argv[1], "json") == 0);
-    void *context = zmq_ctx_new(), *socket = zmq_socket(context, ZMQ_PUSH);
+    the_plan = PLAN_DEFAULT;
+    void *context = zmq_ctx_new();
+    socket_ = zmq_socket(context, ZMQ_PUSH);
     const int queue = 100000, linger = 0;
-    zmq_setsockopt(socket, ZMQ_SNDHWM, &queue, sizeof queue);
-    zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_setsockopt(socket_, ZMQ_SNDHWM, &queue, sizeof queue);
+    zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
     char where[64];
     size_t size = sizeof where;
-    if (zmq_bind(socket, "tcp://127.0.0.1:*") < 0 ||
-        zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, where, &size) < 0)
+    if (zmq_bind(socket_, "tcp://127.0.0.1:*") < 0 ||
+        zmq_getsockopt(socket_, ZMQ_LAST_ENDPOINT, where, &size) < 0)
         child_die("zmq_bind: %s", zmq_strerror(zmq_errno()));
     printf("port %s opening 0\n", strrchr(where, ':') + 1);
     fflush(stdout);
-    obey(socket);
-    zmq_close(socket);
+    obey();
+    zmq_close(socket_);
     zmq_ctx_term(context);
     return 0;
 }
