@@ -2,14 +2,15 @@
 
 Each peer gets the messages of the wire figures from the same compiled sender, or the same ready
 columns, on one CPU; those that eat text get JSON, and so do we. "loop" is plain Python doing our
-work (a dict, one limit, one window); Bytewax and Pathway do the window but no limit; PyArrow and
-chDB group ready columns. What a peer counts is compared with the plan. Only pyomq's bare receive
+work (a dict, one limit, one window); Bytewax, Pathway and the programs do the window but no limit;
+PyArrow and chDB group ready columns. What a peer counts is compared with the plan. Only pyomq's bare receive
 belongs to a full run: the others are slow and run by name, as in ``--only 'peers.*'``.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +35,9 @@ ZMQ_LOOP, NATS_LOOP = "peers.pyzmq_loop", "peers.natspy_loop"
 OMQ_LOOP = "peers.pyomq_loop"
 BYTEWAX, PATHWAY = "peers.bytewax", "peers.pathway"
 PYARROW, CHDB = "peers.pyarrow", "peers.chdb"
-APART = (ZMQ_LOOP, OMQ_LOOP, NATS_LOOP, BYTEWAX, PATHWAY, PYARROW, CHDB)
+TELEGRAF, REDPANDA = "peers.telegraf", "peers.redpanda-connect"
+APART = (ZMQ_LOOP, OMQ_LOOP, NATS_LOOP, BYTEWAX, PATHWAY, PYARROW, CHDB, TELEGRAF,
+         REDPANDA)  # fmt: skip
 PEERS = Path(__file__).resolve().parent / "peers"
 WIRE = "ZMTP 3.1, loopback TCP, libzmq PUSH, 64 B payload, 1 sample"
 
@@ -124,6 +127,17 @@ def columns(bench: Bench, name: str) -> Figure:
     return bench_feed.against(bench, name, label, "arrow" if name == CHDB else "table")
 
 
+def program(bench: Bench, name: str) -> Figure:
+    """A program with its configuration, on the recorded NATS stream; the same text for both."""
+    label = name.removeprefix("peers.")
+    if not shutil.which(label):
+        raise Skip(f"{label} is not on PATH")
+    recorded = [bench.program("send_stream"), "nats", "json"]
+    return by_turns(bench, name, ours(bench, recorded, "nats", "json"), label,
+                    peer(bench, recorded, ["run_program.py", label]),
+                    wire="NATS recorded, 64 B payload, 1 sample, json")  # fmt: skip
+
+
 def run(bench: Bench, name: str) -> Figure:
     """One figure; its contestants run in turns."""
     if name == PYOMQ:
@@ -132,4 +146,4 @@ def run(bench: Bench, name: str) -> Figure:
         return flow(bench, name)
     if name in (PYARROW, CHDB):
         return columns(bench, name)
-    return loop(bench, name)
+    return program(bench, name) if name in (TELEGRAF, REDPANDA) else loop(bench, name)
