@@ -8,7 +8,6 @@ over exactly the messages that count: the sender waits between the warm-up and t
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import selectors
@@ -19,9 +18,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+from figure import Figure, figure_of
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "bench"
@@ -67,27 +68,6 @@ class Reading:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of JSON. ``ratio`` is what counts, bigger is better; None: the work was wrong."""
-
-    name: str
-    unit: str
-    value: float | None
-    baseline: float | None
-    ratio: float | None
-    n: int
-    min: float | None
-    median: float | None
-    p99: float | None
-    wire: str
-    box: Mapping[str, Any]
-    note: str = ""
-
-    def as_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-
 @dataclass(slots=True)
 class Bench:
     """What a run is: sizes, and where a contestant's files go."""
@@ -114,21 +94,39 @@ class Bench:
         unit: str = "ns CPU/msg",
         is_limit: bool = False,
     ) -> Figure:
-        """Ours against the best baseline, by medians. The p99 of few rounds is their maximum."""
+        """Ours against the best baseline, by medians."""
         best = min(theirs, key=lambda key: median_ns(theirs[key]))
-        value, baseline = median_ns(ours), median_ns(theirs[best])
         problems = [each.problem for each in (*ours, *theirs[best]) if each.problem]
-        values = sorted(each.cpu_ns for each in ours)
         low, high = (min(r.cpu_ns for r in theirs[best]), max(r.cpu_ns for r in theirs[best]))
         note = f"{best}: {low:.1f} to {high:.1f}; ours at {median_rate(ours) / 1e6:.2f} M/s"
-        count = self.sizes.messages if unit.endswith("msg") else self.sizes.rows
-        if problems:
-            return Figure(name, unit, None, baseline, None, count, None, None, None, wire, self.box,
-                          problems[0])  # fmt: skip
-        p99 = values[math.ceil(0.99 * len(values)) - 1]
-        return Figure(name, unit, round(value, 2), round(baseline, 2), round(baseline / value, 3),
-                      count, round(values[0], 2), round(value, 2), round(p99, 2), wire, self.box,
-                      ("limit " if is_limit else "") + note)  # fmt: skip
+        return figure_of(
+            name,
+            unit,
+            [each.cpu_ns for each in ours],
+            [each.cpu_ns for each in theirs[best]],
+            n=self.sizes.messages if unit.endswith("msg") else self.sizes.rows,
+            wire=wire,
+            box=self.box,
+            note=("limit " if is_limit else "") + note,
+            problem=problems[0] if problems else "",
+        )
+
+    def plain(
+        self,
+        name: str,
+        unit: str,
+        ours: Sequence[float],
+        theirs: Sequence[float] = (),
+        *,
+        n: int,
+        wire: str,
+        note: str = "",
+        problem: str = "",
+    ) -> Figure:
+        """Any other figure, in its own unit: see ``figure_of``."""
+        return figure_of(
+            name, unit, ours, theirs, n=n, wire=wire, box=self.box, note=note, problem=problem
+        )
 
     def skipped(self, name: str, why: str) -> Figure:
         return Figure(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import importlib
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-import bench_feed
-import bench_nats
-import bench_zmtp
 import table
-from measure import BUILD, ROOT, Bench, Figure, Sizes, Skip, describe_box
+from figure import Figure
+from measure import BUILD, ROOT, Bench, Sizes, Skip, describe_box
+from targets import in_order, judged
 
-MODULES: tuple[ModuleType, ...] = (bench_zmtp, bench_nats, bench_feed)
+HERE = Path(__file__).resolve().parent
 
 
 def say(text: str) -> None:
@@ -43,12 +43,28 @@ def build() -> None:
             raise SystemExit(f"{done.stdout}{done.stderr}\nrun.py: {' '.join(command)} failed")
 
 
-def chosen(pattern: str) -> list[tuple[ModuleType, str]]:
+def modules() -> list[ModuleType]:
+    """Every bench_*.py beside this file: NAMES, run(bench, name) and, where it has some, APART:
+    names that a run takes only when asked by --only, because they last or bring peers of their own.
+    """
+    return [importlib.import_module(path.stem) for path in sorted(HERE.glob("bench_*.py"))]
+
+
+def every_name() -> dict[str, tuple[ModuleType, bool]]:
+    """Name → its module, and whether it is apart; in the order of the table."""
+    found = {}
+    for module in modules():
+        apart = getattr(module, "APART", ())
+        found |= {name: (module, name in apart) for name in (*module.NAMES, *apart)}
+    return {name: found[name] for name in in_order(list(found))}
+
+
+def chosen(pattern: str | None) -> list[tuple[ModuleType, str]]:
+    """What matches; without a pattern everything that is not apart."""
     return [
         (module, name)
-        for module in MODULES
-        for name in module.NAMES
-        if fnmatch.fnmatch(name, pattern)
+        for name, (module, is_apart) in every_name().items()
+        if (fnmatch.fnmatch(name, pattern) if pattern else not is_apart)
     ]
 
 
@@ -57,17 +73,17 @@ def take(bench: Bench, pairs: Sequence[tuple[ModuleType, str]]) -> Iterator[Figu
         say(name)
         take_one: Callable[[Bench, str], Figure] = module.run
         try:
-            yield take_one(bench, name)
+            yield judged(take_one(bench, name))
         except Skip as missing:
             say(f"  skipped: {missing}")
-            yield bench.skipped(name, str(missing))
+            yield judged(bench.skipped(name, str(missing)))
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--only", default="*", metavar="GLOB", help="figures whose name matches")
+    parser.add_argument("--only", metavar="GLOB", help="figures whose name matches")
     parser.add_argument("--quick", action="store_true", help="fewer messages and rounds")
     parser.add_argument("--messages", type=int, metavar="N",
                         help="one round of N: checks the work, figures say nothing")  # fmt: skip
@@ -80,7 +96,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--messages: 1000 or more")
     if not chosen(options.only):
         parser.error(f"--only {options.only}: no figure matches; --list shows them")
-    if options.write_readme and (options.quick or options.messages or options.only != "*"):
+    if options.write_readme and (options.quick or options.messages or options.only):
         parser.error("--write-readme wants the full run")
     return options
 
@@ -89,7 +105,8 @@ def main(given: Sequence[str] | None = None) -> int:
     options = arguments(given)
     pairs = chosen(options.only)
     if options.list:
-        print("\n".join(name for _, name in pairs))
+        for name, (_, is_apart) in every_name().items():
+            print(f"{name}{'  (apart: only by --only)' if is_apart else ''}")
         return 0
     begin = time.monotonic()
     build()
@@ -105,8 +122,8 @@ def main(given: Sequence[str] | None = None) -> int:
     if options.write_readme:
         table.write_readme(figures)
     say(f"{len(figures)} figures in {time.monotonic() - begin:.0f} s")
-    wrong = [each for each in figures if each.value is None and not each.note.startswith("skipped")]
-    return 1 if wrong else 0
+    say(table.summary(figures))
+    return 1 if any(each.value is None and not each.is_skipped for each in figures) else 0
 
 
 if __name__ == "__main__":

@@ -6,40 +6,63 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from measure import Figure
+from figure import Figure
 
 README = Path(__file__).resolve().parent / "README.md"
 BEGIN, END = "<!-- run: begin -->", "<!-- run: end -->"
-TARGETS = {
-    "zmtp.packed64.vs_libzmq_cpu": "≥ 5",
-    "zmtp.json64.vs_libzmq_cpu": "≥ 2",
-    "zmtp.packed64.vs_raw": "≥ 0.35",
-    "nats.packed64.vs_natsc_cpu": "≥ 7",
-    "nats.packed64.vs_natspy_cpu": "≥ 100",
-    "feed.random1k.vs_duckdb": "≥ 1.5",
-    "feed.random1k.vs_polars": "≥ 1.5",
-    "feed.random1k.vs_memory": "report",
-}
-HEAD = ("figure", "ours", "min to max", "beside it", "ratio", "target", "")
+HEAD = ("figure", "ours", "min to max", "beside it", "ratio", "target", "", "")
+VERDICT = {True: "met", False: "MISSED", None: ""}
 
 
 def number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.1f}"
+    """Three digits or more, never an exponent: 0.0213, 1.24, 83.8, 4,751."""
+    if value is None:
+        return ""
+    size = abs(value)
+    digits = 0 if size >= 1000 or value == int(value) else 1 if size >= 10 else 2
+    return f"{value:,.{digits}f}" if size >= 0.1 or value == 0 else f"{value:.3g}"
 
 
 def cells(figure: Figure) -> tuple[str, ...]:
-    target = TARGETS.get(figure.name, "")
     if figure.value is None:
-        return (figure.name, "no value", "", number(figure.baseline), "", target, figure.note)
+        return (figure.name, "no value", "", number(figure.baseline), "", figure.target, "",
+                figure.note)  # fmt: skip
     return (
         figure.name,
         f"{number(figure.value)} {figure.unit}",
         f"{number(figure.min)} to {number(figure.p99)}",
         number(figure.baseline),
-        f"{figure.ratio:.2f}",
-        target,
-        figure.note,
+        number(figure.ratio),
+        figure.target,
+        VERDICT[figure.is_met],
+        remarks(figure),
     )
+
+
+def remarks(figure: Figure) -> str:
+    """The note, and after it what the figure has besides: parts, machine busy time, delays."""
+    said = [figure.note] if figure.note else []
+    if figure.machine_busy is not None:
+        said.append(f"machine busy {number(figure.machine_busy)}")
+    said += [f"{name} {number(value)}" for name, value in figure.parts.items()]
+    said += [
+        f"delay at {load} % load p50 {number(p50)} µs, p99.9 {number(p999)} µs"
+        for load, (p50, p999) in figure.delay.items()
+    ]
+    return "; ".join(said)
+
+
+def summary(figures: Sequence[Figure]) -> str:
+    """One line: how many targets were met, which were missed, what has no value."""
+    met = sum(each.is_met is True for each in figures)
+    missed = [each.name for each in figures if each.is_met is False]
+    skipped = [each.name for each in figures if each.is_skipped]
+    wrong = [each.name for each in figures if each.value is None and not each.is_skipped]
+    said = [f"{met} of {met + len(missed)} targets met"]
+    for word, names in (("missed", missed), ("skipped", skipped), ("WRONG WORK", wrong)):
+        if names:
+            said.append(f"{word}: {', '.join(names)}")
+    return "; ".join(said)
 
 
 def plain(figures: Sequence[Figure]) -> str:
@@ -61,7 +84,7 @@ def box_text(box: Mapping[str, Any]) -> str:
 
 
 def markdown(figures: Sequence[Figure]) -> str:
-    head = ("figure", "ours", "min to max", "beside it", "ratio", "target", "baseline; our rate")
+    head = (*HEAD[:-2], "met", "remarks")
     rows = [head, tuple("---" for _ in head), *map(cells, figures)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([box_text(figures[0].box), "", *lines])
