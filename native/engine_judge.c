@@ -310,6 +310,8 @@ bool pstk_judge_block(pstk_judge *judge, const pstk_block *block) {
 
 bool pstk_judge_is_between_blocks(const pstk_judge *judge) { return !judge->place.is_active; }
 
+void pstk_judge_set_plain(pstk_judge *judge, bool is_plain) { judge->is_plain = is_plain; }
+
 /* ---- questions ------------------------------------------------------------------------------ */
 
 static int copy_name(const char *name, size_t bytes, char *out, size_t capacity) {

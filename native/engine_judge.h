@@ -11,7 +11,7 @@
 #include "parse/parse.h"
 #include "ring/ring.h"
 
-#define PSTK_JUDGE_LAYOUT 1u /* version of the sections below; older is migrated, newer refused */
+#define PSTK_JUDGE_LAYOUT 2u /* version of the sections below; another one is refused */
 
 typedef struct pstk_judge_options {
     char plant[64];
@@ -31,6 +31,8 @@ void pstk_judge_close(pstk_judge *judge);
 /* Judges one block. False: the event ring is full; call again with the same block once there is
  * room (the place inside the block is kept). */
 bool pstk_judge_block(pstk_judge *judge, const pstk_block *block);
+/* Takes the slow path for every sample: what tests hold the fast path against. */
+void pstk_judge_set_plain(pstk_judge *judge, bool is_plain);
 bool pstk_judge_is_between_blocks(const pstk_judge *judge); /* only then may an image be taken */
 /* Engine time at which a TICK record is needed (idle close, delays); INT64_MAX = never. */
 int64_t pstk_judge_deadline_ns(const pstk_judge *judge);

@@ -217,8 +217,7 @@ static bool bind_window(pstk_judge *judge, uint32_t tag, uint32_t index) {
         link = &judge_window_at(judge, *link)->link;
     *link = instance->state;
     judge_window_at(judge, instance->state)->link = 0;
-    if (hot->window != instance->state)
-        hot->slow |= JUDGE_SLOW_WINDOWS;
+    hot->windows++;
     judge_window_list(judge, instance->state);
     return true;
 }
@@ -384,7 +383,7 @@ void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
     for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++) {
         judge_hot *hot = judge_hot_at(judge, t);
         hot->bind = hot->window = 0;
-        hot->rules = 0;
+        hot->rules = hot->windows = 0;
     }
     for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++)
         if (judge_hot_at(judge, t)->type)
@@ -411,6 +410,6 @@ void judge_tag_take(pstk_judge *judge, const pstk_tag_record *record) {
     hot->type = record->type;
     hot->is_integer = record->type != PSTK_TYPE_F64;
     hot->clock = judge_source_clock(record->source);
-    hot->last_ns = INT64_MIN;
+    hot->last_ns = JUDGE_BEFORE_NS;
     bind_tag(judge, tag, true);
 }

@@ -86,6 +86,7 @@ void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
     judge_hot *hot = judge_hot_at(judge, tag);
     double low = -__builtin_inf(), high = __builtin_inf();
     hot->has_limit = 0;
+    hot->calm_ns = INT64_MAX;
     for (uint32_t b = hot->bind; b; b = judge_bind_at(judge, b)->link) {
         const judge_instance *instance =
             judge_instance_at(judge, judge_bind_at(judge, b)->instance);
@@ -98,10 +99,11 @@ void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
         hot->has_limit = 1;
         pstk_limit_quiet(rule, &at->limit, &low, &high);
         if (at->fold.folded) /* the end of its minute is told by whichever sample comes first */
-            low = __builtin_inf();
+            hot->calm_ns = PSTK_MIN(hot->calm_ns, pstk_fold_end_ns(&at->fold));
     }
     hot->low = low;
     hot->high = high;
+    judge_until_refresh(judge, tag);
 }
 
 /* ---- events --------------------------------------------------------------------------------- */

@@ -5,9 +5,6 @@
  * step and goes on from there. */
 #include "engine_judge_state.h"
 
-#define AHEAD_HOT 16u
-#define AHEAD_WINDOW 7u
-
 enum { /* place.phase of the slow path */
        PHASE_NEW,
        PHASE_GAP,
@@ -45,61 +42,139 @@ static void set_clock(pstk_judge *judge, run *at) {
     at->others_ns = judge_others_ns(judge, at->stream_index);
 }
 
-static void prefetch(const pstk_judge *judge, const run *at, uint32_t i) {
-    uint32_t tags = judge_count(judge, JUDGE_HOT);
-    if (i + AHEAD_HOT >= at->count)
-        return;
-    uint32_t far = at->sample[i + AHEAD_HOT].tag_id, near = at->sample[i + AHEAD_WINDOW].tag_id;
-    if (far < tags)
-        __builtin_prefetch(judge_hot_at(judge, far), 1);
-    if (near >= tags)
-        return;
-    const judge_window *window = judge_window_at(judge, judge_hot_at(judge, near)->window);
-    __builtin_prefetch(window, 1);
-    __builtin_prefetch((const char *)window + 64, 1);
+/* The watermark where the stream has come as far as newest_ns. */
+static int64_t mark_of(const run *at, int64_t newest_ns) {
+    return pstk_time_add(PSTK_MIN(newest_ns, at->others_ns), -at->clock->lateness_ns);
 }
 
-/* Goes on while samples need nothing special; returns the index of the first one that does. */
+/* ---- the fast path -------------------------------------------------------------------------- */
+
+/* Beyond this many tags their lines lie in no near cache, and are asked for in advance. */
+#define NEAR_TAGS 256u
+#define AHEAD_HOT 16u
+#define AHEAD_WINDOW 8u
+
+typedef struct lane { /* how far the fast path has come */
+    const pstk_sample *sample, *end;
+    int64_t newest_ns; /* of the stream */
+    int64_t ahead_ns;  /* later than it and than the watermark at the beginning */
+    int64_t wake_ns;   /* a stamp beyond it lets something out of the heap */
+    bool has_woken;
+} lane;
+
+static inline void prefetch(const judge_hot *hot, const judge_window *window, uint32_t tags,
+                            const pstk_sample *sample) {
+    uint32_t near = sample[AHEAD_WINDOW].tag_id;
+    __builtin_prefetch(hot + sample[AHEAD_HOT].tag_id, 1);
+    if (near < tags)
+        __builtin_prefetch(window + hot[near].window, 1);
+}
+
+static __attribute__((noinline)) void add_to_all(judge_window *window, uint32_t w, int64_t time_ns,
+                                                 double x) {
+    for (; w; w = window[w].link)
+        pstk_pane_add_newest(&window[w].pane, time_ns, x);
+}
+
+/* A stamp that does not lead: neither far behind nor, its window, behind the watermark. */
+static inline bool may_follow(const run *at, int64_t newest_ns, const judge_hot *hot,
+                              int64_t time_ns) {
+    int64_t mark_ns = PSTK_MAX(at->clock->watermark_ns, mark_of(at, newest_ns));
+    return time_ns >= newest_ns - JUDGE_REGRESS_NS && hot->until_ns > mark_ns;
+}
+
+/* Goes on while samples need nothing special; stands then at the first one that does, or at the one
+ * that has woken something. What the loop needs is held in locals: a store to a tag might be to
+ * anything. */
+static inline __attribute__((always_inline)) void run_quiet(const pstk_judge *judge, const run *at,
+                                                            lane *in, bool is_far) {
+    judge_hot *const hots = judge_hot_at(judge, 0);
+    judge_window *const windows = judge_window_at(judge, 0);
+    const uint32_t tags = judge_count(judge, JUDGE_HOT), stream = at->stream_index;
+    const pstk_sample *sample = in->sample, *const end = in->end;
+    int64_t newest_ns = in->newest_ns, ahead_ns = in->ahead_ns;
+    const int64_t wake_ns = in->wake_ns;
+    for (; sample < end; sample++) {
+        if (is_far)
+            prefetch(hots, windows, tags, sample);
+        if (PSTK_UNLIKELY(sample->tag_id >= tags))
+            break;
+        judge_hot *hot = hots + sample->tag_id;
+        int64_t time_ns = sample->time_ns;
+        double x = sample->value.f64 + 0.0;
+        if (PSTK_UNLIKELY(hot->is_integer))
+            x = (double)sample->value.i64;
+        if (PSTK_UNLIKELY(hot->stream != stream) || (sample->quality & 0xC000u) ||
+            !(x > hot->low) || !(x < hot->high))
+            break;
+        if (PSTK_UNLIKELY(time_ns <= hot->last_ns)) { /* PSTK_TIME_NONE is always among these */
+            time_ns = time_of(at, sample);
+            if (time_ns <= hot->last_ns)
+                break;
+        }
+        if (time_ns >= hot->until_ns)
+            break;
+        if (PSTK_LIKELY(time_ns > ahead_ns))
+            newest_ns = ahead_ns = time_ns;
+        else if (may_follow(at, newest_ns, hot, time_ns))
+            newest_ns = PSTK_MAX(newest_ns, time_ns);
+        else
+            break;
+#ifndef PSTK_PLANT_JUDGE_FAST /* a missing step that test_judge_fast must find */
+        hot->last_ns = time_ns;
+#endif
+        if (PSTK_LIKELY(hot->windows == 1))
+            pstk_pane_add_newest(&windows[hot->window].pane, time_ns, x);
+        else if (hot->windows)
+            add_to_all(windows, hot->window, time_ns, x);
+        if (PSTK_UNLIKELY(time_ns > wake_ns)) {
+            in->has_woken = true;
+            break;
+        }
+    }
+    in->sample = sample;
+    in->newest_ns = newest_ns;
+    in->ahead_ns = ahead_ns;
+}
+
+static __attribute__((noinline)) void run_near(const pstk_judge *judge, const run *at, lane *in) {
+    run_quiet(judge, at, in, false);
+}
+
+static __attribute__((noinline)) void run_far(const pstk_judge *judge, const run *at, lane *in) {
+    run_quiet(judge, at, in, true);
+}
+
+/* Goes on while samples need nothing special; returns the index of the first one that does. The
+ * watermark is told at the end: nothing in between reads it. */
 static uint32_t run_fast(pstk_judge *judge, run *at, uint32_t i) {
     judge_stream *stream = at->stream;
     judge_clock *clock = at->clock;
-    const uint32_t tags = judge_count(judge, JUDGE_HOT), stream_index = at->stream_index;
-    if (!stream->has_max || stream->has_gap || stream->run_count || stream->is_idle)
+    if (judge->is_plain || !stream->has_max || stream->has_gap || stream->run_count ||
+        stream->is_idle || mark_of(at, stream->max_ns) > clock->watermark_ns)
         return i;
-    for (; i < at->count; i++) {
-        const pstk_sample *sample = &at->sample[i];
-        prefetch(judge, at, i);
-        if (sample->tag_id >= tags)
-            return i;
-        judge_hot *hot = judge_hot_at(judge, sample->tag_id);
-        int64_t time_ns = time_of(at, sample);
-        if ((hot->stream ^ stream_index) | hot->slow | (sample->quality & 0xC000u))
-            return i;
-        double x = (hot->is_integer ? (double)sample->value.i64 : sample->value.f64) + 0.0;
-        if (!(x > hot->low && x < hot->high) || time_ns <= hot->last_ns || !is_time(time_ns) ||
-            time_ns < stream->max_ns - JUDGE_REGRESS_NS)
-            return i;
-        if (hot->window) {
-            judge_window *window = judge_window_at(judge, hot->window);
-            if (time_ns < window->pane.start_ns || time_ns >= window->end_ns ||
-                window->end_ns <= clock->watermark_ns)
-                return i;
-            pstk_pane_add(&window->pane, time_ns, x);
-        }
-        hot->last_ns = time_ns;
-        if (time_ns <= stream->max_ns)
-            continue;
-        stream->max_ns = time_ns;
-        int64_t mark_ns = PSTK_MIN(time_ns, at->others_ns) - clock->lateness_ns;
-        if (mark_ns <= clock->watermark_ns)
-            continue;
-        clock->watermark_ns = mark_ns;
-        if (clock->heap_ns < mark_ns) {
-            judge->place.phase = PHASE_DRAIN;
-            return i;
-        }
+    int64_t wake_ns = pstk_time_add(clock->heap_ns, clock->lateness_ns);
+    const pstk_sample *end = at->sample + at->count;
+    lane in = {.sample = at->sample + i,
+               .end = end,
+               .newest_ns = stream->max_ns,
+               .ahead_ns = PSTK_MAX(stream->max_ns, clock->watermark_ns),
+               .wake_ns = at->others_ns > wake_ns ? wake_ns : INT64_MAX};
+    if (judge_count(judge, JUDGE_HOT) > NEAR_TAGS && end - in.sample > AHEAD_HOT) {
+        in.end = end - AHEAD_HOT;
+        run_far(judge, at, &in);
     }
-    return i;
+    if (in.sample == in.end || in.end == end) {
+        in.end = end;
+        run_near(judge, at, &in);
+    }
+    if (in.newest_ns != stream->max_ns) {
+        stream->max_ns = in.newest_ns;
+        clock->watermark_ns = PSTK_MAX(clock->watermark_ns, mark_of(at, in.newest_ns));
+    }
+    if (in.has_woken)
+        judge->place.phase = PHASE_DRAIN;
+    return (uint32_t)(in.sample - at->sample);
 }
 
 /* ---- the slow path -------------------------------------------------------------------------- */
@@ -249,7 +324,8 @@ static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sampl
     }
     bool is_newer = time_ns > hot->last_ns;
     double x = (hot->is_integer ? (double)sample->value.i64 : sample->value.f64) + 0.0;
-    if (is_newer && x > hot->low && x < hot->high) { /* here for its window: no limit can change */
+    if (is_newer && x > hot->low && x < hot->high && time_ns < hot->calm_ns) {
+        /* here for its window: no limit can change */
         hot->last_ns = time_ns;
         return true;
     }
@@ -288,9 +364,7 @@ static bool run_windows(pstk_judge *judge, const run *at, const pstk_sample *sam
 static void advance(const run *at, int64_t time_ns) {
     judge_stream *stream = at->stream;
     stream->max_ns = PSTK_MAX(stream->max_ns, time_ns);
-    int64_t least_ns = PSTK_MIN(stream->max_ns, at->others_ns);
-    int64_t mark_ns = pstk_time_add(least_ns, -at->clock->lateness_ns);
-    at->clock->watermark_ns = PSTK_MAX(at->clock->watermark_ns, mark_ns);
+    at->clock->watermark_ns = PSTK_MAX(at->clock->watermark_ns, mark_of(at, stream->max_ns));
 }
 
 /* PHASE_NEW..PHASE_REGRESS: what must be settled before the sample itself. False: come again. */
@@ -344,6 +418,8 @@ static bool run_slow(pstk_judge *judge, run *at, const pstk_sample *sample) {
     if (place->phase == PHASE_WINDOWS) {
         if (!run_windows(judge, at, sample))
             return false;
+        if (hot->until_ns == INT64_MIN)
+            judge_until_refresh(judge, sample->tag_id);
         place->phase = PHASE_ADVANCE;
     }
     if (place->phase == PHASE_ADVANCE) {

@@ -16,6 +16,7 @@
 #define JUDGE_BASELINES_MAX 65536u
 #define JUDGE_GAPS 8u     /* per stream; the two nearest merge when there are more */
 #define JUDGE_VERSIONS 8u /* of one asset's context */
+#define JUDGE_BEFORE_NS (-PSTK_RULE_TIME_MAX - 1) /* earlier than any sample */
 #define JUDGE_REGRESS_NS (3600 * PSTK_NS_PER_S)
 #define JUDGE_REGRESS_T_NS (10 * PSTK_NS_PER_S)
 #define JUDGE_REGRESS_SAMPLES 100u
@@ -25,26 +26,30 @@
 
 /* ---- items ---------------------------------------------------------------------------------- */
 
-enum {                         /* judge_hot.slow: why a sample of the tag leaves the fast path */
-       JUDGE_SLOW_EVENT = 1,   /* bound to a rule of event order */
-       JUDGE_SLOW_WINDOWS = 2, /* more than one window */
-       JUDGE_SLOW_CODE = 4,    /* not a number */
+enum {                       /* judge_hot.slow: why a sample of the tag leaves the fast path */
+       JUDGE_SLOW_EVENT = 1, /* bound to a rule of event order */
+       JUDGE_SLOW_CODE = 4,  /* not a number */
 };
 
 typedef struct judge_hot { /* one cache line a tag: what each sample touches */
-    double low, high;      /* strictly between, no arrival limit of the tag can change */
-    int64_t last_ns;       /* newest event time that arrival limits saw */
-    uint32_t stream;       /* it came with this one last; 0 = none yet */
-    uint32_t window;       /* its first window */
-    uint32_t bind;         /* its first binding, windows apart */
+    double low,
+        high; /* strictly between, and before calm_ns, no arrival limit of the tag can change */
+    int64_t last_ns; /* newest event time that arrival limits saw; no pane holds a newer one */
+    /* Derived. The fast path takes (last_ns, until_ns): all windows have a pane in place that ends
+     * no earlier. INT64_MIN: it takes nothing, until the slow path has looked again. */
+    int64_t until_ns;
+    int64_t calm_ns; /* a folded minute ends here and must be told; INT64_MAX = none */
+    uint32_t stream; /* it came with this one last; 0 = none yet */
+    uint32_t window; /* its first window */
+    uint32_t bind;   /* its first binding, windows apart */
     uint32_t clock;
     uint16_t source;
     uint8_t type;       /* 0 = not known to the judge */
     uint8_t slow;       /* JUDGE_SLOW_* */
     uint8_t is_integer; /* the value is read as i64 */
     uint8_t has_limit;
-    uint8_t rules; /* bound to it, at most JUDGE_RULES_PER_TAG */
-    uint8_t reserved[13];
+    uint8_t rules;   /* bound to it, at most JUDGE_RULES_PER_TAG */
+    uint8_t windows; /* of them */
 } judge_hot;
 _Static_assert(sizeof(judge_hot) == 64, "one cache line");
 
@@ -324,6 +329,7 @@ struct pstk_judge {
     pstk_judge_options options;
     const pstk_tags *tags;
     size_t plant_bytes;
+    bool is_plain; /* the fast path is off */
 
     uint32_t touched; /* instances of the present instant */
     int64_t instant_ns;
@@ -485,7 +491,7 @@ void judge_limit_regress(pstk_judge *judge, uint32_t limit);
 void judge_limit_flush(pstk_judge *judge, uint32_t limit); /* tells what is folded */
 void judge_limit_schedule(pstk_judge *judge, uint32_t limit);
 void judge_limit_unschedule(pstk_judge *judge, uint32_t limit);
-void judge_quiet_refresh(pstk_judge *judge, uint32_t tag);
+void judge_quiet_refresh(pstk_judge *judge, uint32_t tag); /* and judge_until_refresh */
 void judge_deadlines_rebuild(pstk_judge *judge);
 
 /* ---- engine_judge_group.c: counters, totals, states ----------------------------------------- */
@@ -505,6 +511,7 @@ bool judge_sweep(pstk_judge *judge, uint32_t clock, uint32_t *budget); /* resuma
 bool judge_sweep_all(pstk_judge *judge, uint32_t budget); /* resumable; UINT32_MAX = to the end */
 void judge_windows_rebuild(pstk_judge *judge);
 void judge_window_list(pstk_judge *judge, uint32_t window);
+void judge_until_refresh(pstk_judge *judge, uint32_t tag); /* what the fast path may take */
 
 /* ---- engine_judge_samples.c ----------------------------------------------------------------- */
 

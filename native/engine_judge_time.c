@@ -265,7 +265,7 @@ static void regress_tag(pstk_judge *judge, uint32_t tag) {
         else if (bind->role == PSTK_ROLE_VALUE)
             judge_group_regress(judge, instance->state);
     }
-    hot->last_ns = INT64_MIN;
+    hot->last_ns = JUDGE_BEFORE_NS;
     judge_quiet_refresh(judge, tag);
 }
 

@@ -104,7 +104,8 @@ static void close_first(pstk_judge *judge, judge_window *at, uint32_t flags) {
     } else {
         it.pane = at->pane;
         at->flags &= JUDGE_WINDOW_SEEN;
-        at->end_ns = at->pane.start_ns; /* empty: the fast path finds no place in it */
+        judge_hot_at(judge, at->tag)->until_ns = INT64_MIN;
+        at->end_ns = at->pane.start_ns;
     }
     emit_closed(judge, at, &it, pane_flags);
 }
@@ -197,6 +198,7 @@ static bool find_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64
     judge_window *at = judge_window_at(judge, index);
     if ((at->flags & JUDGE_PANE_OPEN) && at->pane.start_ns == start_ns)
         return true;
+    judge_hot_at(judge, at->tag)->until_ns = INT64_MIN;
     for (uint32_t i = at->others; i; i = judge_pane_at(judge, i)->link) {
         judge_pane *pane = judge_pane_at(judge, i);
         if (pane->pane.start_ns != start_ns)
@@ -214,17 +216,26 @@ static bool find_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64
     return open_pane(judge, index, start_ns, end_ns);
 }
 
-bool judge_window_add(pstk_judge *judge, uint32_t index, int64_t time_ns, double x,
-                      uint16_t quality) {
+/* Brings the pane of that time into place, or opens it; closes what is ready first. False: late. */
+static bool reach_pane(pstk_judge *judge, uint32_t index, int64_t time_ns, int64_t watermark_ns) {
     judge_window *at = judge_window_at(judge, index);
     const pstk_rule *rule = rule_of(judge, at);
-    int64_t watermark_ns = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock)->watermark_ns;
     int64_t start_ns = pstk_window_start(time_ns, rule->size_ns, rule->offset_ns);
     int64_t end_ns = start_ns + rule->size_ns;
     close_ready(judge, at, watermark_ns);
     if (end_ns <= watermark_ns || end_ns <= at->closed_ns)
         return false;
-    if (!find_pane(judge, index, start_ns, end_ns))
+    return find_pane(judge, index, start_ns, end_ns);
+}
+
+bool judge_window_add(pstk_judge *judge, uint32_t index, int64_t time_ns, double x,
+                      uint16_t quality) {
+    judge_window *at = judge_window_at(judge, index);
+    int64_t watermark_ns = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock)->watermark_ns;
+    /* As on the fast path, a sample of the pane in place closes no other. */
+    bool is_in_place = (at->flags & JUDGE_PANE_OPEN) && time_ns >= at->pane.start_ns &&
+                       time_ns < at->end_ns && at->end_ns > watermark_ns;
+    if (!is_in_place && !reach_pane(judge, index, time_ns, watermark_ns))
         return false;
     if (judge_is_bad(quality)) {
         at->flags |= JUDGE_PANE_BAD;
@@ -305,4 +316,21 @@ void judge_windows_rebuild(pstk_judge *judge) {
         uint32_t pane;
         clock->due_ns = PSTK_MIN(clock->due_ns, first_end(judge, at, &pane));
     }
+}
+
+void judge_until_refresh(pstk_judge *judge, uint32_t tag) {
+    judge_hot *hot = judge_hot_at(judge, tag);
+    int64_t until_ns = PSTK_MIN(hot->calm_ns, PSTK_RULE_TIME_MAX + 1);
+    hot->until_ns = INT64_MIN;
+    if (hot->slow)
+        return;
+    for (uint32_t w = hot->window; w;) {
+        const judge_window *at = judge_window_at(judge, w);
+        bool is_begun = (at->flags & JUDGE_PANE_OPEN) && at->pane.count > 0;
+        if (!is_begun || at->pane.start_ns > hot->last_ns)
+            return;
+        until_ns = PSTK_MIN(until_ns, at->end_ns);
+        w = at->link;
+    }
+    hot->until_ns = until_ns;
 }

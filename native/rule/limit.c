@@ -179,6 +179,10 @@ bool pstk_fold_is_due(const pstk_fold *fold, int64_t time_ns) {
     return fold->folded > 0 && minute_of(time_ns) > fold->minute;
 }
 
+int64_t pstk_fold_end_ns(const pstk_fold *fold) {
+    return ((int64_t)fold->minute + 1) * PSTK_MINUTE_NS;
+}
+
 void pstk_fold_init(pstk_fold *fold) {
     memset(fold, 0, sizeof *fold);
     fold->minute = INT32_MIN;

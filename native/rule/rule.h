@@ -106,6 +106,7 @@ void pstk_fold_init(pstk_fold *fold);
 /* True where a folded count of an earlier minute must be told first: the caller emits it and calls
  * reset. */
 bool pstk_fold_is_due(const pstk_fold *fold, int64_t time_ns);
+int64_t pstk_fold_end_ns(const pstk_fold *fold); /* due from here on, while something is folded */
 void pstk_fold_reset(pstk_fold *fold);
 /* True: the fact becomes an event. False: it is folded. Marks the excursion, so that trip and clear
  * share one fate. */

@@ -10,25 +10,38 @@
 
 #define PSTK_PANES_MAX 64u
 
-typedef struct pstk_pane { /* 80 bytes */
-    int64_t start_ns;
-    uint64_t count;
+typedef struct pstk_pane { /* 80 bytes; what a sample in order changes is one cache line */
     double sum;
     double carry; /* what rounding took from sum */
     double min, max;
-    double first, last;
-    int64_t first_ns, last_ns;
+    double last;
+    int64_t last_ns;
+    uint64_t count;
+    double first;
+    int64_t first_ns;
+    int64_t start_ns;
 } pstk_pane;
 
 void pstk_pane_open(pstk_pane *pane, int64_t start_ns);
 
-static inline void pstk_pane_add(pstk_pane *pane, int64_t time_ns, double x) {
+static inline void pstk_pane_figure(pstk_pane *pane, double x) {
     double sum = pane->sum + x, part = sum - pane->sum; /* TwoSum: exact error, no branch */
     pane->carry += (pane->sum - (sum - part)) + (x - part);
     pane->sum = sum;
     pane->count++;
     pane->min = x < pane->min ? x : pane->min;
     pane->max = x > pane->max ? x : pane->max;
+}
+
+/* A sample later than every one before it, in a pane that holds some: the same with less to ask. */
+static inline void pstk_pane_add_newest(pstk_pane *pane, int64_t time_ns, double x) {
+    pstk_pane_figure(pane, x);
+    pane->last_ns = time_ns;
+    pane->last = x;
+}
+
+static inline void pstk_pane_add(pstk_pane *pane, int64_t time_ns, double x) {
+    pstk_pane_figure(pane, x);
     if (time_ns < pane->first_ns) { /* of equal stamps the earliest in the journal is first, the
                                        latest last */
         pane->first_ns = time_ns;
