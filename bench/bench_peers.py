@@ -3,8 +3,8 @@
 Each peer gets the messages of the wire figures from the same compiled sender, or the same ready
 columns, on one CPU; those that eat text get JSON, and so do we. "loop" is plain Python doing our
 work (a dict, one limit, one window); Bytewax, Pathway and the programs do the window but no limit;
-PyArrow and chDB group ready columns. What a peer counts is compared with the plan. Only pyomq's bare receive
-belongs to a full run: the others are slow and run by name, as in ``--only 'peers.*'``.
+PyArrow and chDB group ready columns. What a peer counts is compared with the plan. Only pyomq's
+bare receive belongs to a full run: the others are slow and run by name: ``--only 'peers.*'``.
 """
 
 from __future__ import annotations

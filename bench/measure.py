@@ -194,6 +194,10 @@ class Child:
         assert self._process.stdin is not None
         self._process.stdin.close()
 
+    def wait(self) -> None:
+        """Until it has ended by itself, with all that it writes then."""
+        self._process.wait(timeout=PATIENCE_S)
+
     def _line(self) -> str:
         assert self._process.stdout is not None
         until = time.monotonic() + PATIENCE_S

@@ -228,8 +228,18 @@ def task_demo(_: argparse.Namespace, rest: list[str]) -> None:
     )
 
 
+def want_packages(what: str, *packages: str) -> None:
+    """Installs them where it can; else says what is skipped without them."""
+    try:
+        need_packages(*packages)
+    except (Missing, Failed) as missing:
+        say(f"{what} is skipped by name; to have it: {missing}")
+
+
 def task_test(options: argparse.Namespace, rest: list[str]) -> None:
     setup()
+    if not shutil.which("valgrind"):
+        want_packages("the budget of instructions", "valgrind")
     folder = build_native("native", "-DPENSTOCK_CRASH_POINTS=ON")
     run("ctest", "--test-dir", folder, "--output-on-failure", "-j", "2", env=tool_path())
     selected = [] if options.deep else ["-m", "not deep"]
@@ -294,10 +304,7 @@ def task_bench(_: argparse.Namespace, rest: list[str]) -> None:
     setup()
     headers = [Path("/usr/include") / name for name in ("zmq.h", "nats/nats.h")]
     if not all(path.exists() for path in headers):
-        try:
-            need_packages("libzmq3-dev", "libnats-dev")
-        except (Missing, Failed) as missing:
-            say(f"figures beside peers in C are skipped by name; to have them: {missing}")
+        want_packages("what stands beside peers in C", "libzmq3-dev", "libnats-dev")
     wanted = digest("pyproject.toml")
     if not is_fresh("bench", wanted):
         say("Python packages of the benches' peers")
