@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from measure import Bench, Sizes, Skip, describe_box
+from machine import describe_box
+from measure import Bench, Sizes, Skip
 from run import build
 
 MESSAGES = 20_000

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import selectors
 import shutil
 import statistics
@@ -18,13 +17,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from figure import Figure, figure_of
+from figure import Figure, figure_of, rounded
+from machine import ROOT, BusyTime, default_ring_bytes
 
-ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "bench"
 PATIENCE_S = 150.0
 CPU_RECEIVER = 0
@@ -66,6 +65,7 @@ class Reading:
     cpu_ns: float  # per message, sample or row
     rate: float  # per second
     problem: str = ""
+    busy_ns: float | None = None  # the whole machine's, less the sender's CPU
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ class Bench:
     sizes: Sizes
     box: Mapping[str, Any]
     say: Callable[[str], None]
-    ring_bytes: int = field(default_factory=lambda: default_ring_bytes())
+    ring_bytes: int = field(default_factory=default_ring_bytes)
 
     def program(self, name: str, package: str = "") -> str:
         """A program of build/bench; ``package``: what it needs of the system."""
@@ -99,7 +99,7 @@ class Bench:
         problems = [each.problem for each in (*ours, *theirs[best]) if each.problem]
         low, high = (min(r.cpu_ns for r in theirs[best]), max(r.cpu_ns for r in theirs[best]))
         note = f"{best}: {low:.1f} to {high:.1f}; ours at {median_rate(ours) / 1e6:.2f} M/s"
-        return figure_of(
+        found = figure_of(
             name,
             unit,
             [each.cpu_ns for each in ours],
@@ -110,6 +110,8 @@ class Bench:
             note=("limit " if is_limit else "") + note,
             problem=problems[0] if problems else "",
         )
+        busy = [each.busy_ns for each in ours if each.busy_ns is not None]
+        return replace(found, machine_busy=rounded(statistics.median(busy)) if busy else None)
 
     def plain(
         self,
@@ -173,6 +175,10 @@ class Child:
             pinned, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         self._rest = b""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def expect(self, word: str) -> str:
         """The rest of the next line, which must start with ``word``."""
@@ -241,13 +247,6 @@ def engine_folders() -> Iterator[tuple[str, str]]:
         shutil.rmtree(ring, ignore_errors=True)
 
 
-def default_ring_bytes() -> int:
-    """The default of ``ring_bytes``: 1/16 of memory, at most half of the tmpfs, 8 to 256 MiB."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    room = min(memory // 16, shutil.disk_usage("/dev/shm").free // 2)
-    return 1 << max(23, min(28, room.bit_length() - 1))
-
-
 def run_wire(sender: Sequence[str], receiver: Callable[[str], Sequence[str]], *, warm: int,
              count: int, is_ours: bool) -> Reading:  # fmt: skip
     """One sender, one receiver, ``count`` messages that count; ours is compared with the plan."""
@@ -257,8 +256,10 @@ def run_wire(sender: Sequence[str], receiver: Callable[[str], Sequence[str]], *,
         with Child(CPU_RECEIVER, [*command, str(warm), str(count)]) as target:
             source.tell(f"send {warm}")
             target.expect("warm")
+            busy = BusyTime(source.pid)
             source.tell(f"send {count}")
             measured = target.expect_json("measured")
+            busy_ns = busy.so_far_ns() / count
             final = {}
             if is_ours:
                 source.tell("tail")
@@ -268,7 +269,7 @@ def run_wire(sender: Sequence[str], receiver: Callable[[str], Sequence[str]], *,
     problem = "" if measured["count"] == count else f"counted {measured['count']} of {count}"
     if is_ours:
         problem = compare(final, expected, tail=1000)
-    return Reading(measured["cpu_ns"] / count, count / measured["wall_ns"] * 1e9, problem)
+    return Reading(measured["cpu_ns"] / count, count / measured["wall_ns"] * 1e9, problem, busy_ns)
 
 
 def compare(final: Mapping[str, Any], expected: Mapping[str, Any], *, tail: int) -> str:
@@ -293,48 +294,3 @@ def compare(final: Mapping[str, Any], expected: Mapping[str, Any], *, tail: int)
     if told != 2 * expected["trips"]:
         return f"{told} crossings told or folded, the plan has {2 * expected['trips']}"
     return ""
-
-
-# ---- the box -----------------------------------------------------------------------------------
-
-
-def describe_box() -> dict[str, Any]:
-    """What stands beside every figure: machine, load, versions, date."""
-    cpu = "unknown"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            cpu = line.split(":", 1)[1].strip()
-            break
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    compiler = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True)
-    return {
-        "cpu": cpu,
-        "cpus": os.cpu_count(),
-        "memory_gib": round(memory / 2**30, 1),
-        "kernel": platform.release(),
-        "cc": compiler.stdout.splitlines()[0],
-        "libc": " ".join(platform.libc_ver()),
-        "versions": peer_versions(),
-        "load": round(os.getloadavg()[0], 2),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
-def peer_versions() -> dict[str, str]:
-    """Versions of the peers that are here."""
-    from importlib import metadata
-
-    found = {"python": platform.python_version()}
-    for name in ("duckdb", "polars", "numpy", "nats-py"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    for package in ("libzmq3-dev", "libnats-dev"):
-        query = ["dpkg-query", "-W", "-f", "${Version}", package]
-        if not shutil.which("dpkg-query"):
-            break
-        asked = subprocess.run(query, capture_output=True, text=True, check=False)
-        if asked.returncode == 0:
-            found[package.removesuffix("-dev")] = asked.stdout.strip()
-    return found

@@ -21,7 +21,8 @@ from types import ModuleType
 
 import table
 from figure import Figure
-from measure import BUILD, ROOT, Bench, Sizes, Skip, describe_box
+from machine import ROOT, describe_box
+from measure import BUILD, Bench, Sizes, Skip
 from targets import in_order, judged
 
 HERE = Path(__file__).resolve().parent
