@@ -2,18 +2,6 @@
  * looked up. Recursion ends at PSTK_JSON_DEPTH_MAX. Which objects are samples: native/README.md. */
 #include "parse_private.h"
 
-typedef enum key_role {
-    KEY_TAG = 0, /* any other member */
-    KEY_NAME,
-    KEY_VALUE,
-    KEY_QUALITY,
-    KEY_TIME,
-    KEY_STREAM,
-    KEY_BOOT,
-    KEY_SEQ,
-    KEY_SAMPLES,
-} key_role;
-
 typedef struct object { /* one that is open */
     uint32_t first;     /* its items begin here */
     uint32_t node;      /* its path */
@@ -186,42 +174,42 @@ static inline bool is_key(pstk_slice key, const char *word, size_t size) {
     if (is_key(key, word, sizeof word - 1))                                                        \
     return role
 
-static key_role role_of(pstk_slice key) {
+pstk_json_role pstk_json_role_of(pstk_slice key) {
     if (key.size == 0 || key.size > 9)
-        return KEY_TAG;
+        return PSTK_KEY_TAG;
     switch (key.bytes[0]) {
     case 'b':
-        ROLE("boot", KEY_BOOT);
+        ROLE("boot", PSTK_KEY_BOOT);
         break;
     case 'n':
-        ROLE("name", KEY_NAME);
+        ROLE("name", PSTK_KEY_NAME);
         break;
     case 'q':
-        ROLE("quality", KEY_QUALITY);
+        ROLE("quality", PSTK_KEY_QUALITY);
         break;
     case 's':
-        ROLE("seq", KEY_SEQ);
-        ROLE("stream", KEY_STREAM);
-        ROLE("samples", KEY_SAMPLES);
+        ROLE("seq", PSTK_KEY_SEQ);
+        ROLE("stream", PSTK_KEY_STREAM);
+        ROLE("samples", PSTK_KEY_SAMPLES);
         break;
     case 't':
-        ROLE("t", KEY_TIME);
-        ROLE("ts", KEY_TIME);
-        ROLE("time", KEY_TIME);
-        ROLE("timestamp", KEY_TIME);
+        ROLE("t", PSTK_KEY_TIME);
+        ROLE("ts", PSTK_KEY_TIME);
+        ROLE("time", PSTK_KEY_TIME);
+        ROLE("timestamp", PSTK_KEY_TIME);
         break;
     case 'v':
-        ROLE("v", KEY_VALUE);
-        ROLE("value", KEY_VALUE);
+        ROLE("v", PSTK_KEY_VALUE);
+        ROLE("value", PSTK_KEY_VALUE);
         break;
     default:
         break;
     }
-    return KEY_TAG;
+    return PSTK_KEY_TAG;
 }
 
 /* stream, boot, seq. A wrong one refuses the message: a sequence that is guessed loses count. */
-static bool read_reserved(pstk_json *json, key_role role) {
+static bool read_reserved(pstk_json *json, pstk_json_role role) {
     pstk_json_item item;
     if (!read_scalar(json, &item))
         return false;
@@ -231,14 +219,14 @@ static bool read_reserved(pstk_json *json, key_role role) {
     bool is_number = item.kind == PSTK_JSON_INT || item.kind == PSTK_JSON_BIG;
     if (!is_number || !pstk_number_is_u64(number) || (number->is_negative && number->magnitude))
         return false;
-    if (role == KEY_SEQ) {
+    if (role == PSTK_KEY_SEQ) {
         json->seq = number->magnitude;
         json->has_seq = json->seq != UINT64_MAX;
         return true;
     }
     if (number->magnitude > UINT32_MAX)
         return false;
-    *(role == KEY_STREAM ? &json->stream : &json->boot) = (uint32_t)number->magnitude;
+    *(role == PSTK_KEY_STREAM ? &json->stream : &json->boot) = (uint32_t)number->magnitude;
     return true;
 }
 
@@ -278,27 +266,27 @@ static void note_quality(const pstk_json_item *item, object *open) {
 }
 
 /* What a sample object would take from this member, should it turn out to be one. */
-static void note_member(key_role role, const pstk_json_item *item, object *open) {
-    if (role == KEY_VALUE) {
+static void note_member(pstk_json_role role, const pstk_json_item *item, object *open) {
+    if (role == PSTK_KEY_VALUE) {
         open->has_value = true;
         open->value = *item;
-    } else if (role == KEY_NAME) {
+    } else if (role == PSTK_KEY_NAME) {
         open->has_name = item->kind != PSTK_JSON_NULL;
         /* A name that is no text cannot be a name: the empty one, dropped{tag_name}. */
         open->name = item->kind == PSTK_JSON_TEXT ? (pstk_slice){item->value.text, item->text_bytes}
                                                   : (pstk_slice){(const uint8_t *)"", 0};
-    } else if (role == KEY_QUALITY) {
+    } else if (role == PSTK_KEY_QUALITY) {
         note_quality(item, open);
     }
 }
 
 /* A member that is no stamp and no header: a tag, a part of a sample, or an object of more tags. */
-static bool read_member(pstk_json *json, key_role role, pstk_slice key, object *open) {
+static bool read_member(pstk_json *json, pstk_json_role role, pstk_slice key, object *open) {
     pstk_json_item item = {
         .time_ns = PSTK_TIME_NONE, .kind = PSTK_JSON_BROKEN, .reason = PSTK_DROP_MALFORMED};
     uint8_t next = peek(json);
     uint32_t node;
-    if (next == '{' && role != KEY_VALUE)
+    if (next == '{' && role != PSTK_KEY_VALUE)
         return push_node(json, open->node, key, &node) && read_object(json, node, false);
     bool is_whole = next == '{' || next == '[' ? pass_value(json) : read_scalar(json, &item);
     if (!is_whole)
@@ -316,13 +304,13 @@ static bool read_samples(pstk_json *json, object *open) {
 }
 
 static bool read_any_member(pstk_json *json, pstk_slice key, object *open) {
-    key_role role = role_of(key);
-    bool is_header = role == KEY_STREAM || role == KEY_BOOT || role == KEY_SEQ;
-    if (role == KEY_TIME)
+    pstk_json_role role = pstk_json_role_of(key);
+    bool is_header = role == PSTK_KEY_STREAM || role == PSTK_KEY_BOOT || role == PSTK_KEY_SEQ;
+    if (role == PSTK_KEY_TIME)
         return read_time(json, open);
     if (is_header && open->is_root)
         return read_reserved(json, role);
-    if (role == KEY_SAMPLES && open->is_root && peek(json) == '[')
+    if (role == PSTK_KEY_SAMPLES && open->is_root && peek(json) == '[')
         return read_samples(json, open);
     if (open->is_envelope || (is_header && open->node == 0))
         return pass_value(json);
@@ -372,7 +360,7 @@ static bool read_members(pstk_json *json, object *open) {
     return accept(json, '}');
 }
 
-static bool read_object(pstk_json *json, uint32_t node, bool is_root) {
+static bool read_plain_object(pstk_json *json, uint32_t node, bool is_root) {
     object open = {.first = json->item_count,
                    .node = node,
                    .is_root = is_root,
@@ -392,6 +380,24 @@ static bool read_object(pstk_json *json, uint32_t node, bool is_root) {
     return true;
 }
 
+/* One of known shape is read by json_shape.c; what has none, or differs, the plain way. */
+static bool read_outer_object(pstk_json *json, bool is_root) {
+    const uint8_t *first = json->at;
+    if (json->is_plain)
+        return read_plain_object(json, 0, is_root);
+    if (PSTK_LIKELY(pstk_json_take_shape(json, is_root)))
+        return true;
+    if (!read_plain_object(json, 0, is_root))
+        return false;
+    pstk_json_learn_shape(json, first, is_root);
+    return true;
+}
+
+static bool read_object(pstk_json *json, uint32_t node, bool is_root) {
+    return node == 0 && json->mute == 0 ? read_outer_object(json, is_root)
+                                        : read_plain_object(json, node, is_root);
+}
+
 bool pstk_json_read(pstk_json *json, const uint8_t *payload, size_t size) {
     bool is_whole;
     json->at = size ? payload : (const uint8_t *)"";
@@ -403,7 +409,7 @@ bool pstk_json_read(pstk_json *json, const uint8_t *payload, size_t size) {
     json->has_seq = false;
     switch (peek(json)) {
     case '{':
-        is_whole = read_object(json, 0, true);
+        is_whole = read_outer_object(json, true);
         break;
     case '[':
         is_whole = read_array(json, true);

@@ -5,6 +5,7 @@
 
 bool pstk_json_begin(pstk_parser *parser, pstk_slice payload, pstk_message *out_message) {
     pstk_json *json = &parser->json;
+    json->set = parser->source % PSTK_SHAPE_SETS;
     if (!pstk_json_read(json, payload.bytes, payload.size))
         return false;
     *out_message = (pstk_message){.samples = json->item_count,

@@ -1,23 +1,23 @@
 /* json_text: a JSON string (RFC 8259 section 7) becomes a slice of valid UTF-8. Without escapes it
  * is the payload itself; with escapes it is written to json->text, which cannot overflow: a string
  * only shrinks. */
+#include "json_scan.h"
 #include "parse_private.h"
 
-#define ONES UINT64_C(0x0101010101010101)
-#define HIGHS UINT64_C(0x8080808080808080)
-
-static inline uint64_t zero_bytes(uint64_t x) { return (x - ONES) & ~x & HIGHS; }
-
-/* First byte that is a quote, a backslash or a control character; at most end. Eight at a time: the
- * lowest set bit is exact, above it borrows may set more. *is_ascii falls where a byte is above
- * 127. */
+/* First byte that is a quote, a backslash or a control character; at most end. *is_ascii falls
+ * where a byte before it is above 127. */
 static const uint8_t *plain_end(const uint8_t *at, const uint8_t *end, bool *is_ascii) {
+#ifdef __SSE2__
+    for (; end - at >= 16; at += 16) {
+        uint32_t high, stop = pstk_stops16(at, &high);
+        *is_ascii &= (high & (stop ? (stop & -stop) - 1 : UINT32_MAX)) == 0;
+        if (stop)
+            return at + __builtin_ctz(stop);
+    }
+#endif
     for (; end - at >= 8; at += 8) {
-        uint64_t word = pstk_load_u64(at);
-        uint64_t stop = zero_bytes(word ^ (ONES * '"')) | zero_bytes(word ^ (ONES * '\\')) |
-                        ((word - ONES * 0x20) & ~word & HIGHS);
-        uint64_t before = stop ? (stop & -stop) - 1 : UINT64_MAX;
-        *is_ascii &= (word & HIGHS & before) == 0;
+        uint64_t word = pstk_load_u64(at), stop = pstk_stops(word);
+        *is_ascii &= (word & PSTK_HIGHS & (stop ? (stop & -stop) - 1 : UINT64_MAX)) == 0;
         if (stop)
             return at + (__builtin_ctzll(stop) >> 3);
     }

@@ -1,6 +1,7 @@
 /* number: digits become an exact integer or the nearest double (Eisel and Lemire's method). */
 #include "number.h"
 
+#include "json_scan.h"
 #include "number_powers.h"
 
 #include <locale.h>
@@ -9,6 +10,29 @@
 #define EXPONENT_MAX 1000000000 /* of the text; far above any number of digits a frame holds */
 #define MANTISSA_BITS 52
 #define EXPONENT_INFINITE 0x7FF
+
+const uint64_t (*const pstk_number_powers)[2] = &number_powers[-PSTK_POWER_MIN];
+
+const uint64_t pstk_powers_of_ten[PSTK_DIGITS_MAX + 1] = {1,
+                                                          10,
+                                                          100,
+                                                          1000,
+                                                          10000,
+                                                          100000,
+                                                          1000000,
+                                                          10000000,
+                                                          100000000,
+                                                          1000000000,
+                                                          10000000000,
+                                                          100000000000,
+                                                          1000000000000,
+                                                          10000000000000,
+                                                          100000000000000,
+                                                          1000000000000000,
+                                                          10000000000000000,
+                                                          100000000000000000,
+                                                          1000000000000000000,
+                                                          UINT64_C(10000000000000000000)};
 
 static inline bool is_digit(const uint8_t *at, const uint8_t *end) {
     return at < end && (uint8_t)(*at - '0') <= 9;

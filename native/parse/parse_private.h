@@ -157,6 +157,49 @@ typedef struct pstk_json_node { /* a member that holds an object: its name stand
     uint32_t parent;
 } pstk_json_node;
 
+typedef enum pstk_json_role {                   /* of a member, by its key */
+                              PSTK_KEY_TAG = 0, /* any other */
+                              PSTK_KEY_NAME,
+                              PSTK_KEY_VALUE,
+                              PSTK_KEY_QUALITY,
+                              PSTK_KEY_TIME,
+                              PSTK_KEY_STREAM,
+                              PSTK_KEY_BOOT,
+                              PSTK_KEY_SEQ,
+                              PSTK_KEY_SAMPLES,
+} pstk_json_role;
+
+/* A shape is what repeats from one flat object to the next: keys and punctuation, and holes where
+ * the values stand. */
+#define PSTK_SHAPE_HOLES_MAX 16u
+#define PSTK_SHAPE_REST_MAX 256u
+#define PSTK_SHAPE_WAIT_MAX 255u
+#define PSTK_SHAPE_SETS 16u
+
+typedef struct pstk_json_hole { /* and the text before it */
+    uint8_t text[16];           /* its first bytes, then zeros */
+    uint16_t mask;              /* a bit a byte of them */
+    uint8_t use;                /* what its value is for: hole_use in json_shape.c */
+    uint8_t rest_bytes;         /* of the text behind its first sixteen bytes */
+    uint16_t rest;              /* these, in the shape's rest */
+    uint16_t text_bytes;
+    uint16_t key_behind, key_bytes; /* where the text ends, less this, begins the key */
+} pstk_json_hole;
+
+typedef struct pstk_json_shape {
+    uint32_t hole_count; /* 0: none learned. The text behind the last value is hole[hole_count] */
+    bool is_sample;      /* the object is one sample; else each item is one */
+    pstk_json_hole hole[PSTK_SHAPE_HOLES_MAX + 1];
+    uint8_t rest[PSTK_SHAPE_REST_MAX];
+} pstk_json_shape;
+
+typedef struct pstk_json_shapes { /* the two a source used last */
+    uint32_t first;               /* of them, which to try first */
+    uint32_t wait;                /* objects to pass before another is learned */
+    uint32_t penalty; /* the next wait: doubles with each that was learned for nothing */
+    pstk_json_shape shape[2];
+} pstk_json_shapes;
+
 typedef struct pstk_json {
     const uint8_t *at, *end;
     pstk_json_item *item; /* scratch, reserved at open; one item costs at least 5 bytes of text */
@@ -173,11 +216,21 @@ typedef struct pstk_json {
     uint32_t stream, boot;
     uint64_t seq;
     bool has_seq;
+    bool is_plain;   /* tests: no shapes, so that both ways can be compared */
+    uint8_t set;     /* which shapes[] are those of the source at hand */
+    uint64_t shaped; /* objects that a shape fitted; for tests */
+    pstk_json_shapes shapes[PSTK_SHAPE_SETS][2]; /* [][1]: of whole documents, [][0]: in arrays */
 } pstk_json;
 
 /* Reads a whole document into items. False: not JSON, too deep, or a reserved member of the wrong
  * type. */
 bool pstk_json_read(pstk_json *json, const uint8_t *payload, size_t size);
+/* json_shape.c. Reads the object that begins at json->at if it has a known shape, as the plain way
+ * would, bit for bit. False: nothing was read, and the plain way decides. */
+bool pstk_json_take_shape(pstk_json *json, bool is_root);
+/* The plain way has read this object: its shape is worth a try next time. */
+void pstk_json_learn_shape(pstk_json *json, const uint8_t *first, bool is_root);
+pstk_json_role pstk_json_role_of(pstk_slice key);
 /* json_text.c: at stands behind the opening quote; the slice lies in the payload or in json->text.
  */
 bool pstk_json_string(pstk_json *json, pstk_slice *out);
