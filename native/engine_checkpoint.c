@@ -1,6 +1,7 @@
 /* checkpoint: what is needed to go on, as an image; and the keeper thread that writes it beside the
- * judge. The writer lock is held for the copy only; writing and fsync happen outside it (design.md,
- * invariant C). */
+ * judge. The writer lock is held to freeze counts and scalars; the rest is read while the judge
+ * goes on (engine_judge_snapshot.c), and writing and fsync happen outside it (design.md, invariant
+ * C). */
 #include "engine.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ static void save_sources(pstk_engine *engine) {
 /* Writer lock held. Tags and codes are append-only, so their part of the image is a length, not a
  * copy. */
 static size_t gather(pstk_engine *engine, pstk_section *sections, pstk_image_head *out_head) {
-    size_t count = pstk_judge_snapshot(engine->judge, sections);
+    size_t count = pstk_judge_snapshot_begin(engine->judge, sections);
 #ifdef PSTK_CRASH_POINTS
     const char *plant =
         getenv("PENSTOCK_PLANT"); /* a known bug, so that the harness can show it sees it */
@@ -63,19 +64,54 @@ static size_t gather(pstk_engine *engine, pstk_section *sections, pstk_image_hea
     return count;
 }
 
-static int write_images(pstk_engine *engine, const pstk_image_head *head,
-                        const pstk_section *sections, bool to_disk, pstk_error *err) {
-    int status = pstk_image_write(pstk_ring_folder(engine->ring), head, sections, false, err);
-    PSTK_CRASH("checkpoint.ring");
-    if (status == PSTK_OK && to_disk) {
-        status = pstk_image_write(pstk_state_folder(engine->state), head, sections, true, err);
-        PSTK_CRASH("checkpoint.disk");
+static void read_section(const void *judge, const pstk_section *section, uint64_t at, void *out,
+                         size_t bytes) {
+    PSTK_CRASH("checkpoint.piece");
+    pstk_judge_snapshot_read(judge, section, at, out, bytes);
+}
+
+/* Writer lock held. False: the judge stands inside a block. */
+static bool begin_snapshot(pstk_engine *engine, pstk_section *sections, pstk_image_head *out_head) {
+    int64_t begin = pstk_boot_ns();
+    engine->wants_checkpoint = 0;
+    if (!pstk_judge_is_between_blocks(engine->judge))
+        return false;
+    gather(engine, sections, out_head);
+    engine->checkpoint_ns_max = PSTK_MAX(engine->checkpoint_ns_max, pstk_boot_ns() - begin);
+    return true;
+}
+
+static void end_snapshot(pstk_engine *engine, const pstk_image_head *head, bool is_written) {
+    pthread_mutex_lock(&engine->lock);
+    pstk_judge_snapshot_end(engine->judge);
+    if (is_written) {
+        pstk_ring_set_checkpointed(engine->ring, head->pos);
+        engine->checkpoints++;
     }
-    if (status == PSTK_OK && to_disk) {
+    pthread_mutex_unlock(&engine->lock);
+    pstk_judge_snapshot_clear(engine->judge);
+}
+
+/* The ring's image is whole: disk gets the same bytes. */
+static int save_image(pstk_engine *engine, const pstk_image_head *head, pstk_error *err) {
+    int status = pstk_image_copy(pstk_ring_folder(engine->ring), pstk_state_folder(engine->state),
+                                 head, err);
+    PSTK_CRASH("checkpoint.disk");
+    if (status == PSTK_OK) {
         atomic_store_explicit(&engine->saved, head->pos, memory_order_relaxed);
         atomic_store(&engine->saved_boot_ns, pstk_boot_ns());
     }
     return status;
+}
+
+static int write_images(pstk_engine *engine, const pstk_image_head *head,
+                        const pstk_section *sections, bool to_disk, pstk_error *err) {
+    pstk_image_reader reader = {read_section, engine->judge};
+    int status =
+        pstk_image_write_from(pstk_ring_folder(engine->ring), head, sections, &reader, false, err);
+    PSTK_CRASH("checkpoint.ring");
+    end_snapshot(engine, head, status == PSTK_OK);
+    return status == PSTK_OK && to_disk ? save_image(engine, head, err) : status;
 }
 
 /* Writer lock not held. E_FULL: the judge stands inside a block because the event ring is full; try
@@ -85,24 +121,14 @@ int pstk_engine_checkpoint_now(pstk_engine *engine, bool to_disk, pstk_error *er
     pstk_image_head head;
     pthread_mutex_lock(&engine->checkpoint);
     pthread_mutex_lock(&engine->lock);
-    int64_t begin = pstk_boot_ns();
-    engine->wants_checkpoint = 0;
-    bool can = pstk_judge_is_between_blocks(engine->judge);
-    if (can)
-        gather(engine, sections, &head);
-    engine->checkpoint_ns_max = PSTK_MAX(engine->checkpoint_ns_max, pstk_boot_ns() - begin);
+    bool can = begin_snapshot(engine, sections, &head);
     pthread_mutex_unlock(&engine->lock);
     PSTK_CRASH("checkpoint.snapshot");
     int status = can ? write_images(engine, &head, sections, to_disk, err)
                      : pstk_fail(err, PSTK_E_FULL, 0,
                                  "no checkpoint while the event ring is full; acknowledge events");
-    if (can && status == PSTK_OK) {
-        pthread_mutex_lock(&engine->lock);
-        pstk_ring_set_checkpointed(engine->ring, head.pos);
-        engine->checkpoints++;
-        pthread_mutex_unlock(&engine->lock);
+    if (can && status == PSTK_OK)
         PSTK_CRASH("checkpoint.done");
-    }
     pthread_mutex_unlock(&engine->checkpoint);
     return status;
 }

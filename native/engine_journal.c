@@ -59,13 +59,24 @@ static void fail_spoiled(pstk_engine *engine, uint64_t pos) {
     pstk_engine_fail(engine, &err);
 }
 
+/* While a snapshot is open a block also keeps what it is about to change; how long the longest
+ * takes is told. */
+static bool judge_block(pstk_engine *engine, const pstk_block *block) {
+    if (PSTK_LIKELY(!pstk_judge_has_snapshot(engine->judge)))
+        return pstk_judge_block(engine->judge, block);
+    int64_t begin = pstk_boot_ns();
+    bool is_done = pstk_judge_block(engine->judge, block);
+    engine->checkpoint_ns_max = PSTK_MAX(engine->checkpoint_ns_max, pstk_boot_ns() - begin);
+    return is_done;
+}
+
 /* Judges what is journaled, until the tail or until the event ring is full. */
 void pstk_engine_judge(pstk_engine *engine) {
     uint64_t pos = pstk_ring_judged(engine->ring), next = pos;
     const pstk_block *block;
     engine->is_backlogged = 0;
     while ((block = pstk_ring_peek(engine->ring, pos, &next)) != NULL) {
-        if (!pstk_judge_block(engine->judge, block)) {
+        if (!judge_block(engine, block)) {
             engine->is_backlogged = 1;
             break;
         }

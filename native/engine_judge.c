@@ -7,10 +7,12 @@
 
 /* ---- arenas --------------------------------------------------------------------------------- */
 
-uint32_t judge_arena_take(judge_arena *arena) {
+uint32_t judge_arena_take(pstk_judge *judge, int number) {
+    judge_arena *arena = &judge->arena[number];
     uint32_t index = arena->free;
     if (index) {
         uint8_t *item = arena->base + (size_t)index * arena->item;
+        judge_touch(judge, item, arena->item);
         arena->free = pstk_load_u32(item);
         memset(item, 0, arena->item);
         return index;
@@ -20,8 +22,10 @@ uint32_t judge_arena_take(judge_arena *arena) {
     return arena->count++; /* never used before, so it is zero */
 }
 
-void judge_arena_drop(judge_arena *arena, uint32_t index) {
+void judge_arena_drop(pstk_judge *judge, int number, uint32_t index) {
+    judge_arena *arena = &judge->arena[number];
     uint8_t *item = arena->base + (size_t)index * arena->item;
+    judge_touch(judge, item, arena->item);
     memset(item, 0, arena->item);
     pstk_store_u32(item, arena->free);
     arena->free = index;
@@ -88,12 +92,18 @@ static void cut_table(judge_table *table, uint8_t *map, uint64_t *at, uint32_t i
 static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
     const pstk_judge_options *options = &judge->options;
     uint64_t at = 0;
-    judge->copy_bytes = sizeof(judge_head) + 4096;
-    for (int k = 0; k < JUDGE_ARENA_ALL; k++) {
-        uint64_t bytes = (uint64_t)judge->arena[k].max * judge->arena[k].item;
-        judge->arena[k].base = cut(map, &at, bytes);
-        judge->copy_bytes += k < JUDGE_ARENA_COUNT ? bytes + 64 : 0;
-    }
+    for (int k = 0; k < JUDGE_ARENA_COUNT; k++)
+        judge->arena[k].base = cut(map, &at, (uint64_t)judge->arena[k].max * judge->arena[k].item);
+    judge->event = cut(map, &at, (uint64_t)options->event_slots * sizeof *judge->event);
+    judge_snapshot *snapshot = &judge->snapshot;
+    uint64_t pages = at / JUDGE_PAGE_BYTES;
+    snapshot->from = map;
+    snapshot->bytes = at;
+    snapshot->place_of = cut(map, &at, pages * sizeof *snapshot->place_of);
+    snapshot->page_at = cut(map, &at, pages * sizeof *snapshot->page_at);
+    snapshot->kept = cut(map, &at, pages * JUDGE_PAGE_BYTES);
+    judge_arena *bind = &judge->arena[JUDGE_BIND];
+    bind->base = cut(map, &at, (uint64_t)bind->max * bind->item);
     cut_table(&judge->instances, map, &at, judge->arena[JUDGE_INSTANCE].max);
     cut_table(&judge->streams, map, &at, judge->arena[JUDGE_STREAM].max);
     cut_table(&judge->assets, map, &at, judge->arena[JUDGE_ASSET].max);
@@ -104,11 +114,7 @@ static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
     judge->is_live = cut(map, &at, PSTK_RULES_MAX);
     judge->staged_of_name = cut(map, &at, JUDGE_NAMES_MAX * sizeof *judge->staged_of_name);
     judge->is_told = cut(map, &at, JUDGE_NAMES_MAX);
-    uint64_t event_bytes = (uint64_t)options->event_slots * sizeof *judge->event;
-    judge->event = cut(map, &at, event_bytes);
     judge->result = cut(map, &at, (uint64_t)options->result_slots * sizeof *judge->result);
-    judge->copy_bytes += event_bytes;
-    judge->copy = cut(map, &at, judge->copy_bytes);
     return at;
 }
 
@@ -312,7 +318,7 @@ bool pstk_judge_is_between_blocks(const pstk_judge *judge) { return !judge->plac
 
 void pstk_judge_set_plain(pstk_judge *judge, bool is_plain) { judge->is_plain = is_plain; }
 
-/* ---- questions ------------------------------------------------------------------------------ */
+/* ---- questions: from any thread, so they keep nothing ---------------------------------------- */
 
 static int copy_name(const char *name, size_t bytes, char *out, size_t capacity) {
     if (!capacity)
@@ -325,7 +331,7 @@ int pstk_judge_rule_name(const pstk_judge *judge, uint32_t rule, char *out, size
                          char *out_series, size_t series_capacity) {
     if (!rule || rule >= __atomic_load_n(&judge->arena[JUDGE_NAME].count, __ATOMIC_ACQUIRE))
         return -1;
-    const judge_name *name = judge_name_at(judge, rule);
+    const judge_name *name = judge_name_raw(judge, rule);
     if (out_series && series_capacity)
         pstk_copy_text(out_series, series_capacity, name->series, strlen(name->series));
     return copy_name(name->name, strlen(name->name), out, capacity);
@@ -334,7 +340,7 @@ int pstk_judge_rule_name(const pstk_judge *judge, uint32_t rule, char *out, size
 int pstk_judge_asset_name(const pstk_judge *judge, uint32_t asset, char *out, size_t capacity) {
     if (!asset || asset >= __atomic_load_n(&judge->arena[JUDGE_ASSET].count, __ATOMIC_ACQUIRE))
         return -1;
-    const char *name = judge_asset_at(judge, asset)->name;
+    const char *name = judge_asset_raw(judge, asset)->name;
     return copy_name(name, strlen(name), out, capacity);
 }
 
@@ -353,17 +359,17 @@ void pstk_judge_source_counters(const pstk_judge *judge, uint16_t source, uint64
     *out_late = *out_out_of_order = 0;
     if (source >= PSTK_SOURCES_MAX)
         return;
-    const judge_source *at = judge_source_at(judge, source);
+    const judge_source *at = judge_source_raw(judge, source);
     *out_late = __atomic_load_n(&at->late, __ATOMIC_RELAXED);
     *out_out_of_order = __atomic_load_n(&at->out_of_order, __ATOMIC_RELAXED);
 }
 
 const pstk_config_source *pstk_judge_sources(const pstk_judge *judge, size_t *out_count) {
     *out_count = judge_count(judge, JUDGE_CONFIG_SOURCE);
-    return judge_config_source_at(judge, 0);
+    return judge_config_source_raw(judge, 0);
 }
 
 const pstk_rule *pstk_judge_rules(const pstk_judge *judge, size_t *out_count) {
     *out_count = judge_count(judge, JUDGE_CONFIG_RULE);
-    return judge_rule_at(judge, 0);
+    return judge_rule_raw(judge, 0);
 }

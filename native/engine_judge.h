@@ -63,12 +63,17 @@ void pstk_judge_source_counters(const pstk_judge *judge, uint16_t source, uint64
 #define PSTK_SECTION_PENDING                                                                       \
     0x444e4550u /* "PEND": the section that holds pending events; restore stands its absence */
 
-/* Image: fills up to PSTK_IMAGE_SECTIONS_MAX sections that point into a copy made by this call (one
- * memcpy of what is in use; the judge may go on at once). Pending events (acknowledged..head) are
- * among them. Returns the count. */
-size_t pstk_judge_snapshot(pstk_judge *judge, pstk_section *out_sections);
-uint64_t
-pstk_judge_snapshot_bytes(const pstk_judge *judge); /* how much the next snapshot would copy */
+/* Snapshot: the state at one instant, read while judging goes on; the judge keeps what it is about
+ * to change. begin fills up to PSTK_IMAGE_SECTIONS_MAX sections (their bytes only through read) and
+ * returns the count; pending events (acknowledged..head) are among them. Between blocks only. One
+ * at a time: begin and end under the writer lock, read and clear by one thread without it; clear
+ * behind end, before the next begin. */
+size_t pstk_judge_snapshot_begin(pstk_judge *judge, pstk_section *out_sections);
+void pstk_judge_snapshot_read(const pstk_judge *judge, const pstk_section *section, uint64_t at,
+                              void *out, size_t bytes);
+void pstk_judge_snapshot_end(pstk_judge *judge);
+void pstk_judge_snapshot_clear(pstk_judge *judge);
+bool pstk_judge_has_snapshot(const pstk_judge *judge); /* writer lock */
 /* From the sections of an image. Pending events stand in the event ring again, in order, with new
  * seqs from 0. */
 int pstk_judge_restore(pstk_judge *judge, const pstk_image *image, pstk_error *err);

@@ -69,7 +69,7 @@ void judge_instances_rebuild(pstk_judge *judge) {
 static bool open_state(pstk_judge *judge, uint32_t index, const pstk_rule *rule, uint32_t tag) {
     judge_instance *instance = judge_instance_at(judge, index);
     if (rule->kind == PSTK_RULE_WINDOW) {
-        instance->state = judge_arena_take(&judge->arena[JUDGE_WINDOW]);
+        instance->state = judge_arena_take(judge, JUDGE_WINDOW);
         if (!instance->state)
             return false;
         judge_window *at = judge_window_at(judge, instance->state);
@@ -79,7 +79,7 @@ static bool open_state(pstk_judge *judge, uint32_t index, const pstk_rule *rule,
         return true;
     }
     if (rule->kind == PSTK_RULE_LIMIT) {
-        instance->state = judge_arena_take(&judge->arena[JUDGE_LIMIT]);
+        instance->state = judge_arena_take(judge, JUDGE_LIMIT);
         if (!instance->state)
             return false;
         judge_limit *at = judge_limit_at(judge, instance->state);
@@ -88,7 +88,7 @@ static bool open_state(pstk_judge *judge, uint32_t index, const pstk_rule *rule,
         pstk_fold_init(&at->fold);
         return true;
     }
-    instance->state = judge_arena_take(&judge->arena[JUDGE_GROUP]);
+    instance->state = judge_arena_take(judge, JUDGE_GROUP);
     if (!instance->state)
         return false;
     judge_group *group = judge_group_at(judge, instance->state);
@@ -109,13 +109,12 @@ void judge_instance_drop(pstk_judge *judge, uint32_t index) {
     if (instance->kind == PSTK_RULE_LIMIT && instance->state) {
         judge_limit_unschedule(judge, instance->state);
         if (judge_limit_at(judge, instance->state)->delay)
-            judge_arena_drop(&judge->arena[JUDGE_DELAY],
-                             judge_limit_at(judge, instance->state)->delay);
-        judge_arena_drop(&judge->arena[JUDGE_LIMIT], instance->state);
+            judge_arena_drop(judge, JUDGE_DELAY, judge_limit_at(judge, instance->state)->delay);
+        judge_arena_drop(judge, JUDGE_LIMIT, instance->state);
     } else if (instance->state) {
-        judge_arena_drop(&judge->arena[JUDGE_WINDOW], instance->state);
+        judge_arena_drop(judge, JUDGE_WINDOW, instance->state);
     }
-    judge_arena_drop(&judge->arena[JUDGE_INSTANCE], index);
+    judge_arena_drop(judge, JUDGE_INSTANCE, index);
     JUDGE_COUNT(judge->head.counters.instances, (uint64_t)-1);
 }
 
@@ -154,7 +153,7 @@ static uint32_t refuse(pstk_judge *judge) {
 static uint32_t make_instance(pstk_judge *judge, const match *it, uint32_t name, uint32_t key) {
     const pstk_rule *rule = judge_rule_at(judge, it->slot);
     uint32_t asset = asset_for(judge, rule, it);
-    uint32_t index = asset ? judge_arena_take(&judge->arena[JUDGE_INSTANCE]) : 0;
+    uint32_t index = asset ? judge_arena_take(judge, JUDGE_INSTANCE) : 0;
     if (!index)
         return refuse(judge);
     judge_instance *instance = judge_instance_at(judge, index);
@@ -196,7 +195,7 @@ static uint32_t instance_for(pstk_judge *judge, const match *it, bool may_create
 /* ---- bindings ------------------------------------------------------------------------------- */
 
 static bool bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint32_t role) {
-    uint32_t index = judge_arena_take(&judge->arena[JUDGE_BIND]);
+    uint32_t index = judge_arena_take(judge, JUDGE_BIND);
     if (!index)
         return false;
     judge_bind *bind = judge_bind_at(judge, index);
@@ -228,7 +227,7 @@ static bool bind_limit(pstk_judge *judge, uint32_t tag, uint32_t index) {
     judge_limit *at = judge_limit_at(judge, instance->state);
     bool is_event = rule->order == PSTK_ORDER_EVENT;
     if (!at->delay && (is_event || pstk_limit_has_delay(rule))) {
-        at->delay = judge_arena_take(&judge->arena[JUDGE_DELAY]);
+        at->delay = judge_arena_take(judge, JUDGE_DELAY);
         if (!at->delay)
             return false;
         judge_delay_at(judge, at->delay)->last_ns = INT64_MIN;

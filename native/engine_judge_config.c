@@ -26,8 +26,10 @@ static bool stage_items(pstk_judge *judge, const pstk_config_record *record, con
     if (record->first != arena->count || record->count > total - PSTK_MIN(record->first, total) ||
         record->count > bytes / arena->item)
         return false;
-    memcpy(arena->base + (size_t)arena->count * arena->item, items,
-           (size_t)record->count * arena->item);
+    uint8_t *place = arena->base + (size_t)arena->count * arena->item;
+    size_t size = (size_t)record->count * arena->item;
+    judge_touch(judge, place, size);
+    memcpy(place, items, size);
     arena->count += record->count;
     return true;
 }
@@ -178,7 +180,7 @@ static bool is_forgettable(const pstk_judge *judge, const judge_instance *instan
 static void strip_delay(pstk_judge *judge, const judge_instance *instance) {
     judge_limit *at = judge_limit_at(judge, instance->state);
     if (at->delay)
-        judge_arena_drop(&judge->arena[JUDGE_DELAY], at->delay);
+        judge_arena_drop(judge, JUDGE_DELAY, at->delay);
     at->delay = 0;
 }
 
@@ -205,7 +207,8 @@ static void remap_instances(pstk_judge *judge) {
 
 static void swap_sources(pstk_judge *judge) {
     uint32_t count = judge_count(judge, JUDGE_STAGED_SOURCE);
-    memcpy(judge_config_source_at(judge, 0), judge_staged_source_at(judge, 0),
+    judge_touch(judge, judge_config_source_raw(judge, 0), count * sizeof(pstk_config_source));
+    memcpy(judge_config_source_raw(judge, 0), judge_staged_source_raw(judge, 0),
            count * sizeof(pstk_config_source));
     judge->arena[JUDGE_CONFIG_SOURCE].count = count;
     for (uint32_t s = 0; s < PSTK_SOURCES_MAX; s++) {
@@ -242,7 +245,8 @@ static void swap_tables(pstk_judge *judge) {
     remap_instances(judge);
     swap_sources(judge);
     uint32_t count = judge_count(judge, JUDGE_STAGED_RULE);
-    memcpy(judge_rule_at(judge, 0), judge_staged_rule_at(judge, 0), count * sizeof(pstk_rule));
+    judge_touch(judge, judge_rule_raw(judge, 0), count * sizeof(pstk_rule));
+    memcpy(judge_rule_raw(judge, 0), judge_staged_rule_raw(judge, 0), count * sizeof(pstk_rule));
     judge->arena[JUDGE_CONFIG_RULE].count = count;
     judge->head.generation = judge->head.staged_generation;
     staging_reset(judge);

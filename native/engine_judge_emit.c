@@ -31,6 +31,7 @@ pstk_event *judge_event_begin(pstk_judge *judge, uint32_t index, pstk_event_kind
     const judge_instance *instance = judge_instance_at(judge, index);
     uint32_t tag = judge_tag_of(judge, instance);
     pstk_event *event = &judge->event[judge->event_head & (judge->options.event_slots - 1)];
+    judge_touch(judge, event, sizeof *event);
     memset(event, 0, sizeof *event);
     event->seq = judge->event_head;
     event->pos = judge->head.pos;

@@ -36,7 +36,7 @@ static void set_top(pstk_judge *judge, judge_clock *clock, uint32_t root) {
 }
 
 bool judge_heap_push(pstk_judge *judge, uint32_t clock_index, const judge_node *from) {
-    uint32_t index = judge_arena_take(&judge->arena[JUDGE_NODE]);
+    uint32_t index = judge_arena_take(judge, JUDGE_NODE);
     if (!index)
         return false;
     judge_clock *clock = judge_clock_at(judge, clock_index);
@@ -99,7 +99,7 @@ void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_ear
             wake_forget(judge, node->instance);
         else if (judge_instance_at(judge, node->instance)->rule)
             touch(judge, node->instance);
-        judge_arena_drop(&judge->arena[JUDGE_NODE], index);
+        judge_arena_drop(judge, JUDGE_NODE, index);
     }
 }
 

@@ -8,48 +8,24 @@
 #define SECTION_ARENA(k) ((uint32_t)('A' << 8 | (k)))
 _Static_assert(JUDGE_ARENA_COUNT + 2 + 8 <= PSTK_IMAGE_SECTIONS_MAX, "sections of the image");
 
-static uint64_t arena_bytes(const pstk_judge *judge, int k) {
-    return (uint64_t)judge->arena[k].count * judge->arena[k].item;
-}
-
-uint64_t pstk_judge_snapshot_bytes(const pstk_judge *judge) {
-    uint64_t bytes = sizeof(judge_head);
-    for (int k = 0; k < JUDGE_ARENA_COUNT; k++)
-        bytes += arena_bytes(judge, k);
-    uint64_t pending = judge->event_head - pstk_judge_events_acknowledged(judge);
-    return bytes + pending * sizeof(pstk_event);
-}
-
-typedef struct writer {
-    uint8_t *at;
-    pstk_section *out;
-    size_t count;
-} writer;
-
-static uint8_t *put(writer *to, uint32_t tag, const void *bytes, uint64_t size) {
-    uint8_t *copy = to->at;
-    if (bytes)
-        memcpy(copy, bytes, size);
-    to->out[to->count++] = (pstk_section){tag, PSTK_JUDGE_LAYOUT, copy, size};
-    to->at += (size + 63) & ~UINT64_C(63);
-    return copy;
-}
-
-size_t pstk_judge_snapshot(pstk_judge *judge, pstk_section *out_sections) {
-    writer to = {.at = judge->copy, .out = out_sections};
+size_t pstk_judge_snapshot_begin(pstk_judge *judge, pstk_section *out_sections) {
+    judge_snapshot *snapshot = &judge->snapshot;
+    size_t count = 0;
+    judge_snapshot_open(judge);
     for (int k = 0; k < JUDGE_ARENA_COUNT; k++) {
-        judge->head.count[k] = judge->arena[k].count;
-        judge->head.free[k] = judge->arena[k].free;
+        snapshot->head.count[k] = judge->arena[k].count;
+        snapshot->head.free[k] = judge->arena[k].free;
     }
-    put(&to, SECTION_HEAD, &judge->head, sizeof judge->head);
+    out_sections[count++] =
+        (pstk_section){SECTION_HEAD, PSTK_JUDGE_LAYOUT, &snapshot->head, sizeof snapshot->head};
     for (int k = 0; k < JUDGE_ARENA_COUNT; k++)
-        put(&to, SECTION_ARENA(k), judge->arena[k].base, arena_bytes(judge, k));
-    uint64_t first = pstk_judge_events_acknowledged(judge), pending = judge->event_head - first;
-    uint8_t *events = put(&to, PSTK_SECTION_PENDING, NULL, pending * sizeof(pstk_event));
-    for (uint64_t i = 0; i < pending; i++)
-        memcpy(events + i * sizeof(pstk_event),
-               &judge->event[(first + i) & (judge->options.event_slots - 1)], sizeof(pstk_event));
-    return to.count;
+        out_sections[count++] =
+            (pstk_section){SECTION_ARENA(k), PSTK_JUDGE_LAYOUT, judge->arena[k].base,
+                           (uint64_t)judge->arena[k].count * judge->arena[k].item};
+    uint64_t pending = judge->event_head - snapshot->first_event;
+    out_sections[count++] = (pstk_section){PSTK_SECTION_PENDING, PSTK_JUDGE_LAYOUT, judge->event,
+                                           pending * sizeof(pstk_event)};
+    return count;
 }
 
 /* ---- restore -------------------------------------------------------------------------------- */

@@ -62,7 +62,7 @@ static uint32_t text_intern(pstk_judge *judge, const text_key *key) {
     uint32_t *slot = slot_of(judge, key);
     if (*slot)
         return *slot;
-    uint32_t index = judge_arena_take(&judge->arena[key->arena]);
+    uint32_t index = judge_arena_take(judge, key->arena);
     if (!index)
         return 0;
     if (key->arena == JUDGE_ASSET) {
@@ -260,7 +260,7 @@ void judge_baseline_take(pstk_judge *judge, const pstk_baseline *raw) {
             return;
         }
     }
-    uint32_t index = judge_arena_take(&judge->arena[JUDGE_BASELINE]);
+    uint32_t index = judge_arena_take(judge, JUDGE_BASELINE);
     if (!index)
         return;
     judge_baseline_at(judge, index)->name = name;
@@ -277,7 +277,7 @@ void judge_baseline_claim(pstk_judge *judge, uint32_t group_index) {
         if (kept->name != instance->name || strcmp(kept->baseline.tag, tag->name) != 0)
             continue;
         baseline_set(group, &kept->baseline);
-        judge_arena_drop(&judge->arena[JUDGE_BASELINE], i);
+        judge_arena_drop(judge, JUDGE_BASELINE, i);
         return;
     }
 }

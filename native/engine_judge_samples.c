@@ -88,8 +88,8 @@ static inline bool may_follow(const run *at, int64_t newest_ns, const judge_hot 
  * anything. */
 static inline __attribute__((always_inline)) void run_quiet(const pstk_judge *judge, const run *at,
                                                             lane *in, bool is_far) {
-    judge_hot *const hots = judge_hot_at(judge, 0);
-    judge_window *const windows = judge_window_at(judge, 0);
+    judge_hot *const hots = judge_hot_raw(judge, 0); /* touched by keep_tags */
+    judge_window *const windows = judge_window_raw(judge, 0);
     const uint32_t tags = judge_count(judge, JUDGE_HOT), stream = at->stream_index;
     const pstk_sample *sample = in->sample, *const end = in->end;
     int64_t newest_ns = in->newest_ns, ahead_ns = in->ahead_ns;
@@ -143,6 +143,24 @@ static __attribute__((noinline)) void run_near(const pstk_judge *judge, const ru
 
 static __attribute__((noinline)) void run_far(const pstk_judge *judge, const run *at, lane *in) {
     run_quiet(judge, at, in, true);
+}
+
+/* While a snapshot is open: what the fast path may write is touched beforehand, for the whole
+ * block, so that its loop asks nothing. */
+static void keep_tags(const pstk_judge *judge, const run *at, uint32_t i) {
+    const uint32_t tags = judge_count(judge, JUDGE_HOT);
+    for (; i < at->count; i++) {
+        uint32_t tag = at->sample[i].tag_id;
+        if (tag >= tags)
+            continue;
+#ifdef PSTK_PLANT_SNAPSHOT /* the tag's own line is forgotten, and a test must see it */
+        const judge_hot *hot = judge_hot_raw(judge, tag);
+#else
+        const judge_hot *hot = judge_hot_at(judge, tag);
+#endif
+        for (uint32_t w = hot->window; w; w = judge_window_raw(judge, w)->link)
+            judge_touch(judge, judge_window_raw(judge, w), sizeof(judge_window));
+    }
 }
 
 /* Goes on while samples need nothing special; returns the index of the first one that does. The
@@ -460,6 +478,8 @@ bool judge_samples_run(pstk_judge *judge, const pstk_block *block) {
     at.stream->is_idle = 0;
     at.stream->recv_ns = at.stream->quiet_ns = judge->head.now_ns;
     set_clock(judge, &at);
+    if (PSTK_UNLIKELY(judge->snapshot.is_open))
+        keep_tags(judge, &at, place->sample);
     for (;;) {
         if (place->phase == PHASE_NEW)
             place->sample = run_fast(judge, &at, place->sample);

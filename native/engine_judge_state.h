@@ -23,6 +23,7 @@
 #define JUDGE_TICK_SWEEP                                                                           \
     8192u /* windows one TICK looks at; what is left waits for the next block */
 #define JUDGE_SWEEP_AGAIN_NS 1000000
+#define JUDGE_PAGE_BYTES 1024u /* what the first touch copies while a snapshot is open */
 
 /* ---- items ---------------------------------------------------------------------------------- */
 
@@ -279,10 +280,6 @@ typedef struct judge_arena {
     uint32_t free;  /* first freed item; the link is its first word (judge_window: its own) */
 } judge_arena;
 
-/* Index of a new, zeroed item, or 0: full. */
-uint32_t judge_arena_take(judge_arena *arena);
-void judge_arena_drop(judge_arena *arena, uint32_t index);
-
 /* ---- the judge ------------------------------------------------------------------------------ */
 
 typedef struct judge_head { /* saved; scalars of the image */
@@ -322,6 +319,20 @@ typedef struct judge_table { /* derived: open addressing, values are indices */
     uint32_t mask;
 } judge_table;
 
+/* Copy on first touch (engine_judge_snapshot.c). Pages are counted from the mapping's begin. */
+typedef struct judge_snapshot {
+    bool is_open;       /* writer lock */
+    uint8_t *from;      /* arenas and events: what a snapshot can hold */
+    uint64_t bytes;     /* of these */
+    uint32_t *place_of; /* by page: its place in kept + 1; 0 = not touched yet. The judge stores it
+                           with release, the reader loads it with acquire */
+    uint32_t *page_at;  /* by place */
+    uint8_t *kept;      /* pages as they were, in the order of their first touch */
+    uint32_t count;     /* of them */
+    judge_head head;
+    uint64_t first_event;
+} judge_snapshot;
+
 struct pstk_judge {
     judge_head head;
     judge_place place;
@@ -348,36 +359,53 @@ struct pstk_judge {
     pstk_result *result; /* ring; a seqlock by two cursors */
     uint64_t result_begin, result_head;
     uint64_t result_tail, result_overwritten; /* the consumer's */
-    uint8_t *copy;                            /* the snapshot's memory */
-    uint64_t copy_bytes;
+    judge_snapshot snapshot;
     void *map; /* one mapping holds everything above */
     uint64_t map_bytes;
 };
 
+/* Before whatever a snapshot holds is written: its pages are kept as they were. */
+void judge_snapshot_keep(judge_snapshot *snapshot, const void *item, size_t bytes);
+static inline void judge_touch(const pstk_judge *judge, const void *item, size_t bytes) {
+    if (PSTK_UNLIKELY(judge->snapshot.is_open))
+        judge_snapshot_keep((judge_snapshot *)&judge->snapshot, item, bytes);
+}
+
+/* Each comes twice: judge_x_at for whoever may write, and judge_x_raw, which keeps nothing: to
+ * read, or where the item was touched before in the same block. */
 #define JUDGE_ACCESS(name, function, type)                                                         \
-    static inline type *function(const pstk_judge *judge, uint32_t index) {                        \
+    static inline type *judge_##function##_raw(const pstk_judge *judge, uint32_t index) {          \
         return (type *)(void *)judge->arena[JUDGE_##name].base + index;                            \
+    }                                                                                              \
+    static inline type *judge_##function##_at(const pstk_judge *judge, uint32_t index) {           \
+        type *item = judge_##function##_raw(judge, index);                                         \
+        judge_touch(judge, item, sizeof *item);                                                    \
+        return item;                                                                               \
     }
-JUDGE_ACCESS(HOT, judge_hot_at, judge_hot)
-JUDGE_ACCESS(INSTANCE, judge_instance_at, judge_instance)
-JUDGE_ACCESS(LIMIT, judge_limit_at, judge_limit)
-JUDGE_ACCESS(DELAY, judge_delay_at, judge_delay)
-JUDGE_ACCESS(WINDOW, judge_window_at, judge_window)
-JUDGE_ACCESS(PANE, judge_pane_at, judge_pane)
-JUDGE_ACCESS(GROUP, judge_group_at, judge_group)
-JUDGE_ACCESS(NODE, judge_node_at, judge_node)
-JUDGE_ACCESS(STREAM, judge_stream_at, judge_stream)
-JUDGE_ACCESS(CLOCK, judge_clock_at, judge_clock)
-JUDGE_ACCESS(SOURCE, judge_source_at, judge_source)
-JUDGE_ACCESS(ASSET, judge_asset_at, judge_asset)
-JUDGE_ACCESS(NAME, judge_name_at, judge_name)
-JUDGE_ACCESS(CAPTURE, judge_capture_at, judge_capture)
-JUDGE_ACCESS(BASELINE, judge_baseline_at, judge_baseline)
-JUDGE_ACCESS(CONFIG_SOURCE, judge_config_source_at, pstk_config_source)
-JUDGE_ACCESS(CONFIG_RULE, judge_rule_at, pstk_rule)
-JUDGE_ACCESS(STAGED_SOURCE, judge_staged_source_at, pstk_config_source)
-JUDGE_ACCESS(STAGED_RULE, judge_staged_rule_at, pstk_rule)
-JUDGE_ACCESS(BIND, judge_bind_at, judge_bind)
+JUDGE_ACCESS(HOT, hot, judge_hot)
+JUDGE_ACCESS(INSTANCE, instance, judge_instance)
+JUDGE_ACCESS(LIMIT, limit, judge_limit)
+JUDGE_ACCESS(DELAY, delay, judge_delay)
+JUDGE_ACCESS(WINDOW, window, judge_window)
+JUDGE_ACCESS(PANE, pane, judge_pane)
+JUDGE_ACCESS(GROUP, group, judge_group)
+JUDGE_ACCESS(NODE, node, judge_node)
+JUDGE_ACCESS(STREAM, stream, judge_stream)
+JUDGE_ACCESS(CLOCK, clock, judge_clock)
+JUDGE_ACCESS(SOURCE, source, judge_source)
+JUDGE_ACCESS(ASSET, asset, judge_asset)
+JUDGE_ACCESS(NAME, name, judge_name)
+JUDGE_ACCESS(CAPTURE, capture, judge_capture)
+JUDGE_ACCESS(BASELINE, baseline, judge_baseline)
+JUDGE_ACCESS(CONFIG_SOURCE, config_source, pstk_config_source)
+JUDGE_ACCESS(CONFIG_RULE, rule, pstk_rule)
+JUDGE_ACCESS(STAGED_SOURCE, staged_source, pstk_config_source)
+JUDGE_ACCESS(STAGED_RULE, staged_rule, pstk_rule)
+JUDGE_ACCESS(BIND, bind, judge_bind)
+
+/* Index of a new, zeroed item, or 0: full. */
+uint32_t judge_arena_take(pstk_judge *judge, int arena);
+void judge_arena_drop(pstk_judge *judge, int arena, uint32_t index);
 
 static inline uint32_t judge_count(const pstk_judge *judge, int arena) {
     return judge->arena[arena].count;
@@ -413,6 +441,8 @@ void judge_event_commit(pstk_judge *judge, uint32_t instance, pstk_event *event)
 void judge_result_put(pstk_judge *judge, const pstk_result *result);
 uint32_t judge_tag_of(const pstk_judge *judge,
                       const judge_instance *instance); /* UINT32_MAX = none yet */
+
+void judge_snapshot_open(pstk_judge *judge); /* engine_judge_snapshot.c */
 
 /* ---- engine_judge_names.c: dictionaries, assets, contexts, baselines ------------------------ */
 

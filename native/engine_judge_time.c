@@ -28,7 +28,7 @@ uint32_t judge_stream_open(pstk_judge *judge, uint16_t source, uint32_t key) {
     uint32_t *slot = stream_slot(judge, source, key);
     if (*slot || source >= PSTK_SOURCES_MAX || !judge_source_at(judge, source)->is_known)
         return *slot;
-    uint32_t index = judge_arena_take(&judge->arena[JUDGE_STREAM]);
+    uint32_t index = judge_arena_take(judge, JUDGE_STREAM);
     if (!index)
         return 0;
     judge_stream *stream = judge_stream_at(judge, index);

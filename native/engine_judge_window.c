@@ -88,7 +88,7 @@ static void unlink_pane(pstk_judge *judge, judge_window *at, uint32_t index) {
     while (*link != index)
         link = &judge_pane_at(judge, *link)->link;
     *link = judge_pane_at(judge, index)->link;
-    judge_arena_drop(&judge->arena[JUDGE_PANE], index);
+    judge_arena_drop(judge, JUDGE_PANE, index);
 }
 
 static void close_first(pstk_judge *judge, judge_window *at, uint32_t flags) {
@@ -157,8 +157,8 @@ static void swap_panes(judge_window *at, judge_pane *other) {
  * oldest. */
 static bool make_place(pstk_judge *judge, judge_window *at, int64_t end_ns, uint32_t panes_max) {
     uint32_t index, spare = 0;
-    if (at->panes < panes_max && (!(at->flags & JUDGE_PANE_OPEN) ||
-                                  (spare = judge_arena_take(&judge->arena[JUDGE_PANE])) != 0)) {
+    if (at->panes < panes_max &&
+        (!(at->flags & JUDGE_PANE_OPEN) || (spare = judge_arena_take(judge, JUDGE_PANE)) != 0)) {
         if (!spare)
             return true;
         judge_pane *pane = judge_pane_at(judge, spare);

@@ -50,6 +50,7 @@ typedef struct image_plan { /* what is going to be written */
     image_header header;
     image_entry entry[PSTK_IMAGE_SECTIONS_MAX];
     const pstk_section *sections;
+    const pstk_image_reader *reader;
 } image_plan;
 
 static const uint8_t zeros[64];
@@ -61,25 +62,6 @@ static uint64_t table_end(uint32_t section_count) {
 }
 
 /* ---- write ---------------------------------------------------------------------------------- */
-
-static uint64_t section_start(const image_plan *plan, uint32_t number) {
-    uint64_t at = table_end(plan->header.section_count);
-    for (uint32_t i = 0; i < number; i++)
-        at = padded(at) + plan->entry[i].size;
-    return at; /* of the padding before it */
-}
-
-static uint32_t body_crc(const image_plan *plan) {
-    uint32_t count = plan->header.section_count;
-    uint32_t crc = pstk_crc32c(0, plan->entry, count * sizeof(image_entry));
-    uint64_t at = table_end(count);
-    for (uint32_t i = 0; i < count; i++) {
-        crc = pstk_crc32c(crc, zeros, (size_t)(padded(at) - at));
-        crc = pstk_crc32c(crc, plan->sections[i].bytes, (size_t)plan->entry[i].size);
-        at = padded(at) + plan->entry[i].size;
-    }
-    return crc;
-}
 
 static int make_plan(const pstk_image_head *head, const pstk_section *sections, image_plan *out,
                      pstk_error *err) {
@@ -105,33 +87,60 @@ static int make_plan(const pstk_image_head *head, const pstk_section *sections, 
                                  .total_bytes = total,
                                  .section_count = head->section_count};
     memcpy(out->header.journal_id, head->journal_id, sizeof out->header.journal_id);
-    out->header.body_crc32c = body_crc(out);
-    out->header.crc32c = pstk_crc32c(0, &out->header, offsetof(image_header, crc32c));
     return PSTK_OK;
 }
 
-static int put_sections(int fd, const image_plan *plan, uint32_t from, uint32_t to) {
-    uint64_t at = section_start(plan, from);
-    int reason = 0;
-    for (uint32_t i = from; i < to && reason == 0; i++) {
-        reason = pstk_io_write(fd, zeros, (size_t)(padded(at) - at));
-        if (reason == 0)
-            reason = pstk_io_write(fd, plan->sections[i].bytes, (size_t)plan->entry[i].size);
-        at = padded(at) + plan->entry[i].size;
+typedef struct image_out { /* a file under way: what is written is what the checksum saw */
+    int fd;
+    uint32_t crc;
+    uint64_t at;
+} image_out;
+
+static int put(image_out *out, const void *bytes, size_t size) {
+    out->crc = pstk_crc32c(out->crc, bytes, size);
+    out->at += size;
+    return pstk_io_write(out->fd, bytes, size);
+}
+
+/* Piece by piece, so that what was read is still in the cache when it is summed and written. */
+static int put_section(image_out *out, const image_plan *plan, uint32_t number) {
+    const pstk_section *section = &plan->sections[number];
+    uint64_t size = plan->entry[number].size, at = 0;
+    uint8_t piece[PSTK_IMAGE_PIECE_BYTES];
+    int reason = put(out, zeros, (size_t)(padded(out->at) - out->at));
+    if (!plan->reader)
+        return reason == 0 ? put(out, section->bytes, (size_t)size) : reason;
+    for (; at < size && reason == 0; at += PSTK_IMAGE_PIECE_BYTES) {
+        size_t take = (size_t)PSTK_MIN(size - at, PSTK_IMAGE_PIECE_BYTES);
+        plan->reader->read(plan->reader->context, section, at, piece, take);
+        reason = put(out, piece, take);
     }
     return reason;
 }
 
-static int put_image(int fd, const image_plan *plan, bool is_synced) {
+/* The header last: until it is there the file is no image. */
+static int put_header(const image_out *out, image_plan *plan) {
+    plan->header.body_crc32c = out->crc;
+    plan->header.crc32c = pstk_crc32c(0, &plan->header, offsetof(image_header, crc32c));
+    if (lseek(out->fd, 0, SEEK_SET) != 0)
+        return errno;
+    return pstk_io_write(out->fd, &plan->header, sizeof plan->header);
+}
+
+static int put_image(int fd, image_plan *plan, bool is_synced) {
+    static const image_header none;
     uint32_t count = plan->header.section_count;
-    int reason = pstk_io_write(fd, &plan->header, sizeof plan->header);
+    image_out out = {.fd = fd, .at = sizeof none};
+    int reason = pstk_io_write(fd, &none, sizeof none);
     if (reason == 0)
-        reason = pstk_io_write(fd, plan->entry, count * sizeof(image_entry));
+        reason = put(&out, plan->entry, count * sizeof(image_entry));
+    for (uint32_t i = 0; i < count && reason == 0; i++) {
+        if (i == count / 2)
+            PSTK_CRASH("image.write.half");
+        reason = put_section(&out, plan, i);
+    }
     if (reason == 0)
-        reason = put_sections(fd, plan, 0, count / 2);
-    PSTK_CRASH("image.write.half");
-    if (reason == 0)
-        reason = put_sections(fd, plan, count / 2, count);
+        reason = put_header(&out, plan);
     if (reason == 0 && is_synced)
         reason = pstk_io_sync(fd);
     return reason;
@@ -184,13 +193,30 @@ static const char *slot_to_replace(int folder_fd, const pstk_image_head *head) {
     return image_file[generation[1] < generation[0]];
 }
 
-static int write_to(int folder_fd, const image_plan *plan, const char *name, bool is_synced) {
+/* A file for the new image. In memory the older one's pages serve again: to find and clear new ones
+ * takes as long as to fill them. */
+static int open_new(int folder_fd, const char *older, uint64_t bytes, bool is_synced, int *out_fd) {
     unlinkat(folder_fd, IMAGE_FILE_NEW, 0);
-    int fd = openat(folder_fd, IMAGE_FILE_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                    0600);
-    if (fd < 0)
-        return errno;
-    int reason = put_image(fd, plan, is_synced);
+    struct stat info;
+    *out_fd = -1;
+    if (!is_synced && renameat(folder_fd, older, folder_fd, IMAGE_FILE_NEW) == 0) {
+        *out_fd = openat(folder_fd, IMAGE_FILE_NEW, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        bool is_fit = *out_fd >= 0 && fstat(*out_fd, &info) == 0 && S_ISREG(info.st_mode) &&
+                      info.st_nlink == 1 &&
+                      ((uint64_t)info.st_size <= bytes || ftruncate(*out_fd, (off_t)bytes) == 0);
+        if (is_fit)
+            return 0;
+        if (*out_fd >= 0)
+            close(*out_fd);
+        unlinkat(folder_fd, IMAGE_FILE_NEW, 0);
+    }
+    *out_fd = openat(folder_fd, IMAGE_FILE_NEW,
+                     O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return *out_fd < 0 ? errno : 0;
+}
+
+/* Closes the new file and gives it its name, or takes it away. */
+static int settle(int folder_fd, int fd, const char *name, bool is_synced, int reason) {
     if (close(fd) != 0 && reason == 0 && errno != EINTR)
         reason = errno;
     PSTK_CRASH("image.rename.before");
@@ -204,24 +230,107 @@ static int write_to(int folder_fd, const image_plan *plan, const char *name, boo
     return is_synced ? pstk_io_sync(folder_fd) : 0;
 }
 
-int pstk_image_write(const char *folder, const pstk_image_head *head, const pstk_section *sections,
-                     bool is_synced, pstk_error *err) {
+static int write_to(int folder_fd, image_plan *plan, const char *name, bool is_synced) {
+    int fd, reason = open_new(folder_fd, name, plan->header.total_bytes, is_synced, &fd);
+    return reason ? reason : settle(folder_fd, fd, name, is_synced, put_image(fd, plan, is_synced));
+}
+
+static int open_folder(const char *folder, int *out_fd, pstk_error *err) {
+    *out_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*out_fd >= 0)
+        return PSTK_OK;
+    return pstk_fail(err, PSTK_E_SYSTEM, errno, "folder %.160s cannot be opened for a checkpoint",
+                     folder);
+}
+
+static int fail_write(uint64_t bytes, const char *folder, int reason, pstk_error *err) {
+    return pstk_fail(err, PSTK_E_SYSTEM, reason,
+                     "checkpoint of %" PRIu64
+                     " bytes cannot be written to %.120s; the one before stands",
+                     bytes, folder);
+}
+
+int pstk_image_write_from(const char *folder, const pstk_image_head *head,
+                          const pstk_section *sections, const pstk_image_reader *reader,
+                          bool is_synced, pstk_error *err) {
     image_plan plan;
-    int status = make_plan(head, sections, &plan, err);
+    int folder_fd, status = make_plan(head, sections, &plan, err);
+    if (status == PSTK_OK)
+        status = open_folder(folder, &folder_fd, err);
     if (status != PSTK_OK)
         return status;
-    int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder_fd < 0)
-        return pstk_fail(err, PSTK_E_SYSTEM, errno,
-                         "folder %.160s cannot be opened for a checkpoint", folder);
+    plan.reader = reader;
     int reason = write_to(folder_fd, &plan, slot_to_replace(folder_fd, head), is_synced);
     close(folder_fd);
-    if (reason)
-        return pstk_fail(err, PSTK_E_SYSTEM, reason,
-                         "checkpoint of %" PRIu64
-                         " bytes cannot be written to %.120s; the one before stands",
-                         plan.header.total_bytes, folder);
-    return PSTK_OK;
+    return reason ? fail_write(plan.header.total_bytes, folder, reason, err) : PSTK_OK;
+}
+
+int pstk_image_write(const char *folder, const pstk_image_head *head, const pstk_section *sections,
+                     bool is_synced, pstk_error *err) {
+    return pstk_image_write_from(folder, head, sections, NULL, is_synced, err);
+}
+
+/* ---- copy ----------------------------------------------------------------------------------- */
+
+/* -1: the folder holds no image of that head. */
+static int open_image(int folder_fd, const pstk_image_head *head, uint64_t *out_bytes) {
+    for (int i = 0; i < 2; i++) {
+        image_header header;
+        int fd;
+        if (open_slot(folder_fd, image_file[i], &header, &fd) != SLOT_SOUND)
+            continue;
+        *out_bytes = header.total_bytes;
+        if (header.generation == head->generation && header.pos == head->pos &&
+            memcmp(header.journal_id, head->journal_id, sizeof header.journal_id) == 0)
+            return fd;
+        close(fd);
+    }
+    return -1;
+}
+
+static int copy_bytes(int from, int to, uint64_t bytes) {
+    uint8_t piece[PSTK_IMAGE_PIECE_BYTES];
+    int reason = lseek(from, 0, SEEK_SET) == 0 ? 0 : errno;
+    for (uint64_t at = 0; at < bytes && reason == 0;) {
+        ssize_t size = read(from, piece, sizeof piece);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size <= 0)
+            return size < 0 ? errno : EIO;
+        reason = pstk_io_write(to, piece, (size_t)size);
+        at += (uint64_t)size;
+    }
+    return reason == 0 ? pstk_io_sync(to) : reason;
+}
+
+static int copy_between(int from_folder, int folder, const pstk_image_head *head,
+                        uint64_t *out_bytes) {
+    int to, from = open_image(from_folder, head, out_bytes);
+    if (from < 0)
+        return ENOENT;
+    const char *name = slot_to_replace(folder, head);
+    int reason = open_new(folder, name, *out_bytes, true, &to);
+    if (reason == 0)
+        reason = settle(folder, to, name, true, copy_bytes(from, to, *out_bytes));
+    close(from);
+    return reason;
+}
+
+int pstk_image_copy(const char *from_folder, const char *folder, const pstk_image_head *head,
+                    pstk_error *err) {
+    int from, to;
+    uint64_t bytes = 0;
+    int status = open_folder(from_folder, &from, err);
+    if (status != PSTK_OK)
+        return status;
+    status = open_folder(folder, &to, err);
+    if (status == PSTK_OK) {
+        int reason = copy_between(from, to, head, &bytes);
+        close(to);
+        status = reason ? fail_write(bytes, folder, reason, err) : PSTK_OK;
+    }
+    close(from);
+    return status;
 }
 
 /* ---- load ----------------------------------------------------------------------------------- */

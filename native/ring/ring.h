@@ -170,11 +170,27 @@ typedef struct pstk_image_head {
     uint32_t section_count;
 } pstk_image_head;
 
+/* How the bytes of a section are had: in order, each once, at most PSTK_IMAGE_PIECE_BYTES a call.
+ * NULL = they lie at section->bytes. */
+#define PSTK_IMAGE_PIECE_BYTES 32768u
+typedef struct pstk_image_reader {
+    void (*read)(const void *context, const pstk_section *section, uint64_t at, void *out,
+                 size_t bytes);
+    const void *context;
+} pstk_image_reader;
+
 /* Writes folder/image.A or .B (the older one), by a temporary name and rename; with is_synced also
- * fsync of file and folder. Any error is returned and nothing valid is replaced. Crash points:
+ * fsync of file and folder. Any error is returned and the newest stays; without is_synced the older
+ * one's memory is used again, so that an error leaves only the newest. Crash points:
  * image.write.half, image.rename.before, image.rename.after. */
 int pstk_image_write(const char *folder, const pstk_image_head *head, const pstk_section *sections,
                      bool is_synced, pstk_error *err);
+int pstk_image_write_from(const char *folder, const pstk_image_head *head,
+                          const pstk_section *sections, const pstk_image_reader *reader,
+                          bool is_synced, pstk_error *err);
+/* The image of that head as it was written to one folder, written to another with fsync. */
+int pstk_image_copy(const char *from_folder, const char *folder, const pstk_image_head *head,
+                    pstk_error *err);
 typedef struct pstk_image {
     pstk_image_head head;
     pstk_section section[PSTK_IMAGE_SECTIONS_MAX];

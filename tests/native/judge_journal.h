@@ -308,6 +308,43 @@ static inline jj_out jj_run(const jj *j, size_t samples_max) {
     return out;
 }
 
+/* ---- images --------------------------------------------------------------------------------- */
+
+/* Where each section of an image would lie, and how many bytes they take. */
+static inline uint64_t jj_image_places(pstk_image *image, const pstk_section *sections,
+                                       size_t count) {
+    uint64_t at = 0;
+    REQUIRE(count <= PSTK_IMAGE_SECTIONS_MAX);
+    image->head.layout = PSTK_JUDGE_LAYOUT;
+    image->head.section_count = (uint32_t)count;
+    for (size_t k = 0; k < count; k++)
+        at += (sections[k].size + 63) & ~(uint64_t)63;
+    image->buffer = calloc(1, at + 64);
+    REQUIRE(image->buffer);
+    at = 0;
+    for (size_t k = 0; k < count; k++) {
+        image->section[k] = sections[k];
+        image->section[k].bytes = image->buffer + at;
+        at += (sections[k].size + 63) & ~(uint64_t)63;
+    }
+    return at;
+}
+
+/* As the ring stage would give it back: own bytes, no pointer into the judge. The judge stands
+ * still meanwhile. */
+static inline pstk_image jj_image(pstk_judge *judge) {
+    pstk_image image = {0};
+    pstk_section section[PSTK_IMAGE_SECTIONS_MAX];
+    size_t count = pstk_judge_snapshot_begin(judge, section);
+    (void)jj_image_places(&image, section, count);
+    for (size_t k = 0; k < count; k++)
+        pstk_judge_snapshot_read(judge, &section[k], 0, (uint8_t *)image.section[k].bytes,
+                                 section[k].size);
+    pstk_judge_snapshot_end(judge);
+    pstk_judge_snapshot_clear(judge);
+    return image;
+}
+
 /* ---- comparing: the order promised is per (rule, tag) --------------------------------------- */
 
 static inline int jj_event_order(const void *a, const void *b) {

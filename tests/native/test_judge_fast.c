@@ -193,11 +193,12 @@ static bool is_section_same(const pstk_section *a, const pstk_section *b) {
 }
 
 static bool are_images_same(plant *p) {
-    pstk_section a[PSTK_IMAGE_SECTIONS_MAX], b[PSTK_IMAGE_SECTIONS_MAX];
-    size_t count = pstk_judge_snapshot(p->fast, a);
-    bool is_same = pstk_judge_snapshot(p->plain, b) == count;
-    for (size_t k = 0; k < count && is_same; k++)
-        is_same = is_section_same(&a[k], &b[k]);
+    pstk_image a = jj_image(p->fast), b = jj_image(p->plain);
+    bool is_same = a.head.section_count == b.head.section_count;
+    for (size_t k = 0; k < a.head.section_count && is_same; k++)
+        is_same = is_section_same(&a.section[k], &b.section[k]);
+    free(a.buffer);
+    free(b.buffer);
     return is_same;
 }
 

@@ -4,27 +4,6 @@
 
 #include <unistd.h>
 
-/* As the ring stage would give it back: own bytes, no pointer into the judge. */
-static pstk_image image_of(pstk_judge *judge) {
-    pstk_image image = {.head.layout = PSTK_JUDGE_LAYOUT};
-    pstk_section section[PSTK_IMAGE_SECTIONS_MAX];
-    size_t count = pstk_judge_snapshot(judge, section), bytes = 0, at = 0;
-    REQUIRE(count <= PSTK_IMAGE_SECTIONS_MAX);
-    for (size_t k = 0; k < count; k++)
-        bytes += (section[k].size + 63) & ~(uint64_t)63;
-    CHECK(pstk_judge_snapshot_bytes(judge) <= bytes);
-    image.buffer = malloc(bytes);
-    REQUIRE(image.buffer);
-    image.head.section_count = (uint32_t)count;
-    for (size_t k = 0; k < count; k++) {
-        memcpy(image.buffer + at, section[k].bytes, section[k].size);
-        image.section[k] = section[k];
-        image.section[k].bytes = image.buffer + at;
-        at += (section[k].size + 63) & ~(uint64_t)63;
-    }
-    return image;
-}
-
 /* Each run's events: those acknowledged before the cut, then those of the restored judge. */
 static void cut_at(const jj *j, size_t cut, jj_out *whole) {
     jj_out out = {0};
@@ -41,7 +20,7 @@ static void cut_at(const jj *j, size_t cut, jj_out *whole) {
     }
     /* Results are not in the image: what the first judge still holds is read from it. */
     jj_drain(judge, &out, 0);
-    pstk_image image = image_of(judge);
+    pstk_image image = jj_image(judge);
     uint64_t pending = pstk_judge_events_head(judge) - pstk_judge_events_acknowledged(judge);
     pstk_judge_close(judge);
     pstk_judge *again = jj_judge(j, 1024);
@@ -86,7 +65,7 @@ static void test_damaged_image_is_refused(void) {
     pstk_judge *judge = jj_judge(&r.j, 1024);
     jj_out out = {0};
     jj_run_part(&r.j, judge, 0, r.j.count, 680, &out);
-    pstk_image image = image_of(judge);
+    pstk_image image = jj_image(judge);
     pstk_error err;
     for (uint32_t k = 0; k < image.head.section_count; k++) {
         pstk_image bad = image;
@@ -122,11 +101,14 @@ static void test_through_a_file(void) {
     pstk_judge *judge = jj_judge(&r.j, 1024), *again = jj_judge(&r.j, 1024);
     jj_out out = {0};
     jj_run_part(&r.j, judge, 0, r.j.count, 680, &out);
-    pstk_section section[PSTK_IMAGE_SECTIONS_MAX];
-    pstk_image_head head = {.layout = PSTK_JUDGE_LAYOUT, .generation = 1, .pos = 64};
-    head.section_count = (uint32_t)pstk_judge_snapshot(judge, section);
+    pstk_image taken = jj_image(judge);
+    pstk_image_head head = {.layout = PSTK_JUDGE_LAYOUT,
+                            .generation = 1,
+                            .pos = 64,
+                            .section_count = taken.head.section_count};
     pstk_error err = {0};
-    REQUIRE(pstk_image_write(folder, &head, section, false, &err) == PSTK_OK);
+    REQUIRE(pstk_image_write(folder, &head, taken.section, false, &err) == PSTK_OK);
+    free(taken.buffer);
     pstk_image image;
     bool found = false;
     uint32_t damaged = 0;

@@ -194,6 +194,61 @@ static void test_errors_leave_the_older_images(void) {
     CHECK(load(test_id).generation == 1);
 }
 
+static void read_long(const void *context, const pstk_section *section, uint64_t at, void *out,
+                      size_t bytes) {
+    CHECK(bytes <= PSTK_IMAGE_PIECE_BYTES && at + bytes <= section->size);
+    memcpy(out, (const uint8_t *)context + at, bytes);
+}
+
+static bool holds(const char *folder, uint64_t generation, const void *body, uint64_t size) {
+    pstk_image image;
+    pstk_error err;
+    bool is_found = false;
+    uint32_t damaged = 0;
+    CHECK(pstk_image_load(folder, test_id, 1, &image, &is_found, &damaged, &err) == PSTK_OK);
+    if (!is_found || damaged)
+        return false;
+    const pstk_section *one = pstk_image_section(&image, 1), *two = pstk_image_section(&image, 2);
+    bool is_same = image.head.generation == generation && one && one->size == size &&
+                   memcmp(one->bytes, body, size) == 0 && two && two->size == 3 &&
+                   memcmp(two->bytes, body, 3) == 0;
+    pstk_image_free(&image);
+    return is_same;
+}
+
+/* Larger and smaller ones in turn, each over the file of the one before the last. */
+static void test_what_is_read_in_pieces_is_written_and_copied(void) {
+    enum { PIECE = PSTK_IMAGE_PIECE_BYTES };
+    static const uint64_t sizes[] = {10, 3 * PIECE + 77, PIECE, 5 * PIECE, 0, 2 * PIECE + 1, 64};
+    static uint8_t body[5 * PIECE];
+    char folder[128];
+    pstk_error err;
+    pstk_image_reader reader = {read_long, body};
+    clear();
+    snprintf(folder, sizeof folder, "%s/copy", test_dir);
+    REQUIRE(mkdir(folder, 0700) == 0);
+    for (size_t i = 0; i < sizeof body; i++)
+        body[i] = (uint8_t)(i * 31 >> 3);
+    for (uint64_t generation = 1; generation < 20; generation++) {
+        uint64_t size = sizes[generation % 7];
+        const pstk_section sections[] = {{1, 1, NULL, size}, {2, 1, NULL, 3}};
+        pstk_image_head head = head_of(generation, 2);
+        REQUIRE(pstk_image_write_from(test_dir, &head, sections, &reader, false, &err) == PSTK_OK);
+        CHECK(holds(test_dir, generation, body, size));
+        REQUIRE(pstk_image_copy(test_dir, folder, &head, &err) == PSTK_OK);
+        CHECK(holds(folder, generation, body, size));
+        head.generation++;
+        CHECK(pstk_image_copy(test_dir, folder, &head, &err) == PSTK_E_SYSTEM);
+        CHECK(holds(folder, generation, body, size));
+    }
+    char path[160];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/image.%c", folder, 'A' + i);
+        CHECK(unlink(path) == 0);
+    }
+    CHECK(rmdir(folder) == 0);
+}
+
 int main(void) {
     for (size_t i = 0; i < sizeof long_bytes; i++)
         long_bytes[i] = pattern_at(3, i);
@@ -204,6 +259,7 @@ int main(void) {
     test_another_journals_images_are_replaced_one_by_one();
     test_a_newer_layout_is_refused_by_name();
     test_errors_leave_the_older_images();
+    test_what_is_read_in_pieces_is_written_and_copied();
     test_end();
     return check_result("ring_image");
 }

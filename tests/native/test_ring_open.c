@@ -334,9 +334,9 @@ static void test_a_forked_child_may_close(void) {
 static int on_a_small_tmpfs(void) {
     pstk_ring_options options = options_of(RING_BYTES);
     pstk_error err;
-    static uint8_t bytes[300000];
+    static uint8_t bytes[700000];
     pstk_image_head head = {.generation = 1, .layout = 1, .section_count = 1};
-    const pstk_section section = {1, 1, bytes, sizeof bytes};
+    const pstk_section section = {1, 1, bytes, 300000}, larger = {1, 1, bytes, sizeof bytes};
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("penstock-test", test_dir, "tmpfs", 0, "size=1m") != 0)
         return 77;
@@ -349,15 +349,17 @@ static int on_a_small_tmpfs(void) {
     CHECK(pstk_image_write(test_dir, &head, &section, true, &err) == PSTK_OK);
     head.generation = 2;
     CHECK(pstk_image_write(test_dir, &head, &section, false, &err) == PSTK_OK);
-    head.generation = 3;
-    CHECK(pstk_image_write(test_dir, &head, &section, false, &err) == PSTK_E_SYSTEM &&
+    head.generation = 3; /* a third one has no room, nor does it need any */
+    CHECK(pstk_image_write(test_dir, &head, &section, false, &err) == PSTK_OK);
+    head.generation = 4;
+    CHECK(pstk_image_write(test_dir, &head, &larger, false, &err) == PSTK_E_SYSTEM &&
           err.os_error == ENOSPC);
     CHECK(strstr(err.text, "the one before stands") != NULL);
     pstk_image image;
     bool is_found = false;
     uint32_t damaged = 0;
     CHECK(pstk_image_load(test_dir, NULL, 1, &image, &is_found, &damaged, &err) == PSTK_OK);
-    CHECK(is_found && image.head.generation == 2 && damaged == 0);
+    CHECK(is_found && image.head.generation == 3 && damaged == 0);
     pstk_image_free(&image);
     char path[128];
     snprintf(path, sizeof path, "%s/image.tmp", test_dir);
