@@ -112,6 +112,7 @@ static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
     judge->deadline =
         cut(map, &at, (uint64_t)judge->arena[JUDGE_LIMIT].max * sizeof *judge->deadline);
     judge->is_live = cut(map, &at, PSTK_RULES_MAX);
+    judge->name_of = cut(map, &at, PSTK_RULES_MAX * sizeof *judge->name_of);
     judge->staged_of_name = cut(map, &at, JUDGE_NAMES_MAX * sizeof *judge->staged_of_name);
     judge->is_told = cut(map, &at, JUDGE_NAMES_MAX);
     judge->result = cut(map, &at, (uint64_t)options->result_slots * sizeof *judge->result);
@@ -119,6 +120,8 @@ static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
 }
 
 /* ---- life cycle ----------------------------------------------------------------------------- */
+
+#define LARGE_TABLE_BYTES (UINT64_C(4) << 20)
 
 static bool is_power_of_two(uint32_t n) { return n && (n & (n - 1)) == 0; }
 
@@ -139,6 +142,18 @@ static int check_options(const pstk_judge_options *options, pstk_error *err) {
                          "judge: tags, instances, assets and reorder slots must be 1..2^24, "
                          "streams 1..65536");
     return PSTK_OK;
+}
+
+/* A tag drawn at random misses the page table too once tables have tens of MiB. Small ones stay as
+ * they are: a large page would commit what nobody uses. */
+static void ask_for_large_pages(const pstk_judge *judge) {
+    static const int often[] = {JUDGE_HOT, JUDGE_WINDOW};
+    for (size_t k = 0; k < sizeof often / sizeof *often; k++) {
+        const judge_arena *arena = &judge->arena[often[k]];
+        uint64_t bytes = (uint64_t)arena->max * arena->item;
+        if (bytes >= LARGE_TABLE_BYTES)
+            (void)madvise(arena->base, bytes, MADV_HUGEPAGE); /* only a wish */
+    }
 }
 
 int pstk_judge_open(const pstk_judge_options *options, pstk_judge **out_judge, pstk_error *err) {
@@ -162,6 +177,7 @@ int pstk_judge_open(const pstk_judge_options *options, pstk_judge **out_judge, p
         return pstk_fail(err, PSTK_E_MEMORY, os_error, "judge: cannot reserve its tables");
     }
     (void)lay_out(judge, judge->map);
+    ask_for_large_pages(judge);
     for (uint32_t c = 0; c < judge_count(judge, JUDGE_CLOCK); c++)
         *judge_clock_at(judge, c) =
             (judge_clock){.watermark_ns = INT64_MIN, .heap_ns = INT64_MAX, .due_ns = INT64_MAX};

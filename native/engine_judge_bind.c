@@ -216,6 +216,7 @@ static bool bind_window(pstk_judge *judge, uint32_t tag, uint32_t index) {
         link = &judge_window_at(judge, *link)->link;
     *link = instance->state;
     judge_window_at(judge, instance->state)->link = 0;
+    judge_window_at(judge, instance->state)->rule = (uint16_t)instance->rule;
     hot->windows++;
     judge_window_list(judge, instance->state);
     return true;

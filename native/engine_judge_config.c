@@ -199,9 +199,11 @@ static void remap_instances(pstk_judge *judge) {
     }
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++) {
         judge_instance *instance = judge_instance_at(judge, i);
-        if (instance->kind)
-            instance->rule =
-                staged_for(judge, instance) ? judge->staged_of_name[instance->name] : 0;
+        if (!instance->kind)
+            continue;
+        instance->rule = staged_for(judge, instance) ? judge->staged_of_name[instance->name] : 0;
+        if (instance->kind == PSTK_RULE_WINDOW)
+            judge_window_at(judge, instance->state)->rule = (uint16_t)instance->rule;
     }
 }
 
@@ -236,6 +238,7 @@ void judge_rules_rebuild(pstk_judge *judge) {
         uint32_t name =
             judge_rule_is_valid(rule) ? judge_name_find(judge, rule->name, rule->series) : 0;
         judge->is_live[s] = name && !judge->staged_of_name[name];
+        judge->name_of[s] = name;
         if (name)
             judge->staged_of_name[name] = s + 1;
     }

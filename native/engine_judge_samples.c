@@ -51,8 +51,8 @@ static int64_t mark_of(const run *at, int64_t newest_ns) {
 
 /* Beyond this many tags their lines lie in no near cache, and are asked for in advance. */
 #define NEAR_TAGS 256u
-#define AHEAD_HOT 16u
-#define AHEAD_WINDOW 8u
+#define AHEAD_HOT 24u
+#define AHEAD_WINDOW 12u
 
 typedef struct lane { /* how far the fast path has come */
     const pstk_sample *sample, *end;
@@ -66,8 +66,11 @@ static inline void prefetch(const judge_hot *hot, const judge_window *window, ui
                             const pstk_sample *sample) {
     uint32_t near = sample[AHEAD_WINDOW].tag_id;
     __builtin_prefetch(hot + sample[AHEAD_HOT].tag_id, 1);
-    if (near < tags)
-        __builtin_prefetch(window + hot[near].window, 1);
+    if (near < tags) {
+        const judge_window *at = window + hot[near].window;
+        __builtin_prefetch(at, 1);
+        __builtin_prefetch(&at->end_ns, 1);
+    }
 }
 
 static __attribute__((noinline)) void add_to_all(judge_window *window, uint32_t w, int64_t time_ns,

@@ -100,15 +100,16 @@ enum { /* judge_window.flags, judge_pane.flags */
 
 typedef struct judge_window { /* 128 bytes: the pane in use lies in place, others in the pool */
     pstk_pane pane;
-    int64_t end_ns;
+    int64_t end_ns;    /* kept after the close: the next one starts here, as a rule */
     int64_t closed_ns; /* end of the newest closed pane */
     uint32_t link;     /* free list; next window of the tag (derived) */
     uint32_t instance;
     uint32_t tag;
     uint32_t others;     /* judge_pane */
     uint32_t clock_next; /* derived: next window of the clock */
-    uint16_t flags;
-    uint16_t panes;     /* open ones */
+    uint8_t flags;
+    uint8_t panes;      /* open ones */
+    uint16_t rule;      /* the instance's: its line is seldom near */
     int64_t restart_ns; /* the rule changed here: what comes after begins no earlier */
 } judge_window;
 _Static_assert(sizeof(judge_window) == 128, "two cache lines");
@@ -351,6 +352,7 @@ struct pstk_judge {
     uint32_t deadline_count;
     judge_table instances, streams, assets, names, captures;
     uint8_t *is_live;         /* by slot: the rule is valid, and the first of its name and series */
+    uint32_t *name_of;        /* by slot: judge_name, 0 = not live */
     uint32_t *staged_of_name; /* slot + 1 in the staged table, by judge_name */
     uint8_t *is_told;         /* by judge_name: a restart event has been made */
 

@@ -5,7 +5,7 @@
 #include "engine_judge_state.h"
 
 static const pstk_rule *rule_of(const pstk_judge *judge, const judge_window *at) {
-    return judge_rule_of(judge, judge_instance_at(judge, at->instance));
+    return judge_rule_at(judge, at->rule - 1u);
 }
 
 /* ---- closing -------------------------------------------------------------------------------- */
@@ -35,7 +35,6 @@ static void emit_event(pstk_judge *judge, const judge_window *at, const closing 
 }
 
 static void emit_result(pstk_judge *judge, const judge_window *at, const closing *it) {
-    const judge_instance *instance = judge_instance_at(judge, at->instance);
     judge_result_put(judge, &(pstk_result){.start_ns = it->pane.start_ns,
                                            .end_ns = it->end_ns,
                                            .count = it->pane.count,
@@ -45,7 +44,7 @@ static void emit_result(pstk_judge *judge, const judge_window *at, const closing
                                            .max = it->pane.max,
                                            .first = it->pane.first,
                                            .last = it->pane.last,
-                                           .rule = instance->name,
+                                           .rule = judge->name_of[at->rule - 1u],
                                            .tag = at->tag,
                                            .flags = it->flags});
 }
@@ -105,7 +104,6 @@ static void close_first(pstk_judge *judge, judge_window *at, uint32_t flags) {
         it.pane = at->pane;
         at->flags &= JUDGE_WINDOW_SEEN;
         judge_hot_at(judge, at->tag)->until_ns = INT64_MIN;
-        at->end_ns = at->pane.start_ns;
     }
     emit_closed(judge, at, &it, pane_flags);
 }
@@ -145,7 +143,7 @@ static void close_ready(pstk_judge *judge, judge_window *at, int64_t watermark_n
 static void swap_panes(judge_window *at, judge_pane *other) {
     judge_pane in = {
         .flags = at->flags & ~(uint32_t)JUDGE_WINDOW_SEEN, .end_ns = at->end_ns, .pane = at->pane};
-    at->flags = (uint16_t)((at->flags & JUDGE_WINDOW_SEEN) | other->flags);
+    at->flags = (uint8_t)((at->flags & JUDGE_WINDOW_SEEN) | other->flags);
     at->end_ns = other->end_ns;
     at->pane = other->pane;
     other->flags = in.flags;
@@ -181,12 +179,15 @@ static bool make_place(pstk_judge *judge, judge_window *at, int64_t end_ns, uint
 static bool open_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64_t end_ns) {
     judge_window *at = judge_window_at(judge, index);
     judge_clock *clock = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock);
-    uint32_t panes_max = pstk_window_panes(rule_of(judge, at)->size_ns, clock->lateness_ns);
-    if (!make_place(judge, at, end_ns, PSTK_MAX(panes_max, 2u)))
+    uint32_t panes_max = 2;
+    if (at->panes >= panes_max)
+        panes_max =
+            PSTK_MAX(panes_max, pstk_window_panes(rule_of(judge, at)->size_ns, clock->lateness_ns));
+    if (!make_place(judge, at, end_ns, panes_max))
         return false;
     pstk_pane_open(&at->pane, start_ns);
     at->end_ns = end_ns;
-    at->flags = (uint16_t)((at->flags & JUDGE_WINDOW_SEEN) | JUDGE_PANE_OPEN);
+    at->flags = (uint8_t)((at->flags & JUDGE_WINDOW_SEEN) | JUDGE_PANE_OPEN);
     at->panes++;
     clock->due_ns = PSTK_MIN(clock->due_ns, end_ns);
     clock->sweep_due_ns = PSTK_MIN(clock->sweep_due_ns, end_ns);
@@ -209,18 +210,26 @@ static bool find_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64
         }
         at->pane = pane->pane;
         at->end_ns = pane->end_ns;
-        at->flags = (uint16_t)((at->flags & JUDGE_WINDOW_SEEN) | pane->flags);
+        at->flags = (uint8_t)((at->flags & JUDGE_WINDOW_SEEN) | pane->flags);
         unlink_pane(judge, at, i);
         return true;
     }
     return open_pane(judge, index, start_ns, end_ns);
 }
 
+/* Most often it is the one behind the last; else it is reckoned, by division. */
+static int64_t start_of(const judge_window *at, const pstk_rule *rule, int64_t time_ns) {
+    bool is_known = at->flags & (JUDGE_PANE_OPEN | JUDGE_WINDOW_SEEN);
+    if (is_known && (uint64_t)(time_ns - at->end_ns) < (uint64_t)rule->size_ns)
+        return at->end_ns;
+    return pstk_window_start(time_ns, rule->size_ns, rule->offset_ns);
+}
+
 /* Brings the pane of that time into place, or opens it; closes what is ready first. False: late. */
 static bool reach_pane(pstk_judge *judge, uint32_t index, int64_t time_ns, int64_t watermark_ns) {
     judge_window *at = judge_window_at(judge, index);
     const pstk_rule *rule = rule_of(judge, at);
-    int64_t start_ns = pstk_window_start(time_ns, rule->size_ns, rule->offset_ns);
+    int64_t start_ns = start_of(at, rule, time_ns);
     int64_t end_ns = start_ns + rule->size_ns;
     close_ready(judge, at, watermark_ns);
     if (end_ns <= watermark_ns || end_ns <= at->closed_ns)
