@@ -73,8 +73,14 @@ static inline void prefetch(const judge_hot *hot, const judge_window *window, ui
     }
 }
 
-static __attribute__((noinline)) void add_to_all(judge_window *window, uint32_t w, int64_t time_ns,
-                                                 double x) {
+static __attribute__((noinline)) void add_to_all(judge_window *window, const judge_hot *hot,
+                                                 int64_t time_ns, double x) {
+    uint32_t w = hot->window, end = w + hot->windows;
+    if (hot->is_row) { /* as a tag is bound; their links lie on lines that need not be read */
+        for (; w < end; w++)
+            pstk_pane_add_newest(&window[w].pane, time_ns, x);
+        return;
+    }
     for (; w; w = window[w].link)
         pstk_pane_add_newest(&window[w].pane, time_ns, x);
 }
@@ -129,7 +135,7 @@ static inline __attribute__((always_inline)) void run_quiet(const pstk_judge *ju
         if (PSTK_LIKELY(hot->windows == 1))
             pstk_pane_add_newest(&windows[hot->window].pane, time_ns, x);
         else if (hot->windows)
-            add_to_all(windows, hot->window, time_ns, x);
+            add_to_all(windows, hot, time_ns, x);
         if (PSTK_UNLIKELY(time_ns > wake_ns)) {
             in->has_woken = true;
             break;

@@ -45,12 +45,12 @@ typedef struct judge_hot { /* one cache line a tag: what each sample touches */
     uint32_t bind;   /* its first binding, windows apart */
     uint32_t clock;
     uint16_t source;
-    uint8_t type;       /* 0 = not known to the judge */
-    uint8_t slow;       /* JUDGE_SLOW_* */
-    uint8_t is_integer; /* the value is read as i64 */
-    uint8_t has_limit;
-    uint8_t rules;   /* bound to it, at most JUDGE_RULES_PER_TAG */
-    uint8_t windows; /* of them */
+    uint8_t type;                      /* 0 = not known to the judge */
+    uint8_t slow;                      /* JUDGE_SLOW_* */
+    uint8_t is_integer;                /* the value is read as i64 */
+    uint8_t has_limit : 1, is_row : 1; /* is_row: its windows follow one another */
+    uint8_t rules;                     /* bound to it, at most JUDGE_RULES_PER_TAG */
+    uint8_t windows;                   /* of them */
 } judge_hot;
 _Static_assert(sizeof(judge_hot) == 64, "one cache line");
 

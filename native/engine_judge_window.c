@@ -330,7 +330,9 @@ void judge_windows_rebuild(pstk_judge *judge) {
 void judge_until_refresh(pstk_judge *judge, uint32_t tag) {
     judge_hot *hot = judge_hot_at(judge, tag);
     int64_t until_ns = PSTK_MIN(hot->calm_ns, PSTK_RULE_TIME_MAX + 1);
+    uint32_t row = hot->window;
     hot->until_ns = INT64_MIN;
+    hot->is_row = 1;
     if (hot->slow)
         return;
     for (uint32_t w = hot->window; w;) {
@@ -339,6 +341,7 @@ void judge_until_refresh(pstk_judge *judge, uint32_t tag) {
         if (!is_begun || at->pane.start_ns > hot->last_ns)
             return;
         until_ns = PSTK_MIN(until_ns, at->end_ns);
+        hot->is_row &= w == row++;
         w = at->link;
     }
     hot->until_ns = until_ns;
