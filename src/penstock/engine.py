@@ -7,13 +7,11 @@ no thread at import.
 
 from __future__ import annotations
 
-import logging
 import os
 from array import array
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from penstock.config import Config
 
     Buffer = bytes | bytearray | memoryview | array[Any]
-
-_log = logging.getLogger("penstock")
 
 EVIDENCE_BEFORE = 192  # samples kept of what led to an event
 EVIDENCE_AFTER = 64  # and of what followed it
@@ -182,6 +178,12 @@ class Batch:
             self._engine.acknowledge(self.events[-1].seq)
 
 
+def _warn(text: str, *values: object) -> None:
+    import logging  # a third of what importing penstock took, for what is rarely said
+
+    logging.getLogger("penstock").warning(text, *values)
+
+
 def _words(values: Any) -> memoryview:
     """Eight-byte values (f64 or i64, any buffer) as the raw words the engine stores."""
     view = memoryview(values)
@@ -229,7 +231,7 @@ class Engine:
         self._sources = {source["name"]: i for i, source in enumerate(native["sources"])}
         self._core: Any = _core.Engine(options, list(native["sources"]), list(native["rules"]))
         if notice := self._core.notice():
-            _log.warning("%s: %s", config.engine.state_dir, notice)
+            _warn("%s: %s", config.engine.state_dir, notice)
         self._is_iterating = False
         self._is_closed = False
         self._kinds: dict[int, str] = {}  # of tags asked for by name
@@ -247,6 +249,8 @@ class Engine:
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, clock: str = "system") -> Self:
         """An engine from a TOML file; see ``penstock docs config``."""
+        from pathlib import Path
+
         from penstock.config import Config
 
         return cls(Config.from_file(Path(path)), clock=clock)

@@ -63,7 +63,12 @@ class Chain:
 
 def link_hash(prev_hash: str, fields: tuple[Any, ...]) -> str:
     """SHA-256 over the hash before and the link's own fields as JSON, hex."""
-    return hashlib.sha256(json.dumps([prev_hash, *fields]).encode()).hexdigest()
+    return hash_text(json.dumps([prev_hash, *fields]))
+
+
+def hash_text(text: str) -> str:
+    """SHA-256 of a link's JSON, hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def entry_content(record: dict[str, Any], event_body: str) -> str:

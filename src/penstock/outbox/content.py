@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from decimal import Decimal
+from functools import lru_cache
+from math import isfinite
+from operator import sub
 from typing import Any, Final
 
 from penstock.errors import LedgerError
@@ -22,6 +24,9 @@ _EVENT_FIELDS: Final = tuple(each.name for each in fields(Event))
 _CONTEXT_FIELDS: Final = tuple(each.name for each in fields(Context))
 _LAYOUT: Final = 1
 _HEAD: Final = struct.Struct("<BH")  # layout, samples
+_LENGTHS_MADE: Final = 4096
+_LENGTHS: Final = tuple(size.to_bytes(8, "little") for size in range(_LENGTHS_MADE))
+_text: Final = json.encoder.encode_basestring
 
 
 def canonical_json(value: Any) -> str:
@@ -32,12 +37,28 @@ def canonical_json(value: Any) -> str:
 
 
 def event_to_json(event: Event) -> str:
-    """An event as canonical JSON; a Decimal becomes its text."""
-    record = {name: getattr(event, name) for name in _EVENT_FIELDS if name not in ("seq", "pos")}
-    record["quantity"] = None if event.quantity is None else str(event.quantity)
-    record["flags"] = sorted(event.flags)
-    record["context"] = {name: getattr(event.context, name) for name in _CONTEXT_FIELDS}
-    return canonical_json(record)
+    """An event as canonical JSON; a Decimal becomes its text. Written out, for it is in every
+    commit: the general encoder took six times as long for the same bytes.
+    """
+    on = event.context
+    quantity = "null" if event.quantity is None else f'"{event.quantity}"'
+    flags = ",".join(map(_text, sorted(event.flags)))
+    return (
+        f'{{"asset":{_text(event.asset)},"at_ns":{event.at_ns},'
+        f'"config_generation":{event.config_generation},"context":{{"lot":{_text(on.lot)},'
+        f'"material":{_text(on.material)},"operation":{_text(on.operation)},'
+        f'"order":{_text(on.order)},"shift":{_text(on.shift)}}},"count":{event.count},'
+        f'"digest":{_text(event.digest)},"end_ns":{_number(event.end_ns)},'
+        f'"end_reading":{_number(event.end_reading)},"engine_time_ns":{event.engine_time_ns},'
+        f'"first":{_number(event.first)},"flags":[{flags}],"id":{_text(event.id)},'
+        f'"kind":{_text(event.kind)},"last":{_number(event.last)},"limit":{_number(event.limit)},'
+        f'"max":{_number(event.max)},"min":{_number(event.min)},"occurrence":{event.occurrence},'
+        f'"plant":{_text(event.plant)},"quantity":{quantity},"revision":{event.revision},'
+        f'"rule":{_text(event.rule)},"series":{_text(event.series)},"start_ns":{event.start_ns},'
+        f'"start_reading":{_number(event.start_reading)},"sum":{_number(event.sum)},'
+        f'"tag":{_text(event.tag)},"text":{_text(event.text)},"time_epoch":{event.time_epoch},'
+        f'"unit":{_text(event.unit)},"value":{_number(event.value)}}}'
+    )
 
 
 def event_from_json(text: str) -> Event:
@@ -69,23 +90,20 @@ def document_digest(contract: str, body_json: bytes) -> str:
 
 def content_hash(parts: Iterable[str | int | bytes]) -> str:
     """SHA-256 over parts, each with its length, hex."""
-    digest = hashlib.sha256()
+    pieces: list[bytes] = []
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode()
-        digest.update(len(raw).to_bytes(8, "little"))
-        digest.update(raw)
-    return digest.hexdigest()
+        size = len(raw)
+        pieces.append(_LENGTHS[size] if size < _LENGTHS_MADE else size.to_bytes(8, "little"))
+        pieces.append(raw)
+    return hashlib.sha256(b"".join(pieces)).hexdigest()
 
 
 def pack_samples(time_ns: Sequence[int], values: Sequence[float], quality: Sequence[int]) -> bytes:
     """Samples as a small blob: layout, count, deflated columns of time steps, values, qualities."""
     count = len(time_ns)
-    steps = (
-        [time_ns[0], *(after - before for before, after in itertools.pairwise(time_ns))]
-        if count
-        else []
-    )
-    columns = struct.pack(f"<{count}q{count}d{count}H", *steps, *values, *quality)
+    steps = map(sub, time_ns[1:], time_ns)
+    columns = _columns(count).pack(*time_ns[:1], *steps, *values, *quality)
     return _HEAD.pack(_LAYOUT, count) + zlib.compress(columns, 1)
 
 
@@ -95,7 +113,7 @@ def unpack_samples(blob: bytes) -> tuple[list[int], list[float], list[int]]:
         layout, count = _HEAD.unpack_from(blob)
         if layout != _LAYOUT:
             raise LedgerError(f"evidence has layout {layout}, this build reads {_LAYOUT}")
-        columns = struct.unpack(f"<{count}q{count}d{count}H", zlib.decompress(blob[_HEAD.size :]))
+        columns = _columns(count).unpack(zlib.decompress(blob[_HEAD.size :]))
     except (struct.error, zlib.error) as wrong:
         raise LedgerError(f"a piece of evidence cannot be read: {wrong}") from wrong
     times: list[int] = []
@@ -125,6 +143,19 @@ def join_evidence(tag: str, before: bytes, after: bytes) -> Evidence:
         quality=tuple(early[2] + late[2]),
         before=len(early[0]),
     )
+
+
+@lru_cache(maxsize=BEFORE_MAX + AFTER_MAX + 1)
+def _columns(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}q{count}d{count}H")
+
+
+def _number(value: int | float | None) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{value!r} is no number in JSON")
+    return repr(value)
 
 
 def _packed(evidence: Evidence, part: slice) -> bytes:

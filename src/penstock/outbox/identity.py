@@ -16,6 +16,7 @@ from penstock.outbox.audit import Head
 
 NOTE_NAME = "ledger.id"
 _NOTE_BYTES = 256  # one write of a fixed size, in place
+_NOTE = b'{"ledger": "%b", "commits": %d, "audit_seq": %d, "audit_hash": "%b"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +38,25 @@ def read_note(ledger_path: Path) -> Note | None:
         return None
 
 
-def write_note(ledger_path: Path, note: Note) -> None:
-    """Writes the note in place. Raises OSError."""
-    text = json.dumps(
-        {
-            "ledger": note.ledger_id,
-            "commits": note.commits,
-            "audit_seq": note.head.seq,
-            "audit_hash": note.head.hash,
-        }
-    )
-    raw = text.encode().ljust(_NOTE_BYTES - 1) + b"\n"
-    descriptor = os.open(
-        ledger_path.with_name(NOTE_NAME), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640
-    )
-    try:
-        os.pwrite(descriptor, raw, 0)
-    finally:
-        os.close(descriptor)
+class NoteFile:
+    """The note, open for writing in place."""
+
+    def __init__(self, ledger_path: Path) -> None:
+        self._path = ledger_path.with_name(NOTE_NAME)
+        self._descriptor = -1
+
+    def write(self, note: Note) -> None:
+        """Writes the note. Raises OSError."""
+        raw = _NOTE % (
+            *(note.ledger_id.encode(), note.commits, note.head.seq, note.head.hash.encode()),
+        )
+        if self._descriptor < 0:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o640)
+        os.pwrite(self._descriptor, raw.ljust(_NOTE_BYTES - 1) + b"\n", 0)
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

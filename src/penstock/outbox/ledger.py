@@ -16,13 +16,14 @@ from typing import Any, Final
 
 from penstock.errors import LedgerError
 from penstock.events import Event, Evidence
-from penstock.mapping import Command, Fault, Hold
+from penstock.mapping import Command
 from penstock.outbox import content, rows, view
 from penstock.outbox.audit import GENESIS, Chain, Head, entry_content
+from penstock.outbox.batch import Mapped, Rows, Stand, make_rows
 from penstock.outbox.decide import Decision
 from penstock.outbox.entry import Entry, State
-from penstock.outbox.identity import Note, read_note, write_note
-from penstock.outbox.store import Store
+from penstock.outbox.identity import Note, NoteFile, read_note
+from penstock.outbox.store import AlreadyThere, Store
 from penstock.testing import crash
 
 LEDGER_NAME: Final = "ledger.sqlite"
@@ -30,15 +31,6 @@ EVIDENCE_BYTES_MAX: Final = 256 * 1024 * 1024
 
 _log = logging.getLogger("penstock.outbox")
 _SELF = "penstock"
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """One event with what mapping made of it and the samples around it."""
-
-    event: Event
-    outputs: Sequence[Command | Fault | Hold] = ()
-    evidence: Evidence | None = None
 
 
 @dataclass(slots=True)
@@ -74,6 +66,8 @@ class Ledger:
         self._store = store
         self._evidence_bytes_max = evidence_bytes_max
         self._gap_until_ns = 0
+        self._stand: Stand | None = None  # as this object's last commit left it
+        self._note = NoteFile(store.path)
 
     @classmethod
     def open(
@@ -111,6 +105,7 @@ class Ledger:
 
     def close(self) -> None:
         """Idempotent."""
+        self._note.close()
         self._store.close()
 
     def __enter__(self) -> Ledger:
@@ -130,6 +125,9 @@ class Ledger:
         is kept beside the first, and a held entry names both; up to event time
         ``recovering_until_ns`` it is only counted.
         """
+        done = self._commit_new(batch, now_ns)
+        if done is not None:
+            return done
         done = Committed()
         with self._change(now_ns) as chain:
             for each in batch:
@@ -143,6 +141,49 @@ class Ledger:
             crash.point("ledger.commit.before")
         crash.point("ledger.commit.after")
         return done
+
+    def _commit_new(self, batch: Sequence[Mapped], now_ns: int) -> Committed | None:
+        """A batch of nothing but new events on a ledger nobody else changed, which is the rule.
+
+        Rows are made before the transaction is begun. None where it is otherwise; nothing changed.
+        """
+        stand, self._stand = self._stand or self._read_stand(), None
+        made = make_rows(batch, stand, gap_until_ns=self._gap_until_ns, now_ns=now_ns)
+        is_trimmed = made.stand.evidence_bytes > self._evidence_bytes_max
+        try:
+            with self._store.transaction():
+                if not self._add_rows(stand, made):
+                    return None
+                if is_trimmed:
+                    self._trim_evidence()
+                crash.point("ledger.commit.before")
+        except AlreadyThere:
+            return None
+        crash.point("ledger.commit.after")
+        now = made.stand
+        self._stand = None if is_trimmed else now
+        self._write_note(Note(now.ledger_id, now.commits, now.head))
+        return Committed(len(made.events), len(made.entries), unmapped=made.unmapped)
+
+    def _add_rows(self, stand: Stand, made: Rows) -> bool:
+        now = made.stand
+        advance = (now.head.seq, now.head.hash, now.evidence_bytes, stand.commits)
+        if self._store.write("ledger_advance", advance) != 1:
+            return False
+        self._store.write_many("event_insert_many", made.events)
+        self._store.write_many("register_write_many", made.registers)
+        self._store.write_many("evidence_insert_many", made.evidence)
+        self._store.write_many("entry_insert_many", made.entries)
+        self._store.write_many("audit_insert_many", made.audit)
+        self._count("events", len(made.events))
+        self._count("unmapped", made.unmapped)
+        return True
+
+    def _read_stand(self) -> Stand:
+        row = self._store.row("ledger_stand")
+        assert row is not None
+        ledger_id, commits, seq, last_hash, evidence_bytes, entry_id = row
+        return Stand(ledger_id, commits, Head(seq, last_hash), entry_id, evidence_bytes)
 
     def add_evidence(self, pieces: Sequence[tuple[str, Evidence]], *, now_ns: int) -> None:
         """The samples behind events (id, samples), seconds after them.
@@ -337,7 +378,7 @@ class Ledger:
 
     def _write_note(self, note: Note) -> None:
         try:
-            write_note(self.path, note)
+            self._note.write(note)
         except OSError as wrong:  # the commit stands; a note that lags is harmless
             _log.warning("%s: the note beside the ledger was not written: %s", self.path, wrong)
 

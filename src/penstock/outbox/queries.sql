@@ -19,6 +19,17 @@ UPDATE ledger SET gap_until_ns = :gap_until_ns WHERE one = 1;
 UPDATE ledger SET commits = commits + 1, audit_seq = :audit_seq, audit_hash = :audit_hash
 WHERE one = 1;
 
+-- name: ledger_stand
+-- Where the ledger stands: nothing changes without a commit that counts.
+SELECT ledger_id, commits, audit_seq, audit_hash, evidence_bytes,
+       coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)
+FROM ledger WHERE one = 1;
+
+-- name: ledger_advance
+-- One more commit on exactly this stand; no row where somebody else was faster.
+UPDATE ledger SET commits = commits + 1, audit_seq = ?, audit_hash = ?, evidence_bytes = ?
+WHERE one = 1 AND commits = ?;
+
 -- name: event_digest
 -- Is this event here, and with which content.
 SELECT digest FROM event WHERE event_id = :event_id;
@@ -28,6 +39,10 @@ SELECT digest FROM event WHERE event_id = :event_id;
 INSERT INTO event VALUES (
     :event_id, :digest, :kind, :plant, :rule, :series, :tag, :asset, :at_ns, :start_ns, :end_ns,
     :engine_time_ns, :config_generation, :body, :body_hash, :now_ns);
+
+-- name: event_insert_many
+-- New events; a known id fails.
+INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: event_newest_ns
 -- The newest event time; until the watermark passes it, other content under a known id is absorbed.
@@ -62,6 +77,13 @@ ON CONFLICT (rule, series, tag) DO UPDATE SET
     end_ns = excluded.end_ns, end_reading = excluded.end_reading,
     reading_type = excluded.reading_type;
 
+-- name: register_write_many
+-- The same for many.
+INSERT INTO register VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (rule, series, tag) DO UPDATE SET
+    end_ns = excluded.end_ns, end_reading = excluded.end_reading,
+    reading_type = excluded.reading_type;
+
 -- name: register_all
 -- Where the last event of each register ended.
 SELECT rule, series, tag, end_reading, reading_type, end_ns FROM register
@@ -76,6 +98,14 @@ VALUES (
     :command_id, :target, :key16, :event_id, :mapping, :contract, :business_object,
     :correlation_id, :plant, :occurred_at_ns, :posting_date, :body, :digest, :state, :category,
     :reason, :now_ns, :now_ns);
+
+-- name: entry_insert_many
+-- New entries, numbered by the caller, who knows where the ledger stands.
+INSERT INTO entry (
+    entry_id, command_id, target, key16, event_id, mapping, contract, business_object,
+    correlation_id, plant, occurred_at_ns, posting_date, body, digest, state, category, reason,
+    next_try_ns, created_at_ns)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: entry_exists
 -- Is there an entry of this command for this target.
@@ -243,6 +273,10 @@ SELECT 1 FROM evidence WHERE event_id = :event_id AND tag = :tag AND phase = :ph
 -- Samples around an event.
 INSERT INTO evidence (event_id, tag, phase, samples) VALUES (:event_id, :tag, :phase, :samples);
 
+-- name: evidence_insert_many
+-- Samples around new events.
+INSERT INTO evidence (event_id, tag, phase, samples) VALUES (?, ?, ?, ?);
+
 -- name: evidence_read
 -- What is kept of an event's samples.
 SELECT tag, phase, samples FROM evidence WHERE event_id = :event_id ORDER BY tag, phase DESC;
@@ -263,6 +297,10 @@ UPDATE ledger SET evidence_bytes = evidence_bytes + :change WHERE one = 1;
 -- One more link of the chain.
 INSERT INTO audit VALUES (
     :seq, :entry_id, :at_ns, :from_state, :to_state, :by, :reason, :detail, :prev_hash, :hash);
+
+-- name: audit_insert_many
+-- The links of new entries.
+INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: audit_of_entry
 -- The story of one entry.

@@ -9,8 +9,12 @@ from penstock.mapping import Command, Fault, Hold, Intent
 from penstock.outbox import content
 from penstock.outbox.decide import Decision
 from penstock.outbox.entry import Entry, State
+from penstock.outbox.store import Row
 
 REASON_CHARS_MAX: Final = 2000
+
+ENTRY_STATE: Final = 14  # places in an entry_row
+ENTRY_REASON: Final = 16
 
 _EVENT_COLUMNS: Final = (
     *("digest", "kind", "plant", "rule", "series", "tag", "asset"),
@@ -39,6 +43,24 @@ def event_values(event: Event, now_ns: int) -> dict[str, Any]:
     }
 
 
+def event_row(event: Event, body: str, body_hash: str, now_ns: int) -> Row:
+    """The same in the table's order of columns."""
+    return (
+        *(event.id, event.digest, event.kind, event.plant, event.rule, event.series, event.tag),
+        *(event.asset, event.at_ns, event.start_ns, event.end_ns, event.engine_time_ns),
+        *(event.config_generation, body, body_hash, now_ns),
+    )
+
+
+def register_row(event: Event) -> Row | None:
+    """``register_values`` in the table's order of columns."""
+    end_ns, reading = event.end_ns, event.end_reading
+    if reading is None or end_ns is None:
+        return None
+    reading_type = "i64" if isinstance(reading, int) else "f64"
+    return (event.rule, event.series, event.tag, end_ns, reading, reading_type)
+
+
 def register_values(event: Event) -> dict[str, Any] | None:
     """A row of ``register``, or None where the event carries no reading."""
     if event.end_reading is None or event.end_ns is None:
@@ -65,6 +87,29 @@ def entry_values(output: Command | Fault | Hold, *, is_in_gap: bool, now_ns: int
             state, category, reason = State.READY, "", ""
     stand = {"state": state, "category": category, "reason": reason[:REASON_CHARS_MAX]}
     return {**values, **stand, "now_ns": now_ns}
+
+
+def entry_row(
+    entry_id: int, output: Command | Fault | Hold, is_in_gap: bool, now_ns: int
+) -> tuple[Row, Row]:
+    """``entry_values`` in the order of ``entry_insert_many``; and what must never change in it."""
+    made: Intent
+    if isinstance(output, Command) and not is_in_gap:
+        made, state, category, reason = output, "ready", "", ""
+    else:
+        values = entry_values(output, is_in_gap=is_in_gap, now_ns=now_ns)
+        state, category, reason = values["state"].value, values["category"], values["reason"]
+        made = output.command if isinstance(output, Hold) else output
+    body, digest = b"", ""
+    if isinstance(made, Command):
+        body = made.body_json
+        digest = content.document_digest(made.contract, body)
+    immutable = (
+        *(made.command_id, made.target, made.key16, made.event_id, made.mapping, made.contract),
+        *(made.business_object, made.correlation_id, made.plant, made.occurred_at_ns),
+        *(made.posting_date, body, digest),
+    )
+    return (entry_id, *immutable, state, category, reason, now_ns, now_ns), immutable
 
 
 def command_values(command: Command) -> dict[str, Any]:

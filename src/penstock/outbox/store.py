@@ -7,7 +7,7 @@ read to exhaustion, every transaction is explicit, and what a PRAGMA answers is 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,10 @@ class LedgerBlocked(LedgerError):
 
     Nothing was changed; the same call may be repeated.
     """
+
+
+class AlreadyThere(LedgerError):
+    """A row with this key is in the table, or one it refers to is not."""
 
 
 class Store:
@@ -96,6 +100,17 @@ class Store:
         found = self.rows(name, values)
         return [dict(zip(self._columns, each, strict=True)) for each in found]
 
+    def write(self, name: str, values: Row) -> int:
+        """Runs the named statement with values by place; returns how many rows it changed."""
+        return self._write(self._connection.execute, name, values)
+
+    def write_many(self, name: str, rows: Sequence[Row]) -> None:
+        """Runs the named statement for each row; it is bound again, not looked up again."""
+        if len(rows) == 1:
+            self._write(self._connection.execute, name, rows[0])
+        elif rows:
+            self._write(self._connection.executemany, name, rows)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; durable when it ends without an error."""
@@ -124,11 +139,22 @@ class Store:
         except sqlite3.Error as wrong:
             self._failed = f"a transaction could not be rolled back: {wrong}"
 
-    def _run(self, text: str, values: Mapping[str, Any]) -> list[Row]:
+    def _write(self, run: Callable[[str, Any], sqlite3.Cursor], name: str, values: Any) -> int:
+        self._check_failed()
+        try:
+            # A statement that gives no rows is stepped to its end by this.
+            return run(sql.statements()[name], values).rowcount
+        except sqlite3.Error as wrong:
+            raise self._translate(wrong) from wrong
+
+    def _check_failed(self) -> None:
         if self._failed:
             raise LedgerError(
                 f"{self.path}: the ledger has failed and must be opened again: {self._failed}"
             )
+
+    def _run(self, text: str, values: Mapping[str, Any]) -> list[Row]:
+        self._check_failed()
         try:
             cursor = self._connection.execute(text, values)
             self._columns = tuple(each[0] for each in cursor.description or ())
@@ -149,6 +175,8 @@ class Store:
             return LedgerError(
                 f"{self.path}: {self._failed}; check the disk, then `penstock ledger verify`"
             )
+        if isinstance(wrong, sqlite3.IntegrityError):
+            return AlreadyThere(f"{self.path}: {wrong}")
         return LedgerError(f"{self.path}: {wrong}")
 
     def _prepare(self) -> None:

@@ -1,0 +1,237 @@
+"""How much slower is a commit of the posting ledger than bare sqlite3 writing the same rows?
+
+Ours: ``Ledger.commit_batch`` of mapped events, from the event to the durable row: canonical JSON,
+digests, the audit chain, packed samples, one entry each, the note beside the ledger. Beside it:
+``sqlite3`` of the standard library with these very rows made before the clock starts, ``execute``
+for one and ``executemany`` for more, the same transactions, the same schema, WAL and
+synchronous=FULL; the better of its defaults and our settings. Time is the wall's, for most of a
+commit on a disk is waiting. Checked: all tables of both files are equal, row for row.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import shutil
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from measure import BUILD, Bench, Figure, Reading, Skip
+
+NAMES = (
+    "ledger.commit1",
+    "ledger.commit100",
+    "ledger.commit1.tmpfs",
+    "ledger.commit100.tmpfs",
+)
+WIRE = "in process: one event, one entry, one audit link, 192 samples"
+TABLES = ("event", "register", "evidence", "entry", "audit", "counter", "ledger")
+START_NS = 1_795_000_000_000_000_000
+SAMPLES = 192
+OBJECTS = 50  # orders and machines the events come from
+MACHINES = 20
+TUNED = ("PRAGMA foreign_keys=ON",)  # what our store sets beyond WAL and synchronous=FULL
+REGISTER = (
+    "INSERT INTO register VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (rule, series, tag) DO UPDATE SET "
+    "end_ns = excluded.end_ns, end_reading = excluded.end_reading, "
+    "reading_type = excluded.reading_type"
+)
+COUNTER = "INSERT INTO counter VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + ?2"
+ADVANCE = (
+    "UPDATE ledger SET commits = commits + 1, audit_seq = ?, audit_hash = ?, evidence_bytes = ?"
+)
+
+Tables = dict[str, list[tuple[Any, ...]]]
+
+
+def make_batches(count: int, size: int) -> list[list[Any]]:
+    """Mapped events in batches; a reading with two decimals and noise, as sensors give them."""
+    from penstock.events import Evidence
+    from penstock.mapping import map_event
+    from penstock.outbox import Mapped
+    from penstock.testing.builders import make_config, make_event
+
+    config, chance = make_config(), random.Random(1)
+    made = []
+    for number in range(count):
+        event = make_event(number, order=f"O{number % OBJECTS}", asset=f"M{number % MACHINES}")
+        stamps = tuple(event.at_ns + step * 1_000_000 for step in range(-SAMPLES + 1, 1))
+        values = tuple(round(20 + chance.gauss(0, 1), 2) for _ in stamps)
+        evidence = Evidence(event.tag, stamps, values, (0,) * SAMPLES, SAMPLES)
+        made.append(Mapped(event, map_event(event, config), evidence))
+    return [made[start : start + size] for start in range(0, count, size)]
+
+
+def ours(folder: Path, batches: Sequence[Sequence[Any]]) -> int:
+    """Commits all; ns."""
+    from penstock.outbox import LEDGER_NAME, Ledger
+
+    with Ledger.open(folder / LEDGER_NAME, now_ns=START_NS) as ledger:
+        begin = time.perf_counter_ns()
+        for number, batch in enumerate(batches):
+            ledger.commit_batch(batch, now_ns=START_NS + number)
+        return time.perf_counter_ns() - begin
+
+
+def read_tables(folder: Path) -> Tables:
+    with sqlite3.connect(folder / "ledger.sqlite") as connection:
+        found = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in TABLES}
+    found["ledger"] = [row[3:] for row in found["ledger"]]  # not its id and birthday
+    connection.close()
+    return found
+
+
+class Bare:
+    """The same rows without a ledger around them."""
+
+    def __init__(self, tables: Tables, batches: Sequence[Sequence[Any]]) -> None:
+        columns = {name: ", ".join("?" * len(rows[0])) for name, rows in tables.items() if rows}
+        self._insert = {name: f"INSERT INTO {name} VALUES ({columns[name]})" for name in columns}
+        self._parts = tuple(self._cut(tables, batches))
+
+    def _cut(self, tables: Tables, batches: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+        place = bytes_ = 0
+        for batch in batches:
+            rows = {
+                name: tables[name][place : place + len(batch)]
+                for name in ("event", "evidence", "entry", "audit")
+            }
+            place += len(batch)
+            bytes_ += sum(len(row[4]) for row in rows["evidence"])
+            events = [each.event for each in batch]
+            registers = [
+                (each.rule, each.series, each.tag, each.end_ns, each.end_reading, "i64")
+                for each in events
+            ]
+            last = rows["audit"][-1]
+            yield rows, registers, (last[0], last[-1], bytes_), ("events", len(batch))
+
+    def run(self, folder: Path, pragmas: Sequence[str]) -> int:
+        """Writes all; ns."""
+        from penstock.outbox import sql
+
+        connection = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None)
+        for text in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", *pragmas):
+            connection.execute(text).fetchall()
+        for _, script in sql.migrations():
+            connection.executescript(script)
+        connection.execute("INSERT INTO ledger VALUES (1, '', 0, 0, 0, 0, '', 0)")
+        begin = time.perf_counter_ns()
+        for part in self._parts:
+            self._write(connection, *part)
+        elapsed = time.perf_counter_ns() - begin
+        connection.close()
+        return elapsed
+
+    def _write(
+        self,
+        connection: sqlite3.Connection,
+        rows: Mapping[str, Sequence[tuple[Any, ...]]],
+        registers: Sequence[tuple[Any, ...]],
+        advance: tuple[Any, ...],
+        counter: tuple[Any, ...],
+    ) -> None:
+        insert = self._insert
+        connection.execute("BEGIN IMMEDIATE")
+        if len(registers) == 1:
+            connection.execute(insert["event"], rows["event"][0])
+            connection.execute(REGISTER, registers[0])
+            for name in ("evidence", "entry", "audit"):
+                connection.execute(insert[name], rows[name][0])
+        else:
+            connection.executemany(insert["event"], rows["event"])
+            connection.executemany(REGISTER, registers)
+            for name in ("evidence", "entry", "audit"):
+                connection.executemany(insert[name], rows[name])
+        connection.execute(ADVANCE, advance)
+        connection.execute(COUNTER, counter)
+        connection.execute("COMMIT")
+
+
+@contextmanager
+def fresh(parent: Path) -> Iterator[Path]:
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="penstock-ledger-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def contestant(
+    parent: Path, count: int, expected: Tables, write: Callable[[Path], int]
+) -> Callable[[], Reading]:
+    """One run into a fresh folder, its rows compared with the expected ones."""
+
+    def once() -> Reading:
+        with fresh(parent) as folder:
+            gc.collect()
+            elapsed = write(folder)
+            found = read_tables(folder)
+        wrong = [name for name in TABLES if found[name] != expected[name]]
+        problem = f"table {wrong[0]} differs" if wrong else ""
+        return Reading(elapsed / count, count / elapsed * 1e9, problem)
+
+    return once
+
+
+def take(bench: Bench, parent: Path, count: int, size: int) -> dict[str, list[Reading]]:
+    batches = make_batches(count, size)
+    with fresh(parent) as folder:
+        ours(folder, batches)
+        expected = read_tables(folder)
+    bare = Bare(expected, batches)
+    contestants = {
+        "penstock": contestant(parent, count, expected, lambda folder: ours(folder, batches)),
+        "sqlite3": contestant(parent, count, expected, lambda folder: bare.run(folder, ())),
+        "sqlite3, our settings": contestant(
+            parent, count, expected, lambda folder: bare.run(folder, TUNED)
+        ),
+    }
+    taken: dict[str, list[Reading]] = {name: [] for name in contestants}
+    names = list(contestants)
+    for turn in range(bench.sizes.rounds):
+        for name in names if turn % 2 == 0 else reversed(names):
+            taken[name].append(contestants[name]())
+    for name, readings in taken.items():
+        rates = ", ".join(f"{each.rate:,.0f}" for each in readings)
+        bench.say(f"  {name:<22} entries/s: {rates}")
+    return taken
+
+
+def run(bench: Bench, name: str) -> Figure:
+    """One figure, in µs of wall time an entry; its ratio is entries/s ÷ the baseline's."""
+    try:
+        import penstock.outbox  # noqa: F401
+    except ImportError as missing:
+        raise Skip(f"{missing}: pip install penstock") from missing
+    size = 100 if "commit100" in name else 1
+    is_tiny = bench.sizes.rounds == 1
+    count = 200 if is_tiny else 6000 if size > 1 else 1000
+    parent = Path("/dev/shm") if name.endswith("tmpfs") else BUILD
+    taken = take(bench, parent, count, size)
+    mine = taken.pop("penstock")
+    best = min(taken, key=lambda key: median_us(taken[key]))
+    value, baseline = median_us(mine), median_us(taken[best])
+    problems = [each.problem for each in (*mine, *taken[best]) if each.problem]
+    wire = f"{WIRE}; {size} a transaction, {'tmpfs' if parent != BUILD else 'disk'}"
+    if problems:
+        return Figure(name, "us/entry", None, baseline, None, count, None, None, None, wire,
+                      bench.box, problems[0])  # fmt: skip
+    values = sorted(each.cpu_ns / 1e3 for each in mine)
+    p99 = values[math.ceil(0.99 * len(values)) - 1]
+    note = f"{best}: {1e6 / baseline:,.0f} entries/s; ours {1e6 / value:,.0f}"
+    return Figure(name, "us/entry", round(value, 2), round(baseline, 2),
+                  round(baseline / value, 3), count, round(values[0], 2), round(value, 2),
+                  round(p99, 2), wire, bench.box, note)  # fmt: skip
+
+
+def median_us(readings: Sequence[Reading]) -> float:
+    return statistics.median(each.cpu_ns for each in readings) / 1e3
