@@ -11,11 +11,10 @@ commit on a disk is waiting. Checked: all tables of both files are equal, row fo
 from __future__ import annotations
 
 import gc
-import math
+import importlib.util
 import random
 import shutil
 import sqlite3
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from measure import BUILD, Bench, Figure, Reading, Skip
+from figure import Figure
+from measure import BUILD, Bench, Reading, Skip, median_rate
 
 NAMES = (
     "ledger.commit1",
@@ -207,31 +207,20 @@ def take(bench: Bench, parent: Path, count: int, size: int) -> dict[str, list[Re
 
 
 def run(bench: Bench, name: str) -> Figure:
-    """One figure, in µs of wall time an entry; its ratio is entries/s ÷ the baseline's."""
-    try:
-        import penstock.outbox  # noqa: F401
-    except ImportError as missing:
-        raise Skip(f"{missing}: pip install penstock") from missing
+    """One figure: entries/s by the wall."""
+    if importlib.util.find_spec("penstock") is None:
+        raise Skip("penstock is missing: pip install penstock")
     size = 100 if "commit100" in name else 1
     is_tiny = bench.sizes.rounds == 1
     count = 200 if is_tiny else 6000 if size > 1 else 1000
     parent = Path("/dev/shm") if name.endswith("tmpfs") else BUILD
     taken = take(bench, parent, count, size)
     mine = taken.pop("penstock")
-    best = min(taken, key=lambda key: median_us(taken[key]))
-    value, baseline = median_us(mine), median_us(taken[best])
+    best = max(taken, key=lambda key: median_rate(taken[key]))
     problems = [each.problem for each in (*mine, *taken[best]) if each.problem]
-    wire = f"{WIRE}; {size} a transaction, {'tmpfs' if parent != BUILD else 'disk'}"
-    if problems:
-        return Figure(name, "us/entry", None, baseline, None, count, None, None, None, wire,
-                      bench.box, problems[0])  # fmt: skip
-    values = sorted(each.cpu_ns / 1e3 for each in mine)
-    p99 = values[math.ceil(0.99 * len(values)) - 1]
-    note = f"{best}: {1e6 / baseline:,.0f} entries/s; ours {1e6 / value:,.0f}"
-    return Figure(name, "us/entry", round(value, 2), round(baseline, 2),
-                  round(baseline / value, 3), count, round(values[0], 2), round(value, 2),
-                  round(p99, 2), wire, bench.box, note)  # fmt: skip
-
-
-def median_us(readings: Sequence[Reading]) -> float:
-    return statistics.median(each.cpu_ns for each in readings) / 1e3
+    place = "tmpfs" if name.endswith("tmpfs") else "disk"
+    return bench.plain(
+        name, "entries/s", [each.rate for each in mine], [each.rate for each in taken[best]],
+        n=count, wire=f"{WIRE}; {size} a transaction, {place}", note=best,
+        problem=problems[0] if problems else "",
+    )  # fmt: skip

@@ -7,7 +7,6 @@ made of is newer.
 
 from __future__ import annotations
 
-import math
 import os
 import statistics
 import subprocess
@@ -15,13 +14,12 @@ import sys
 import time
 from pathlib import Path
 
-from measure import CPU_RECEIVER, ROOT, Bench, Figure, Skip
+from figure import Figure
+from measure import CPU_RECEIVER, ROOT, Bench, Skip
 
 IMPORT = "import.time"
 WHEEL = "wheel.size"
 NAMES = (IMPORT, WHEEL)
-WHEEL_BYTES_MAX = 2_000_000
-LIMIT_MS = 50
 
 
 def start_ms(code: str) -> float:
@@ -41,13 +39,10 @@ def import_time(bench: Bench) -> Figure:
         bare.append(start_ms("import sys; sys.exit(0)"))
         ours.append(start_ms(check))
     start = statistics.median(bare)
-    extra = sorted(each - start for each in ours)
-    value = statistics.median(extra)
-    p99 = extra[math.ceil(0.99 * turns) - 1]
-    note = f"bare interpreter: {start:.1f} ms; at most {LIMIT_MS} ms is the target"
-    return Figure(IMPORT, "ms", round(value, 2), round(start, 2), round(start / value, 3), turns,
-                  round(extra[0], 2), round(value, 2), round(p99, 2), "process", bench.box,
-                  note)  # fmt: skip
+    return bench.plain(
+        IMPORT, "ms", [each - start for each in ours], bare, n=turns, wire="process",
+        note="the bare interpreter's start",
+    )  # fmt: skip
 
 
 def is_fresh(wheel: Path) -> bool:
@@ -65,9 +60,7 @@ def wheel_size(bench: Bench) -> Figure:
     if not wheels or not is_fresh(wheels[-1]):
         raise Skip("dist/ has no wheel of today's sources; build and install one: dev.py wheel")
     size = wheels[-1].stat().st_size
-    ratio = round(WHEEL_BYTES_MAX / size, 3)
-    return Figure(WHEEL, "bytes", size, WHEEL_BYTES_MAX, ratio, 1, size, size, size, "file",
-                  bench.box, f"limit {WHEEL_BYTES_MAX:,} bytes; {wheels[-1].name}")  # fmt: skip
+    return bench.plain(WHEEL, "B", [size], n=1, wire="file", note=wheels[-1].name)
 
 
 def run(bench: Bench, name: str) -> Figure:

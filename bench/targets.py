@@ -91,6 +91,8 @@ TARGETS: Mapping[str, tuple[Bound, ...]] = {
     ),
     "ledger.commit1": at_least(0.8),
     "ledger.commit100": at_least(0.9),
+    "ledger.commit1.tmpfs": at_least(0.8),
+    "ledger.commit100.tmpfs": at_least(0.9),
     "relay.event_to_row_us": (),
     "python.calls_per_million_samples": parts_at_most(calls_per_sample=0),
     "edge.one_core": parts_at_most(rss_mib=64, dropped=0),
