@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from measure import Bench, Figure, Reading, engine_folders, run_wire
+from measure import Bench, Figure, Reading, engine_folders, median_rate, run_wire, take_turns
+from steps import Shape, with_delay
 
 PACKED = "zmtp.packed64.vs_libzmq_cpu"
 JSON = "zmtp.json64.vs_libzmq_cpu"
@@ -54,28 +55,34 @@ def theirs(bench: Bench, sender: Sequence[str], receiver: Sequence[str]) -> Call
 def against_libzmq(bench: Bench, name: str, form: str) -> Figure:
     sender = [bench.program("send_zmq", PACKAGE), form]
     libzmq = bench.program("recv_libzmq", PACKAGE)
-    taken = bench.take_turns(
+    taken = take_turns(
         {
             "penstock": ours(bench, sender, "zmtp", form),
             "libzmq": theirs(bench, sender, [libzmq, "default"]),
             "libzmq tuned": theirs(bench, sender, [libzmq, "tuned"]),
-        }
+        },
+        bench.sizes.rounds,
+        bench.say,
     )
     mine = taken.pop("penstock")
-    return bench.figure(name, mine, taken, wire=f"{LIVE}, {form}")
+    figure = bench.figure(name, mine, taken, wire=f"{LIVE}, {form}")
+    return with_delay(bench, figure, Shape(form=form), median_rate(mine), sender)
 
 
 def against_raw(bench: Bench, name: str) -> Figure:
     sender = [bench.program("send_stream"), "zmtp", "packed"]
     raw = [bench.program("recv_raw"), "OPENING", "66"]
-    taken = bench.take_turns(
+    taken = take_turns(
         {
             "penstock": ours(bench, sender, "zmtp", "packed"),
             "raw drain": theirs(bench, sender, raw),
-        }
+        },
+        bench.sizes.rounds,
+        bench.say,
     )
     mine = taken.pop("penstock")
-    return bench.figure(name, mine, taken, wire=f"{RECORDED}, packed", is_limit=True)
+    figure = bench.figure(name, mine, taken, wire=f"{RECORDED}, packed", is_limit=True)
+    return with_delay(bench, figure, Shape(), median_rate(mine))
 
 
 def run(bench: Bench, name: str) -> Figure:

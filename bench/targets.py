@@ -67,6 +67,7 @@ TARGETS: Mapping[str, tuple[Bound, ...]] = {
     "zmtp.packed64.vs_libzmq_cpu": at_least(5),
     "zmtp.json64.vs_libzmq_cpu": at_least(2),
     "zmtp.packed64.vs_raw": at_least(0.35),
+    "zmtp.packed64.cyclic": (),
     "zmtp.packed64.vs_pyomq": (),
     "zmtp.block64.vs_feed": at_least(0.4),
     "zmtp.stages": (),

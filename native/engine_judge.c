@@ -39,7 +39,6 @@ static void arenas_size(pstk_judge *judge) {
     const uint32_t max[JUDGE_ARENA_ALL] = {
         [JUDGE_HOT] = options->tags_max,
         [JUDGE_INSTANCE] = instances,
-        [JUDGE_LAST] = instances,
         [JUDGE_LIMIT] = instances,
         [JUDGE_DELAY] = instances,
         [JUDGE_WINDOW] = instances,

@@ -29,6 +29,9 @@ static const pstk_source_options source_defaults = {.name = "line",
                                                     .connections_max = 64,
                                                     .ring_share = 0.5};
 
+static pstk_event events[256];
+static pstk_result results[1024];
+
 static void must(int status, const char *what, const pstk_error *err) {
     if (status != PSTK_OK)
         child_die("%s: %s", what, err->text);
@@ -73,6 +76,7 @@ bench_shape bench_shape_from(char **argv) {
     shape.tags = (uint32_t)child_option(argv, "tags", shape.tags);
     shape.limits = (uint32_t)child_option(argv, "limits", shape.limits);
     shape.windows = (uint32_t)child_option(argv, "windows", shape.windows);
+    shape.results = (uint32_t)child_option(argv, "results", 0);
     return shape;
 }
 
@@ -86,13 +90,15 @@ static uint32_t power_of_two_from(uint32_t least) {
 /* The defaults hold 4,096 tags; who has more configures more. */
 static void make_tables(const bench_shape *shape, pstk_engine_options *options) {
     uint32_t instances = shape->tags * (shape->limits + shape->windows);
-    uint32_t results = power_of_two_from(2 * shape->tags * shape->windows);
+    uint32_t slots = power_of_two_from(2 * shape->tags * shape->windows);
     if (shape->tags > options->tags_max)
         options->tags_max = shape->tags;
     if (instances > options->instances_max)
         options->instances_max = instances;
-    if (results > options->result_slots)
-        options->result_slots = results < 1u << 22 ? results : 1u << 22;
+    if (shape->results)
+        options->result_slots = shape->results;
+    else if (slots > options->result_slots)
+        options->result_slots = slots < 1u << 22 ? slots : 1u << 22;
 }
 
 static void make_sources(const bench_shape *shape, pstk_source_options *sources) {
@@ -127,6 +133,8 @@ pstk_engine *bench_engine_open_shape(const char *folder, const char *ring_folder
     make_tables(shape, &options);
     make_sources(shape, sources);
     make_rules(shape, rules);
+    memset(events, 0, sizeof events); /* ours, or their first use would look like the engine's */
+    memset(results, 0, sizeof results);
     must(pstk_engine_open(&options, sources, shape->sources, rules, shape->limits + shape->windows,
                           &engine, &err),
          "open", &err);
@@ -153,7 +161,6 @@ static void take_delay(const pstk_event *event, int64_t now_ns, bench_counts *co
 }
 
 static void take_events(pstk_engine *engine, bench_counts *counts) {
-    static pstk_event events[256];
     pstk_error err;
     size_t taken;
     do {
@@ -172,7 +179,6 @@ static void take_events(pstk_engine *engine, bench_counts *counts) {
 }
 
 void bench_engine_consume(pstk_engine *engine, int64_t tail_ns, bench_counts *counts) {
-    static pstk_result results[1024];
     pstk_error err;
     size_t taken;
     take_events(engine, counts);
@@ -207,6 +213,8 @@ static pstk_source_stats sum_sources(pstk_engine *engine) {
 }
 
 uint64_t bench_engine_used(pstk_engine *engine) { return sum_sources(engine).used; }
+
+uint64_t bench_engine_received(pstk_engine *engine) { return sum_sources(engine).received; }
 
 bool bench_engine_is_judged(pstk_engine *engine) {
     pstk_stats stats;

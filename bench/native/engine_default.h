@@ -15,6 +15,7 @@ typedef struct bench_shape { /* what a figure asks about; the rest is the defaul
     uint32_t tags;           /* above what the default tables hold they are as large as is needed */
     uint32_t limits;         /* on every tag; the first is crossed, the others stand above it */
     uint32_t windows;        /* on every tag; of 1 s, 2 s, ... */
+    uint32_t results;        /* slots for closed windows; 0: as many as close at once, twice */
 } bench_shape;
 #define BENCH_SHAPE_DEFAULT ((bench_shape){.sources = 1, .tags = 1000, .limits = 1, .windows = 1})
 #define BENCH_RULES_MAX 256u
@@ -40,6 +41,7 @@ pstk_engine *bench_engine_open(const char *folder, const char *ring_folder, uint
 void bench_engine_consume(pstk_engine *engine, int64_t tail_ns, bench_counts *counts);
 /* Over all sources. */
 uint64_t bench_engine_used(pstk_engine *engine);
+uint64_t bench_engine_received(pstk_engine *engine);
 bool bench_engine_is_judged(pstk_engine *engine);
 /* One line "final {...}": the counts and the sources' figures. */
 void bench_engine_report(pstk_engine *engine, const bench_counts *counts);

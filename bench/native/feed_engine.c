@@ -2,10 +2,15 @@
  * limit, one 1 s window; events and results are taken after each batch. One pass to warm up, one
  * that counts (the same rows, later), and a tail that closes the last windows.
  *
- *   feed_engine COLUMNS ROWS BATCH FOLDER RING_FOLDER RING_BYTES */
+ *   feed_engine COLUMNS ROWS BATCH FOLDER RING_FOLDER RING_BYTES [tags=1000] [limits=1]
+ *               [windows=1] */
 #include "child.h"
 #include "engine_default.h"
 #include "plan.h"
+
+#define PATIENCE_NS INT64_C(10000000000)
+
+static plan of;
 
 typedef struct columns {
     uint32_t *tag;
@@ -26,7 +31,7 @@ static void *load(const char *folder, const char *name, size_t bytes) {
 }
 
 static void make_tags(pstk_engine *engine) {
-    for (uint32_t tag = 0; tag < PLAN_TAGS; tag++) {
+    for (uint32_t tag = 0; tag < of.tags; tag++) {
         char name[PLAN_NAME_BYTES + 1];
         uint32_t id = UINT32_MAX;
         pstk_error err;
@@ -60,36 +65,53 @@ static void feed_all(pstk_engine *engine, const columns *in, int64_t tail_ns,
 }
 
 static void feed_tail(pstk_engine *engine, columns *in) {
-    for (uint32_t tag = 0; tag < PLAN_TAGS; tag++) {
-        plan_sample sample = plan_tail_at(2 * in->rows, tag);
+    for (uint32_t tag = 0; tag < of.tags; tag++) {
+        plan_sample sample = plan_sample_tail(&of, 2 * in->rows, tag);
         double value = (double)sample.units / PLAN_UNIT;
         in->tag[tag] = tag;
         in->time_ns[tag] = sample.time_ns;
         memcpy(&in->value[tag], &value, sizeof value);
     }
-    feed_rows(engine, in, 0, PLAN_TAGS);
+    feed_rows(engine, in, 0, of.tags);
+}
+
+/* The last windows of many tags are closed a part at a time, as time passes. */
+static void close_windows(pstk_engine *engine, int64_t tail_ns, uint64_t samples,
+                          bench_counts *counts) {
+    int64_t end_ns = child_wall_ns() + PATIENCE_NS;
+    bench_engine_consume(engine, tail_ns, counts);
+    while (counts->window_count < samples && child_wall_ns() < end_ns) {
+        pstk_error err;
+        if (pstk_engine_tick(engine, 0, &err) != PSTK_OK)
+            child_die("tick: %s", err.text);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        bench_engine_consume(engine, tail_ns, counts);
+    }
 }
 
 static void print_expected(size_t rows) {
     static plan_expected expected;
     for (uint64_t i = 0; i < 2 * rows; i++)
-        plan_expect(&expected, plan_at(i % rows));
+        plan_expect(&expected, plan_sample_at(&of, i % rows));
     plan_expect_print(&expected);
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7)
-        child_die("usage: feed_engine COLUMNS ROWS BATCH FOLDER RING_FOLDER RING_BYTES");
+    if (argc < 7)
+        child_die("usage: feed_engine COLUMNS ROWS BATCH FOLDER RING_FOLDER RING_BYTES ...");
+    bench_shape shape = bench_shape_from(argv);
+    shape.kind = PSTK_SOURCE_FEED;
+    of = PLAN_DEFAULT;
+    of.tags = shape.tags;
     columns in = {.rows = child_number(argv[2]), .batch = child_number(argv[3])};
-    if (in.rows < PLAN_TAGS || in.batch == 0)
+    if (in.rows < of.tags || in.batch == 0)
         child_die("too few rows");
     in.tag = load(argv[1], "tag.u32", in.rows * sizeof *in.tag);
     in.time_ns = load(argv[1], "time.i64", in.rows * sizeof *in.time_ns);
     in.value = load(argv[1], "value.f64", in.rows * sizeof *in.value);
-    int64_t tail_ns = plan_tail_at(2 * in.rows, 0).time_ns;
+    int64_t tail_ns = plan_sample_tail(&of, 2 * in.rows, 0).time_ns;
     bench_counts counts = {0};
-    pstk_engine *engine =
-        bench_engine_open(argv[4], argv[5], child_number(argv[6]), PSTK_SOURCE_FEED, 0, 0);
+    pstk_engine *engine = bench_engine_open_shape(argv[4], argv[5], child_number(argv[6]), &shape);
     make_tags(engine);
     feed_all(engine, &in, tail_ns, &counts);
     for (size_t i = 0; i < in.rows; i++)
@@ -98,7 +120,7 @@ int main(int argc, char **argv) {
     feed_all(engine, &in, tail_ns, &counts);
     child_measured(begin, in.rows);
     feed_tail(engine, &in);
-    bench_engine_consume(engine, tail_ns, &counts);
+    close_windows(engine, tail_ns, 2 * in.rows * shape.windows, &counts);
     bench_engine_report(engine, &counts);
     bench_engine_end(engine);
     print_expected(in.rows);

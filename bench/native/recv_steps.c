@@ -6,7 +6,7 @@
  * wake=1: events are taken the moment the eventfd tells of them, else each few milliseconds.
  * Steps, one a line:
  *   connected N   until N connections are up                     prints connected {...}
- *   take N        until N samples were used since the start      prints measured {...}
+ *   take N        until N samples were received since the start      prints measured {...}
  *   rest MS       for so long                                    prints measured {...}
  *   delays MS     count delays of crossings that are due MS from now or later
  *   delay         prints delay {...}
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define TURN_MS 5
+#define REST_MS 250 /* windows are taken that often when no event wakes */
 #define PATIENCE_NS INT64_C(120000000000)
 
 static pstk_engine *engine;
@@ -30,10 +31,10 @@ static histogram delays;
 static int64_t tail_ns = INT64_MAX;
 static bool wakes;
 
-/* One turn of the consumer: until events come, or the time is over. */
-static void turn(int64_t end_ns) {
+/* One turn of the consumer: until events come, or the time is over, at most so long. */
+static void turn(int64_t end_ns, int most_ms) {
     int64_t left_ms = (end_ns - child_wall_ns() + 999999) / 1000000;
-    int wait_ms = left_ms < 0 ? 0 : left_ms < TURN_MS ? (int)left_ms : TURN_MS;
+    int wait_ms = left_ms < 0 ? 0 : left_ms < most_ms ? (int)left_ms : most_ms;
     if (wakes) {
         struct pollfd wait = {.fd = pstk_engine_event_fd(engine), .events = POLLIN};
         uint64_t told;
@@ -47,25 +48,25 @@ static void turn(int64_t end_ns) {
 
 static void take(uint64_t used) {
     int64_t end_ns = child_wall_ns() + PATIENCE_NS;
-    uint64_t before = bench_engine_used(engine);
+    uint64_t before = bench_engine_received(engine);
     child_span begin = child_begin();
     bench_engine_consume(engine, tail_ns, &counts);
-    while (bench_engine_used(engine) < used) {
+    while (bench_engine_received(engine) < used) {
         if (child_wall_ns() > end_ns)
             child_die("only %llu of %llu samples came",
-                      (unsigned long long)bench_engine_used(engine), (unsigned long long)used);
-        turn(end_ns);
+                      (unsigned long long)bench_engine_received(engine), (unsigned long long)used);
+        turn(end_ns, TURN_MS);
     }
-    child_measured(begin, bench_engine_used(engine) - before);
+    child_measured(begin, bench_engine_received(engine) - before);
 }
 
 static void rest(uint64_t ms) {
-    uint64_t before = bench_engine_used(engine);
+    uint64_t before = bench_engine_received(engine);
     child_span begin = child_begin();
     int64_t end_ns = begin.wall_ns + (int64_t)ms * 1000000;
     while (child_wall_ns() < end_ns)
-        turn(end_ns);
-    child_measured(begin, bench_engine_used(engine) - before);
+        turn(end_ns, wakes ? REST_MS : TURN_MS);
+    child_measured(begin, bench_engine_received(engine) - before);
 }
 
 static void wait_connected(uint64_t connections) {
@@ -78,7 +79,7 @@ static void wait_connected(uint64_t connections) {
             up += source.is_up;
         if (child_wall_ns() > end_ns)
             child_die("only %llu connections are up", (unsigned long long)up);
-        turn(end_ns);
+        turn(end_ns, TURN_MS);
     }
     child_say("connected {}");
 }

@@ -9,7 +9,8 @@
  *
  * pub: as a PUB socket does, samples that find no room are left out; their numbers show it.
  * over: samples in a million that cross the limit. samples: in one message (packed).
- * connections: a tag's samples all take the same one. Obeys child.h, "pace RATE COUNT" and "tail?".
+ * connections: a tag's samples all take the same one.
+ * Obeys child.h, "pace RATE COUNT", "tail?" (where it will stand) and "expected?" (so far).
  */
 #include "child.h"
 #include "pace.h"
@@ -40,6 +41,7 @@ static struct {
     bool is_nats, is_publisher, is_pub, may_wait;
     uint32_t connections, samples; /* samples: in one message */
     uint64_t sent, expected_to;
+    int64_t tails;          /* so far */
     uint32_t waiting_count; /* samples of the unfinished message */
     plan_sample waiting[PLAN_BLOCK_SAMPLES_MAX];
     size_t block_bytes;
@@ -296,6 +298,11 @@ static void expect_sent(void) {
         plan_expect(&expected, plan_sample_at(&out.plan, out.expected_to));
 }
 
+static void print_expected(void) {
+    expect_sent();
+    plan_expect_print(&expected);
+}
+
 static void put_paced(uint64_t i, plan_sample sample) {
     out.sent = out.expected_to = i + 1;
     if (put(sample))
@@ -315,6 +322,13 @@ static void obey_pace(const char *line) {
     out.may_wait = true;
 }
 
+/* A further tail stands as far behind the one before: it tells what that one folded. */
+static void put_tail(uint32_t tag) {
+    plan_sample sample = plan_sample_tail(&out.plan, out.sent, tag);
+    sample.time_ns += out.tails * PLAN_TAIL_NS;
+    (void)put(sample);
+}
+
 static void obey(void) {
     char line[64];
     while (fgets(line, sizeof line, stdin)) {
@@ -325,13 +339,15 @@ static void obey(void) {
             obey_pace(line);
         else if (strncmp(line, "tail?", 5) == 0)
             plan_tail_print(&out.plan, out.sent);
+        else if (strncmp(line, "expected?", 9) == 0)
+            print_expected();
         else
             for (uint32_t tag = 0; tag < out.plan.tags; tag++)
-                (void)put(plan_sample_tail(&out.plan, out.sent, tag));
+                put_tail(tag);
+        out.tails += strncmp(line, "tail", 4) == 0 && line[4] != '?';
         flush_all();
     }
-    expect_sent();
-    plan_expect_print(&expected);
+    print_expected();
 }
 
 int main(int argc, char **argv) {
