@@ -13,7 +13,7 @@ from collections.abc import Callable
 from bench_feed import feed
 from bench_scale import columns
 from figure import Figure
-from measure import Bench, Reading, take_turns
+from measure import Bench, Reading
 from steps import Shape, read
 
 BLOCK = "zmtp.block64.vs_feed"
@@ -35,13 +35,13 @@ def run(bench: Bench, name: str) -> Figure:
             "penstock": wire(bench, Shape(is_cyclic=True)),
             "random order": wire(bench, Shape()),
         }
-        taken = take_turns(both, rounds, bench.say)
+        taken = bench.take_turns(both, rounds)
         mine = taken.pop("penstock")
         return bench.figure(name, mine, taken, wire=f"{WIRE}, 64 B payload, 1 sample",
                             unit="ns CPU/sample")  # fmt: skip
     with columns(bench, bench.sizes.rows, 1000) as folder:
         both = {"penstock": wire(bench, Shape(samples=64)), "feed": feed(bench, folder)}
-        taken = take_turns(both, rounds, bench.say)
+        taken = bench.take_turns(both, rounds)
     mine = taken.pop("penstock")
     return bench.figure(name, mine, taken, wire=f"{WIRE}, 64 samples a message",
                         unit="ns CPU/sample", is_limit=True)  # fmt: skip

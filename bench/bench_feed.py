@@ -24,7 +24,6 @@ from measure import (
     Skip,
     compare,
     engine_folders,
-    take_turns,
 )
 
 DUCKDB = "feed.random1k.vs_duckdb"
@@ -95,7 +94,7 @@ def in_turns(bench: Bench, name: str, others: Others, *, is_limit: bool) -> Figu
         taken = {"penstock": feed(bench, columns), **others(columns)}
         write = [bench.program("write_columns"), columns, str(bench.sizes.rows)]
         subprocess.run(write, check=True, stdout=subprocess.DEVNULL)
-        read = take_turns(taken, bench.sizes.rounds, bench.say)
+        read = bench.take_turns(taken)
         mine = read.pop("penstock")
         return bench.figure(name, mine, read, wire=WIRE, unit="ns CPU/sample", is_limit=is_limit)
     finally:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from bench_zmtp import ours, theirs
-from measure import Bench, Figure, Reading, Skip, median_rate, run_wire, take_turns
+from measure import Bench, Figure, Reading, Skip, median_rate, run_wire
 from steps import Shape, with_delay
 
 NATSC = "nats.packed64.vs_natsc_cpu"
@@ -24,14 +24,12 @@ PEER = Path(__file__).resolve().parent / "peers" / "recv_natspy.py"
 
 def against_natsc(bench: Bench, sender: list[str]) -> Figure:
     natsc = bench.program("recv_natsc", "libnats-dev")
-    taken = take_turns(
+    taken = bench.take_turns(
         {
             "penstock": ours(bench, sender, "nats", "packed"),
             "nats.c": theirs(bench, sender, [natsc, "default"]),
             "nats.c tuned": theirs(bench, sender, [natsc, "tuned"]),
-        },
-        bench.sizes.rounds,
-        bench.say,
+        }
     )
     mine = taken.pop("penstock")
     figure = bench.figure(NATSC, mine, taken, wire=WIRE)
@@ -49,11 +47,7 @@ def against_natspy(bench: Bench, sender: list[str]) -> Figure:
             warm=max(count // 10, 1), count=count, is_ours=False,
         )  # fmt: skip
 
-    taken = take_turns(
-        {"penstock": ours(bench, sender, "nats", "packed"), "nats-py": natspy},
-        bench.sizes.rounds,
-        bench.say,
-    )
+    taken = bench.take_turns({"penstock": ours(bench, sender, "nats", "packed"), "nats-py": natspy})
     mine = taken.pop("penstock")
     figure = bench.figure(NATSPY, mine, taken, wire=WIRE)
     return with_delay(bench, figure, Shape(wire="nats"), median_rate(mine))

@@ -26,7 +26,6 @@ from measure import (
     Figure,
     Reading,
     Skip,
-    take_turns,
 )
 
 PYOMQ = "zmtp.packed64.vs_pyomq"
@@ -83,7 +82,7 @@ def by_turns(
     bench: Bench, name: str, mine: Callable[[], Reading], label: str, other: Callable[[], Reading],
     wire: str,
 ) -> Figure:  # fmt: skip
-    taken = take_turns({"penstock": mine, label: other}, bench.sizes.rounds, bench.say)
+    taken = bench.take_turns({"penstock": mine, label: other})
     readings = taken.pop("penstock")
     return bench.figure(name, readings, taken, wire=wire)
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from figure import Figure
-from measure import CPU_RECEIVER, Bench, Child, Reading, engine_folders, take_turns
+from measure import CPU_RECEIVER, Bench, Child, Reading, engine_folders
 from steps import Shape, compare_shape, read
 
 BY_ID = "scale.tags_1k_100k.by_id"
@@ -85,7 +85,7 @@ def run(bench: Bench, name: str) -> Figure:
     """One figure, large and small in turns."""
     how, large, small, called, wire = PAIRS[name]
     contestants = {"penstock": how(bench, large), called: how(bench, small)}
-    taken = take_turns(contestants, min(ROUNDS, bench.sizes.rounds), bench.say)
+    taken = bench.take_turns(contestants, min(ROUNDS, bench.sizes.rounds))
     mine = taken.pop("penstock")
     figure = bench.figure(name, mine, taken, wire=wire, unit="ns CPU/sample")
     if large.tags == 1000 or bench.sizes.rounds < ROUNDS or figure.value is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from measure import Bench, Figure, Reading, engine_folders, median_rate, run_wire, take_turns
+from measure import Bench, Figure, Reading, engine_folders, median_rate, run_wire
 from steps import Shape, with_delay
 
 PACKED = "zmtp.packed64.vs_libzmq_cpu"
@@ -55,14 +55,12 @@ def theirs(bench: Bench, sender: Sequence[str], receiver: Sequence[str]) -> Call
 def against_libzmq(bench: Bench, name: str, form: str) -> Figure:
     sender = [bench.program("send_zmq", PACKAGE), form]
     libzmq = bench.program("recv_libzmq", PACKAGE)
-    taken = take_turns(
+    taken = bench.take_turns(
         {
             "penstock": ours(bench, sender, "zmtp", form),
             "libzmq": theirs(bench, sender, [libzmq, "default"]),
             "libzmq tuned": theirs(bench, sender, [libzmq, "tuned"]),
-        },
-        bench.sizes.rounds,
-        bench.say,
+        }
     )
     mine = taken.pop("penstock")
     figure = bench.figure(name, mine, taken, wire=f"{LIVE}, {form}")
@@ -72,13 +70,11 @@ def against_libzmq(bench: Bench, name: str, form: str) -> Figure:
 def against_raw(bench: Bench, name: str) -> Figure:
     sender = [bench.program("send_stream"), "zmtp", "packed"]
     raw = [bench.program("recv_raw"), "OPENING", "66"]
-    taken = take_turns(
+    taken = bench.take_turns(
         {
             "penstock": ours(bench, sender, "zmtp", "packed"),
             "raw drain": theirs(bench, sender, raw),
-        },
-        bench.sizes.rounds,
-        bench.say,
+        }
     )
     mine = taken.pop("penstock")
     figure = bench.figure(name, mine, taken, wire=f"{RECORDED}, packed", is_limit=True)

@@ -37,6 +37,7 @@ class Figure:
     is_met: bool | None = None  # None: there is no target, or no value
     machine_busy: float | None = None  # in ``unit``: of the whole machine, less the sender's CPU
     delay: Mapping[str, Sequence[float]] = field(default_factory=dict)  # load %: p50, p99.9 in µs
+    took_s: float | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
     curve: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)  # label: [x, y]
 

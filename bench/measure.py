@@ -26,6 +26,7 @@ from machine import ROOT, BusyTime, default_ring_bytes
 
 BUILD = ROOT / "build" / "bench"
 PATIENCE_S = 150.0
+NOT_OURS = ("send_", "recv_raw", "recv_libzmq", "recv_natsc", "read_", "write_")
 CPU_RECEIVER = 0
 CPU_SENDER = 1 if (os.cpu_count() or 1) > 1 else 0
 
@@ -49,6 +50,11 @@ class Sizes:
     def quick(cls) -> Self:
         return cls(messages=2_000_000, warm=2_000_000, slow=100_000, rows=2_000_000, rounds=3,
                    paced_s=0.8)  # fmt: skip
+
+    @classmethod
+    def short(cls) -> Self:
+        """For --compare: many short readings say more than few long ones."""
+        return cls(messages=300_000, warm=100_000, slow=20_000, rows=500_000, rounds=1, paced_s=0.3)
 
     @classmethod
     def exactly(cls, messages: int) -> Self:
@@ -76,13 +82,25 @@ class Bench:
     box: Mapping[str, Any]
     say: Callable[[str], None]
     ring_bytes: int = field(default_factory=default_ring_bytes)
+    build: Path = BUILD  # where its programs are; looked up at each reading, see compare.py
+    is_alone: bool = False  # only our own side of each figure
+    is_used: bool = False  # a program with our engine was asked for
 
     def program(self, name: str, package: str = "") -> str:
-        """A program of build/bench; ``package``: what it needs of the system."""
-        path = BUILD / name
+        """A program of the build; ``package``: what it needs of the system."""
+        path = self.build / name
+        self.is_used = self.is_used or not name.startswith(NOT_OURS)
         if package and not path.exists():
             raise Skip(f"{name} needs a library: apt-get install -y {package}")
         return str(path)
+
+    def take_turns(
+        self, contestants: Mapping[str, Callable[[], Reading]], rounds: int = 0
+    ) -> dict[str, list[Reading]]:
+        """Every contestant once a round; "penstock" is ours. ``rounds`` 0: what the sizes say."""
+        if self.is_alone:
+            contestants = {"penstock": contestants["penstock"]}
+        return take_turns(contestants, rounds or self.sizes.rounds, self.say)
 
     def figure(
         self,
@@ -95,15 +113,18 @@ class Bench:
         is_limit: bool = False,
     ) -> Figure:
         """Ours against the best baseline, by medians."""
-        best = min(theirs, key=lambda key: median_ns(theirs[key]))
-        problems = [each.problem for each in (*ours, *theirs[best]) if each.problem]
-        low, high = (min(r.cpu_ns for r in theirs[best]), max(r.cpu_ns for r in theirs[best]))
-        note = f"{best}: {low:.1f} to {high:.1f}; ours at {median_rate(ours) / 1e6:.2f} M/s"
+        best = min(theirs, key=lambda key: median_ns(theirs[key]), default="")
+        beside = theirs[best] if best else ()
+        problems = [each.problem for each in (*ours, *beside) if each.problem]
+        note = f"ours at {median_rate(ours) / 1e6:.2f} M/s"
+        if beside:
+            low, high = (min(r.cpu_ns for r in beside), max(r.cpu_ns for r in beside))
+            note = f"{best}: {low:.1f} to {high:.1f}; {note}"
         found = figure_of(
             name,
             unit,
             [each.cpu_ns for each in ours],
-            [each.cpu_ns for each in theirs[best]],
+            [each.cpu_ns for each in beside],
             n=self.sizes.messages if unit.endswith("msg") else self.sizes.rows,
             wire=wire,
             box=self.box,

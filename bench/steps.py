@@ -215,7 +215,7 @@ def with_delay(
     bench: Bench, figure: Figure, shape: Shape, rate: float, sender: Sequence[str] | None = None
 ) -> Figure:
     """A wire figure with the delay at each share of the rate that it measured."""
-    if figure.value is None:
+    if figure.value is None or bench.is_alone:
         return figure
     taken, problem = added_delay(bench, shape, rate, sender)
     return replace(figure, delay=taken, **({"value": None, "note": problem} if problem else {}))

@@ -65,14 +65,18 @@ def summary(figures: Sequence[Figure]) -> str:
     return "; ".join(said)
 
 
-def plain(figures: Sequence[Figure]) -> str:
-    rows = [HEAD, *map(cells, figures)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(HEAD))]
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
     return "\n".join(lines)
+
+
+def plain(figures: Sequence[Figure]) -> str:
+    return aligned([HEAD, *map(cells, figures)])
 
 
 def box_text(box: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@
 #define PSTK_STREAM_NONE UINT16_MAX
 #define PSTK_STREAM_UNNUMBERED                                                                     \
     0x80000000u /* and the connection: the clock of a source whose payloads name no stream */
+#define PSTK_STREAM_HINTS 64u    /* a power of two */
 #define PSTK_RING_RESERVE 65536u /* kept free for control records when samples fill the ring */
 #define PSTK_EVIDENCE_BYTES_MAX (16u << 20) /* how far a cold reader looks to either side */
 
@@ -110,6 +111,8 @@ struct pstk_engine {
     uint16_t config_gen_image;
 
     pstk_open_block block;
+    uint64_t room; /* bytes the journal may grow by without asking the ring again: see has_room */
+    uint16_t stream_hint[PSTK_STREAM_HINTS]; /* where a stream stood last */
     pstk_sample *scratch; /* one block's samples, for the rare moment when new tags must be
                              journaled first */
     pstk_clock clock;
@@ -176,11 +179,14 @@ typedef struct pstk_delivery { /* one payload on its way into the journal */
     uint32_t connection;
     uint64_t position;
     int64_t now_ns;
+    int64_t future_ns; /* a stamp above it is dropped{future} */
     bool may_wait;
 } pstk_delivery;
+size_t pstk_engine_take_frames(pstk_engine *engine, const pstk_delivery *delivery,
+                               const pstk_frame *frames, size_t count);
 bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
                             const pstk_frame *frame);
-int32_t pstk_engine_find_stream(const pstk_engine *engine, uint16_t source, uint32_t stream);
+int32_t pstk_engine_find_stream(pstk_engine *engine, uint16_t source, uint32_t stream);
 int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk_message *message,
                                 uint32_t number);
 void pstk_engine_turn_to_stream(pstk_engine *engine, uint16_t source, uint16_t stream);

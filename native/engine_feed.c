@@ -272,6 +272,7 @@ int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uin
                               .position = position,
                               .now_ns = pstk_engine_now(engine),
                               .may_wait = true};
+    delivery.future_ns = pstk_engine_future(engine, source, delivery.now_ns);
     pstk_drop reason;
     if (!pstk_engine_has_room(engine, source, payload_bytes, &reason))
         (void)make_room(engine); /* other callers may come between: their figures are not ours */

@@ -4,10 +4,20 @@
 
 /* ---- streams: which clock and sequence a message belongs to --------------------------------- */
 
-int32_t pstk_engine_find_stream(const pstk_engine *engine, uint16_t source, uint32_t stream) {
+static bool is_stream(const pstk_engine *engine, uint32_t index, uint16_t source, uint32_t stream) {
+    return index < engine->stream_count && engine->stream[index].stream == stream &&
+           engine->stream[index].source == source;
+}
+
+int32_t pstk_engine_find_stream(pstk_engine *engine, uint16_t source, uint32_t stream) {
+    uint16_t *hint = &engine->stream_hint[(stream ^ source) % PSTK_STREAM_HINTS];
+    if (PSTK_LIKELY(is_stream(engine, *hint, source, stream)))
+        return *hint;
     for (uint32_t i = engine->stream_count; i-- > 0;)
-        if (engine->stream[i].stream == stream && engine->stream[i].source == source)
+        if (is_stream(engine, i, source, stream)) {
+            *hint = (uint16_t)i;
             return (int32_t)i;
+        }
     return -1;
 }
 
@@ -155,7 +165,6 @@ static void mark_progress(pstk_engine *engine, const pstk_delivery *delivery,
 
 static void run_message(pstk_engine *engine, const pstk_delivery *delivery, message_run *run) {
     pstk_source *source = &engine->source[delivery->source];
-    int64_t future = pstk_engine_future(engine, source, delivery->now_ns);
     pstk_step step = {.is_done = run->taken >= run->total};
     while (!step.is_done) {
         if (!pstk_engine_claim_block(engine, delivery->source, run->stream)) {
@@ -167,8 +176,8 @@ static void run_message(pstk_engine *engine, const pstk_delivery *delivery, mess
         }
         pstk_open_block *open = &engine->block;
         pstk_sample *out = (pstk_sample *)(void *)open->payload + open->count;
-        pstk_parse_step(engine->parser, out, PSTK_BLOCK_SAMPLES_MAX - open->count, future,
-                        source->dropped, &step);
+        pstk_parse_step(engine->parser, out, PSTK_BLOCK_SAMPLES_MAX - open->count,
+                        delivery->future_ns, source->dropped, &step);
         open->count += (uint32_t)step.samples;
         run->taken += step.taken;
         if (PSTK_UNLIKELY(step.taken != step.samples)) {
@@ -286,4 +295,82 @@ bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
     }
     run_message(engine, delivery, &run);
     return true;
+}
+
+/* ---- runs of plain messages ------------------------------------------------------------------ */
+
+/* What a message must be to follow the one before in its stream. False: nothing to go on. */
+static bool begin_run(const pstk_engine *engine, const pstk_delivery *delivery, pstk_plain *out) {
+    const pstk_source *source = &engine->source[delivery->source];
+    if (source->options.format != PSTK_FORMAT_PACKED ||
+        source->options.frame_bytes_max < PSTK_PLAIN_BYTES_MAX ||
+        delivery->position != PSTK_POSITION_NONE || source->counts_stream >= engine->stream_count)
+        return false;
+    const pstk_stream *stream = &engine->stream[source->counts_stream];
+    if (stream->source != delivery->source)
+        return false;
+    *out = (pstk_plain){
+        .seq = UINT64_MAX, .future_after_ns = delivery->future_ns, .source = delivery->source};
+    if (!stream->is_numbered)
+        return stream->stream == (PSTK_STREAM_UNNUMBERED | delivery->connection);
+    out->head = (uint64_t)stream->boot << 32 | stream->stream;
+    out->head_mask = UINT64_MAX;
+    out->seq = stream->next_seq;
+    out->step = 1;
+    return stream->next_seq < UINT64_MAX - PSTK_FRAMES_MAX;
+}
+
+/* count samples stand behind the open block's: they are its own from now on. */
+static void keep_run(pstk_engine *engine, pstk_source *source, const pstk_plain *plain,
+                     size_t count) {
+    pstk_open_block *open = &engine->block;
+    pstk_stream *stream = &engine->stream[open->stream];
+    open->count += (uint32_t)count;
+    open->source_ord = 0;
+    open->source_pos = PSTK_POSITION_NONE;
+    source->received += count;
+    if (!plain->step)
+        return;
+    source->sent_upstream += count;
+    open->source_pos = stream->next_seq = plain->seq;
+}
+
+/* The messages that are like the one before, one plain sample each: what pstk_engine_take_frame
+ * does for all of them is done once. Returns how many; the next one goes its way. */
+static size_t take_run(pstk_engine *engine, const pstk_delivery *delivery, const pstk_frame *frames,
+                       size_t count) {
+    pstk_source *source = &engine->source[delivery->source];
+    const size_t batch_bytes = (size_t)PSTK_PLAIN_BATCH * PSTK_PLAIN_BYTES_MAX;
+    pstk_open_block *open = &engine->block;
+    pstk_payload payload[PSTK_PLAIN_BATCH];
+    pstk_plain plain;
+    pstk_drop reason;
+    if (!begin_run(engine, delivery, &plain))
+        return 0;
+    for (size_t taken = 0, made, batch;; taken += made) {
+        batch = PSTK_MIN(count - taken, PSTK_PLAIN_BATCH);
+        if (batch == 0 || !pstk_engine_has_room(engine, source, batch_bytes, &reason) ||
+            !pstk_engine_claim_block(engine, delivery->source, source->counts_stream))
+            return taken;
+        batch = PSTK_MIN(batch, PSTK_BLOCK_SAMPLES_MAX - open->count);
+        for (size_t i = 0; i < batch; i++)
+            payload[i] = (pstk_payload){frames[taken + i].payload, frames[taken + i].payload_bytes};
+        pstk_sample *out = (pstk_sample *)(void *)open->payload + open->count;
+        made = pstk_parse_plain(engine->parser, &plain, payload, batch, out);
+        keep_run(engine, source, &plain, made);
+        if (made < batch)
+            return taken + made;
+    }
+}
+
+/* Frames of one receive, in their order. Returns how many were taken: fewer where the source may
+ * wait and there is no room. */
+size_t pstk_engine_take_frames(pstk_engine *engine, const pstk_delivery *delivery,
+                               const pstk_frame *frames, size_t count) {
+    size_t taken = 0;
+    while (taken < count && pstk_engine_take_frame(engine, delivery, &frames[taken])) {
+        taken++;
+        taken += take_run(engine, delivery, &frames[taken], count - taken);
+    }
+    return taken;
 }

@@ -4,6 +4,9 @@
 
 #include <unistd.h>
 
+/* The open block, and what the ring leaves out where it begins again. */
+#define ROOM_SLACK (2u * PSTK_BLOCK_BYTES_MAX)
+
 #define SLEW_PER_SECOND_NS                                                                         \
     1000000 /* an engine clock that runs ahead is drawn back by at most 1 ms a second */
 
@@ -100,6 +103,7 @@ bool pstk_engine_put(pstk_engine *engine, pstk_block *block, const void *payload
     block->config_gen = engine->config_gen;
     block->recv_time_ns = pstk_engine_now(engine);
     pstk_ring_commit(engine->ring, block, size);
+    engine->room = 0;
     engine->blocks++;
     if (!engine->is_backlogged)
         pstk_engine_judge(engine);
@@ -260,6 +264,7 @@ void pstk_engine_commit_block(pstk_engine *engine) {
         pstk_engine_fail(engine, &err);
     }
     PSTK_CRASH("engine.commit.after");
+    engine->room -= PSTK_MIN(engine->room, open->count * sizeof(pstk_sample) + 2 * sizeof block);
     source->bytes += open->count * sizeof(pstk_sample) + sizeof block;
     engine->blocks++;
     open->payload = NULL;
@@ -278,9 +283,12 @@ void pstk_engine_want_checkpoint(pstk_engine *engine) {
 }
 
 /* Room for what a payload can become (at worst 24 bytes for every six of JSON) and for control
- * records behind it. */
+ * records behind it. The ring is asked once for many payloads: engine->room is what blocks of
+ * samples may take before it has to be asked again; whatever else is journaled ends it. */
 bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t payload_bytes,
                           pstk_drop *out_reason) {
+    if (PSTK_LIKELY(payload_bytes * 4u + ROOM_SLACK <= engine->room))
+        return true;
     uint64_t size = pstk_ring_size(engine->ring);
     uint64_t wanted = PSTK_MIN(payload_bytes * 4u + PSTK_RING_RESERVE * 2u, size / 2);
     uint64_t room = pstk_ring_free(engine->ring);
@@ -289,6 +297,8 @@ bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t
     *out_reason = PSTK_DROP_RING_FULL;
     if (room < wanted)
         return false;
+    uint64_t kept = size / 4 + PSTK_RING_RESERVE * 2u;
+    engine->room = room > kept ? PSTK_MIN(room - kept, size / 64) : 0;
     *out_reason = PSTK_DROP_QUOTA;
     uint64_t held = source->bytes - source->bytes_checkpointed;
     return room > size / 4 || (double)held <= source->options.ring_share * (double)size;

@@ -39,6 +39,7 @@ static void arenas_size(pstk_judge *judge) {
     const uint32_t max[JUDGE_ARENA_ALL] = {
         [JUDGE_HOT] = options->tags_max,
         [JUDGE_INSTANCE] = instances,
+        [JUDGE_LAST] = instances,
         [JUDGE_LIMIT] = instances,
         [JUDGE_DELAY] = instances,
         [JUDGE_WINDOW] = instances,

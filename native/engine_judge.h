@@ -11,7 +11,7 @@
 #include "parse/parse.h"
 #include "ring/ring.h"
 
-#define PSTK_JUDGE_LAYOUT 2u /* version of the sections below; another one is refused */
+#define PSTK_JUDGE_LAYOUT 3u /* version of the sections below; another one is refused */
 
 typedef struct pstk_judge_options {
     char plant[64];

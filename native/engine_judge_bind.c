@@ -39,11 +39,11 @@ static uint32_t hash_place(const pstk_judge *judge, uint32_t name, uint8_t kind,
     return (uint32_t)judge_table_hash(words, sizeof words) & judge->instances.mask;
 }
 
-/* Chained by hash_next, so that a dropped limit leaves no hole behind. */
+/* Chained, so that a dropped limit leaves no hole behind. */
 uint32_t judge_instance_find(const pstk_judge *judge, uint32_t name, uint8_t kind, uint32_t key) {
     uint32_t index = judge->instances.slot[hash_place(judge, name, kind, key)];
-    for (; index; index = judge_instance_at(judge, index)->hash_next) {
-        const judge_instance *instance = judge_instance_at(judge, index);
+    for (; index; index = judge_instance_raw(judge, index)->next) {
+        const judge_instance *instance = judge_instance_raw(judge, index);
         if (instance->name == name && instance->kind == kind && instance->key == key)
             return index;
     }
@@ -53,7 +53,7 @@ uint32_t judge_instance_find(const pstk_judge *judge, uint32_t name, uint8_t kin
 static void hash_put(pstk_judge *judge, uint32_t index) {
     judge_instance *instance = judge_instance_at(judge, index);
     uint32_t place = hash_place(judge, instance->name, instance->kind, instance->key);
-    instance->hash_next = judge->instances.slot[place];
+    instance->next = judge->instances.slot[place];
     judge->instances.slot[place] = index;
 }
 
@@ -78,16 +78,8 @@ static bool open_state(pstk_judge *judge, uint32_t index, const pstk_rule *rule,
         at->closed_ns = at->restart_ns = INT64_MIN;
         return true;
     }
-    if (rule->kind == PSTK_RULE_LIMIT) {
-        instance->state = judge_arena_take(judge, JUDGE_LIMIT);
-        if (!instance->state)
-            return false;
-        judge_limit *at = judge_limit_at(judge, instance->state);
-        at->instance = index;
-        at->tag = tag;
-        pstk_fold_init(&at->fold);
+    if (rule->kind == PSTK_RULE_LIMIT)
         return true;
-    }
     instance->state = judge_arena_take(judge, JUDGE_GROUP);
     if (!instance->state)
         return false;
@@ -103,9 +95,9 @@ void judge_instance_drop(pstk_judge *judge, uint32_t index) {
     uint32_t *link =
         &judge->instances.slot[hash_place(judge, instance->name, instance->kind, instance->key)];
     while (*link && *link != index)
-        link = &judge_instance_at(judge, *link)->hash_next;
+        link = &judge_instance_at(judge, *link)->next;
     if (*link)
-        *link = instance->hash_next;
+        *link = instance->next;
     if (instance->kind == PSTK_RULE_LIMIT && instance->state) {
         judge_limit_unschedule(judge, instance->state);
         if (judge_limit_at(judge, instance->state)->delay)
@@ -114,6 +106,8 @@ void judge_instance_drop(pstk_judge *judge, uint32_t index) {
     } else if (instance->state) {
         judge_arena_drop(judge, JUDGE_WINDOW, instance->state);
     }
+    if (instance->last)
+        judge_arena_drop(judge, JUDGE_LAST, instance->last);
     judge_arena_drop(judge, JUDGE_INSTANCE, index);
     JUDGE_COUNT(judge->head.counters.instances, (uint64_t)-1);
 }
@@ -158,8 +152,8 @@ static uint32_t make_instance(pstk_judge *judge, const match *it, uint32_t name,
         return refuse(judge);
     judge_instance *instance = judge_instance_at(judge, index);
     instance->kind = (uint8_t)rule->kind;
-    instance->rule = it->slot + 1;
-    instance->name = name;
+    instance->rule = (uint16_t)(it->slot + 1);
+    instance->name = (uint16_t)name;
     instance->key = key;
     instance->asset = asset;
     hash_put(judge, index);
@@ -216,23 +210,30 @@ static bool bind_window(pstk_judge *judge, uint32_t tag, uint32_t index) {
         link = &judge_window_at(judge, *link)->link;
     *link = instance->state;
     judge_window_at(judge, instance->state)->link = 0;
-    judge_window_at(judge, instance->state)->rule = (uint16_t)instance->rule;
+    judge_window_at(judge, instance->state)->rule = instance->rule;
     hot->windows++;
     judge_window_list(judge, instance->state);
+    return true;
+}
+
+static bool open_delay(pstk_judge *judge, uint32_t index) {
+    uint32_t limit = judge_limit_open(judge, index);
+    judge_limit *at = judge_limit_at(judge, limit);
+    if (!limit || at->delay)
+        return limit != 0;
+    at->delay = judge_arena_take(judge, JUDGE_DELAY);
+    if (!at->delay)
+        return false;
+    judge_delay_at(judge, at->delay)->last_ns = INT64_MIN;
     return true;
 }
 
 static bool bind_limit(pstk_judge *judge, uint32_t tag, uint32_t index) {
     judge_instance *instance = judge_instance_at(judge, index);
     const pstk_rule *rule = judge_rule_of(judge, instance);
-    judge_limit *at = judge_limit_at(judge, instance->state);
     bool is_event = rule->order == PSTK_ORDER_EVENT;
-    if (!at->delay && (is_event || pstk_limit_has_delay(rule))) {
-        at->delay = judge_arena_take(judge, JUDGE_DELAY);
-        if (!at->delay)
-            return false;
-        judge_delay_at(judge, at->delay)->last_ns = INT64_MIN;
-    }
+    if ((is_event || pstk_limit_has_delay(rule)) && !open_delay(judge, index))
+        return false;
     if (is_event)
         judge_hot_at(judge, tag)->slow |= JUDGE_SLOW_EVENT;
     return bind_append(judge, tag, index, PSTK_ROLE_VALUE);
@@ -308,7 +309,7 @@ static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
     uint32_t index = instance_for(judge, it, may_create);
     if (!index)
         return true; /* counted where it was refused */
-    judge_instance_at(judge, index)->rule = it->slot + 1;
+    judge_instance_at(judge, index)->rule = (uint16_t)(it->slot + 1);
     uint32_t asset = may_create && it->role == PSTK_ROLE_VALUE ? asset_for(judge, rule, it) : 0;
     if (asset) /* the rule may name another one than before */
         judge_instance_at(judge, index)->asset = asset;

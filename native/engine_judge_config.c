@@ -126,6 +126,8 @@ static void tell_restart(pstk_judge *judge, uint32_t index) {
 
 static void close_limit(pstk_judge *judge, uint32_t index) {
     const judge_instance *instance = judge_instance_at(judge, index);
+    if (!instance->state)
+        return;
     const judge_limit *at = judge_limit_at(judge, instance->state);
     bool is_held = false;
     for (uint32_t k = 0; k < PSTK_LEVEL_COUNT; k++)
@@ -179,6 +181,8 @@ static bool is_forgettable(const pstk_judge *judge, const judge_instance *instan
 /* Limits give their delay back: the new rule may have none. */
 static void strip_delay(pstk_judge *judge, const judge_instance *instance) {
     judge_limit *at = judge_limit_at(judge, instance->state);
+    if (!instance->state)
+        return;
     if (at->delay)
         judge_arena_drop(judge, JUDGE_DELAY, at->delay);
     at->delay = 0;
@@ -201,9 +205,10 @@ static void remap_instances(pstk_judge *judge) {
         judge_instance *instance = judge_instance_at(judge, i);
         if (!instance->kind)
             continue;
-        instance->rule = staged_for(judge, instance) ? judge->staged_of_name[instance->name] : 0;
+        uint32_t rule = staged_for(judge, instance) ? judge->staged_of_name[instance->name] : 0;
+        instance->rule = (uint16_t)rule;
         if (instance->kind == PSTK_RULE_WINDOW)
-            judge_window_at(judge, instance->state)->rule = (uint16_t)instance->rule;
+            judge_window_at(judge, instance->state)->rule = instance->rule;
     }
 }
 

@@ -147,23 +147,26 @@ static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) 
 
 /* Trips and clears never repeat a stamp, and restarts bring their own count; the others are told
  * apart here. */
-static void count_occurrence(judge_instance *instance, pstk_event *event) {
+static void count_occurrence(pstk_judge *judge, judge_instance *instance, pstk_event *event) {
     if (event->kind < PSTK_EVENT_LIMIT_CHATTERING || event->kind == PSTK_EVENT_RULE_RESTARTED)
         return;
-    bool is_again = instance->last_kind == event->kind + 1 &&
-                    instance->last_at_ns == event->at_ns &&
-                    instance->last_epoch == event->time_epoch;
-    instance->occurrence = is_again ? instance->occurrence + 1 : 0;
-    instance->last_kind = (uint16_t)(event->kind + 1);
-    instance->last_at_ns = event->at_ns;
-    instance->last_epoch = event->time_epoch;
-    event->occurrence = instance->occurrence;
+    bool is_first = !instance->last;
+    if (is_first)
+        instance->last = judge_arena_take(judge, JUDGE_LAST); /* as many as instances: never full */
+    judge_last *last = judge_last_at(judge, instance->last);
+    bool is_again = !is_first && last->kind == event->kind && last->at_ns == event->at_ns &&
+                    last->epoch == event->time_epoch;
+    last->occurrence = is_again ? last->occurrence + 1 : 0;
+    last->kind = event->kind;
+    last->at_ns = event->at_ns;
+    last->epoch = event->time_epoch;
+    event->occurrence = last->occurrence;
 }
 
 void judge_event_commit(pstk_judge *judge, uint32_t index, pstk_event *event) {
     const pstk_tag *tag = pstk_tags_get(judge->tags, event->tag);
     const char *tag_name = tag ? tag->name : "";
-    count_occurrence(judge_instance_at(judge, index), event);
+    count_occurrence(judge, judge_instance_at(judge, index), event);
     identify(judge, event, tag_name);
     digest(judge, event, tag_name);
     JUDGE_COUNT(judge->head.counters.events, 1);

@@ -93,9 +93,10 @@ void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
         if (instance->kind != PSTK_RULE_LIMIT)
             continue;
         const pstk_rule *rule = judge_rule_of(judge, instance);
-        const judge_limit *at = judge_limit_at(judge, instance->state);
         if (rule->order == PSTK_ORDER_EVENT)
             continue;
+        /* Item 0 is none: zero, as calm as a limit that has no state. */
+        const judge_limit *at = judge_limit_raw(judge, instance->state);
         hot->has_limit = 1;
         pstk_limit_quiet(rule, &at->limit, &low, &high);
         if (at->fold.folded) /* the end of its minute is told by whichever sample comes first */
@@ -140,6 +141,20 @@ static void emit_fact(pstk_judge *judge, uint32_t index, const pstk_limit_fact *
     event->limit = rule->level[fact->level].value;
     judge_context_fill(judge, event->asset, 0, fact->at_ns, &event->context);
     judge_event_commit(judge, at->instance, event);
+}
+
+uint32_t judge_limit_open(pstk_judge *judge, uint32_t index) {
+    judge_instance *instance = judge_instance_at(judge, index);
+    if (instance->state)
+        return instance->state;
+    instance->state = judge_arena_take(judge, JUDGE_LIMIT);
+    if (!instance->state)
+        return 0;
+    judge_limit *at = judge_limit_at(judge, instance->state);
+    at->instance = index;
+    at->tag = instance->key - 1;
+    pstk_fold_init(&at->fold);
+    return instance->state;
 }
 
 void judge_limit_sample(pstk_judge *judge, uint32_t index, const pstk_limit_sample *sample) {

@@ -329,7 +329,17 @@ static bool push(pstk_judge *judge, const run *at, const pstk_sample *sample) {
     return true;
 }
 
-static void limit_one(pstk_judge *judge, const run *at, const pstk_sample *sample, uint32_t limit) {
+/* A limit without state is calm; this sample leaves it so. */
+static bool stays_calm(const pstk_judge *judge, const judge_instance *instance,
+                       const pstk_limit_sample *sample) {
+    static const pstk_limit calm;
+    double low = -__builtin_inf(), high = __builtin_inf();
+    pstk_limit_quiet(judge_rule_of(judge, instance), &calm, &low, &high);
+    return !instance->state && (sample->is_bad || (sample->x > low && sample->x < high));
+}
+
+static void limit_one(pstk_judge *judge, const run *at, const pstk_sample *sample,
+                      uint32_t instance) {
     bool is_integer = judge_hot_at(judge, sample->tag_id)->is_integer;
     pstk_limit_sample it = {.value = sample->value,
                             .time_ns = time_of(at, sample),
@@ -338,7 +348,11 @@ static void limit_one(pstk_judge *judge, const run *at, const pstk_sample *sampl
     if (!is_integer)
         it.value.f64 += 0.0;
     it.x = is_integer ? (double)it.value.i64 : it.value.f64;
-    judge_limit_sample(judge, limit, &it);
+    if (stays_calm(judge, judge_instance_at(judge, instance), &it))
+        return;
+    uint32_t limit = judge_limit_open(judge, instance);
+    if (limit) /* as many as instances: never full */
+        judge_limit_sample(judge, limit, &it);
 }
 
 /* Arrival limits, one binding a step. */
@@ -363,7 +377,7 @@ static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sampl
         if (!judge_has_room(judge))
             return false;
         if (is_newer) {
-            limit_one(judge, at, sample, judge_instance_at(judge, bind->instance)->state);
+            limit_one(judge, at, sample, bind->instance);
             continue;
         }
         JUDGE_COUNT(judge->head.counters.out_of_order, 1);

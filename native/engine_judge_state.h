@@ -54,23 +54,31 @@ typedef struct judge_hot { /* one cache line a tag: what each sample touches */
 } judge_hot;
 _Static_assert(sizeof(judge_hot) == 64, "one cache line");
 
-typedef struct judge_instance { /* a rule at a tag, or at what '*' matched */
-    uint32_t link;              /* free list */
-    uint32_t rule;      /* slot + 1 in the live table; 0 = the rule is gone, kept for its return */
-    uint32_t name;      /* judge_name */
-    uint32_t key;       /* limit, window: tag + 1; others: judge_capture */
-    uint32_t asset;     /* judge_asset */
-    uint32_t state;     /* judge_limit, judge_window or judge_group */
-    uint32_t hash_next; /* derived */
+typedef struct judge_instance { /* a rule at a tag, or at what '*' matched; there are millions */
+    uint32_t next;              /* free list; in use: its chain of the hash (derived) */
+    uint32_t key;               /* limit, window: tag + 1; others: judge_capture */
+    uint32_t asset;             /* judge_asset */
+    uint32_t state; /* judge_window, judge_group or judge_limit; a limit that has never been other
+                       than calm has none: 0 */
+    uint32_t last;  /* judge_last, or 0 */
     uint32_t touched_next; /* derived */
-    int64_t last_at_ns;    /* identity of its last event: how often the same came before */
-    uint32_t last_epoch;
-    uint32_t occurrence;
-    uint16_t last_kind; /* pstk_event_kind + 1 */
+    uint16_t rule;      /* slot + 1 in the live table; 0 = the rule is gone, kept for its return */
+    uint16_t name;      /* judge_name */
     uint8_t kind;       /* pstk_rule_kind */
     uint8_t is_touched; /* derived */
-    uint32_t reserved;
+    uint16_t reserved;
 } judge_instance;
+_Static_assert(sizeof(judge_instance) == 32, "half a cache line");
+_Static_assert(PSTK_RULES_MAX < UINT16_MAX && JUDGE_NAMES_MAX < UINT16_MAX, "fit an instance");
+
+typedef struct judge_last { /* identity of an instance's last event: how often the same came before
+                             */
+    uint32_t link;
+    uint32_t epoch;
+    int64_t at_ns;
+    uint32_t occurrence;
+    uint32_t kind; /* pstk_event_kind */
+} judge_last;
 
 typedef struct judge_limit {
     uint32_t link;
@@ -245,6 +253,7 @@ typedef struct judge_bind {
 #define JUDGE_ARENA_LIST(X)                                                                        \
     X(HOT, judge_hot)                                                                              \
     X(INSTANCE, judge_instance)                                                                    \
+    X(LAST, judge_last)                                                                            \
     X(LIMIT, judge_limit)                                                                          \
     X(DELAY, judge_delay)                                                                          \
     X(WINDOW, judge_window)                                                                        \
@@ -386,6 +395,7 @@ static inline void judge_touch(const pstk_judge *judge, const void *item, size_t
     }
 JUDGE_ACCESS(HOT, hot, judge_hot)
 JUDGE_ACCESS(INSTANCE, instance, judge_instance)
+JUDGE_ACCESS(LAST, last, judge_last)
 JUDGE_ACCESS(LIMIT, limit, judge_limit)
 JUDGE_ACCESS(DELAY, delay, judge_delay)
 JUDGE_ACCESS(WINDOW, window, judge_window)
@@ -516,6 +526,8 @@ void judge_wake(pstk_judge *judge, uint32_t instance, int64_t at_ns);
 
 /* ---- engine_judge_limit.c ------------------------------------------------------------------- */
 
+/* The instance's limit; made where it has none. 0: full. */
+uint32_t judge_limit_open(pstk_judge *judge, uint32_t instance);
 void judge_limit_sample(pstk_judge *judge, uint32_t limit, const pstk_limit_sample *sample);
 void judge_limit_tick(pstk_judge *judge, uint32_t limit);
 void judge_limit_reset(pstk_judge *judge, uint32_t limit);

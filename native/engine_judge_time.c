@@ -260,8 +260,10 @@ static void regress_tag(pstk_judge *judge, uint32_t tag) {
     for (uint32_t b = hot->bind; b; b = judge_bind_at(judge, b)->link) {
         const judge_bind *bind = judge_bind_at(judge, b);
         const judge_instance *instance = judge_instance_at(judge, bind->instance);
-        if (instance->kind == PSTK_RULE_LIMIT)
+        if (instance->kind == PSTK_RULE_LIMIT && instance->state)
             judge_limit_regress(judge, instance->state);
+        else if (instance->kind == PSTK_RULE_LIMIT)
+            continue;
         else if (bind->role == PSTK_ROLE_VALUE)
             judge_group_regress(judge, instance->state);
     }

@@ -22,9 +22,8 @@ static bool sink_frames(void *context, uint32_t intake_source, uint32_t connecti
                               .now_ns = pstk_engine_now(engine)};
     pstk_source *source = &engine->source[delivery.source];
     delivery.may_wait = source->options.full == PSTK_FULL_BLOCK;
-    size_t i = 0;
-    while (i < count && pstk_engine_take_frame(engine, &delivery, &frames[i]))
-        i++;
+    delivery.future_ns = pstk_engine_future(engine, source, delivery.now_ns);
+    size_t i = pstk_engine_take_frames(engine, &delivery, frames, count);
     pstk_engine_commit_block(engine);
     pstk_engine_settle_counts(engine, delivery.source);
     source->is_paused = i < count;

@@ -301,6 +301,16 @@ def task_fuzz(_: argparse.Namespace, rest: list[str]) -> None:
 
 
 def task_bench(_: argparse.Namespace, rest: list[str]) -> None:
+    setup_bench()
+    run(PYTHON, "bench/run.py", *rest, env=tool_path())
+
+
+def task_bench_trial(_: argparse.Namespace, rest: list[str]) -> None:
+    setup_bench()
+    run(PYTHON, "bench/trial.py", *rest, env=tool_path())
+
+
+def setup_bench() -> None:
     setup()
     headers = [Path("/usr/include") / name for name in ("zmq.h", "nats/nats.h")]
     if not all(path.exists() for path in headers):
@@ -310,7 +320,6 @@ def task_bench(_: argparse.Namespace, rest: list[str]) -> None:
         say("Python packages of the benches' peers")
         run(PYTHON, "-m", "pip", "install", "-q", "--group", "bench", quiet=True)
         stamp("bench", wanted)
-    run(PYTHON, "bench/run.py", *rest, env=tool_path())
 
 
 def old_glibc_compiler() -> Path:
@@ -361,6 +370,10 @@ TASKS = {
     "tsan": (task_tsan, "ring, intake and engine tests under TSan"),
     "fuzz": (task_fuzz, "fuzz targets; see tools/fuzz.py --help"),
     "bench": (task_bench, "figures with their limits; see bench/run.py --help"),
+    "bench-trial": (
+        task_bench_trial,
+        "is bench --compare right? 20 runs of a twin, 20 slowed",
+    ),
     "wheel": (task_wheel, "one abi3 wheel, audited, installed into an empty environment and tried"),
 }
 

@@ -192,3 +192,81 @@ void pstk_packed_step(pstk_parser *parser, pstk_sample *out_samples, size_t capa
     const pstk_room room = {out_samples, capacity, future_after_ns, dropped};
     step_all(parser, &room, out_step);
 }
+
+/* ---- runs of plain messages ------------------------------------------------------------------ */
+
+/* "PSK1", count 1, name_count 1; the type in the last byte belongs to a subject. */
+#define PLAIN_START UINT64_C(0x00010001314B5350)
+#define PLAIN_START_MASK UINT64_C(0x00FFFFFFFFFFFFFF)
+#define NAME_AT (PSTK_PACKED_HEADER_BYTES + 2)
+
+/* Whether a message is plain as far as its own bytes tell. */
+static PSTK_INLINE bool is_plain(const pstk_plain *plain, uint64_t seq, const uint8_t *at,
+                                 size_t size) {
+    if (size < NAME_AT + PSTK_PACKED_SAMPLE_BYTES)
+        return false;
+    size_t name_bytes = at[NAME_AT - 1];
+    if (size != NAME_AT + name_bytes + PSTK_PACKED_SAMPLE_BYTES || name_bytes == 0)
+        return false;
+    uint64_t odd = (pstk_load_u64(at) & PLAIN_START_MASK) ^ PLAIN_START;
+    odd |= (pstk_load_u64(at + STREAM_AT) ^ plain->head) & plain->head_mask;
+    odd |= pstk_load_u64(at + SEQ_AT) ^ seq;
+    odd |= at[NAME_AT - 2] ^ (uint64_t)PSTK_TYPE_F64;
+    odd |= pstk_load_u16(at + NAME_AT + name_bytes + 12); /* which name */
+    return odd == 0;
+}
+
+/* The tag of that name, or PSTK_TAG_NONE. */
+static PSTK_INLINE uint32_t find_plain(const pstk_tags *tags, pstk_slice name, uint64_t hash) {
+    uint32_t at = (uint32_t)hash & tags->slot_mask;
+    for (;; at = (at + 1) & tags->slot_mask) {
+        const pstk_tag_slot *slot = &tags->slot[at];
+        if (slot->id_plus == 0)
+            return PSTK_TAG_NONE;
+        if (slot->hash == (uint32_t)(hash >> 32) &&
+            pstk_tag_is_named(&tags->tag[slot->id_plus - 1], name))
+            return slot->id_plus - 1;
+    }
+}
+
+/* False, and nothing is made, where the sample is not plain. */
+static PSTK_INLINE bool make_plain(const pstk_tags *tags, const pstk_plain *plain, uint64_t hash,
+                                   const uint8_t *at, pstk_sample *out) {
+    pstk_slice name = {at + NAME_AT, at[NAME_AT - 1]};
+    const uint8_t *sample = name.bytes + name.size;
+    uint64_t bits = pstk_load_u64(sample);
+    int64_t time0_ns = (int64_t)pstk_load_u64(at + TIME0_AT), time_ns;
+    uint32_t id = find_plain(tags, name, hash);
+    if (PSTK_UNLIKELY(id == PSTK_TAG_NONE) ||
+        tags->kind[id] != PSTK_TAG_KIND(plain->source, PSTK_TYPE_F64) ||
+        (bits & EXPONENT_BITS) == EXPONENT_BITS || time0_ns == PSTK_TIME_NONE ||
+        __builtin_add_overflow(time0_ns, (int64_t)pstk_load_u32(sample + 8), &time_ns) ||
+        time_ns > plain->future_after_ns)
+        return false;
+    *out = (pstk_sample){
+        time_ns, {.bits = bits == SIGN_BIT ? 0 : bits}, id, pstk_load_u16(sample + 14), 0};
+    return true;
+}
+
+size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_payload *in,
+                        size_t count, pstk_sample *out) {
+    const pstk_tags *tags = parser->tags;
+    uint64_t hash[PSTK_PLAIN_BATCH], seq = plain->seq;
+    size_t ready = 0, made = 0;
+    count = PSTK_MIN(count, PSTK_PLAIN_BATCH);
+    for (; ready < count && is_plain(plain, seq, in[ready].bytes, in[ready].size); ready++) {
+        const uint8_t *at = in[ready].bytes;
+        hash[ready] = pstk_hash_name((pstk_slice){at + NAME_AT, at[NAME_AT - 1]});
+        __builtin_prefetch(&tags->slot[(uint32_t)hash[ready] & tags->slot_mask]);
+        seq += plain->step;
+    }
+    for (size_t i = 0; i < ready; i++) {
+        uint32_t id_plus = tags->slot[(uint32_t)hash[i] & tags->slot_mask].id_plus;
+        if (id_plus)
+            __builtin_prefetch(&tags->tag[id_plus - 1]);
+    }
+    while (made < ready && make_plain(tags, plain, hash[made], in[made].bytes, &out[made]))
+        made++;
+    plain->seq += made * plain->step;
+    return made;
+}

@@ -16,14 +16,14 @@
 #define PSTK_TAG_NONE UINT32_MAX
 #define PSTK_CODES_TOTAL_MAX 65536u /* of all tags: the memory must not be tags_max x codes_max */
 
-typedef struct pstk_tag {
-    char name[PSTK_NAME_BYTES];
+typedef struct pstk_tag { /* what a look-up compares lies in front, mostly in one cache line */
     uint16_t name_bytes;
     uint16_t source;
     uint8_t type; /* pstk_type */
     uint8_t reserved[3];
     uint32_t code_count;
     uint32_t next; /* successor prediction: the tag that followed last time */
+    char name[PSTK_NAME_BYTES];
 } pstk_tag;
 
 typedef struct pstk_tags pstk_tags;
@@ -111,6 +111,33 @@ void pstk_parse_step(pstk_parser *parser, pstk_sample *out_samples, size_t capac
                      pstk_step *out_step);
 /* Passes over the next count samples of the message: they are already in the journal. */
 void pstk_parse_skip(pstk_parser *parser, size_t count);
+
+/* ---- runs of plain messages: the hottest path of the product ------------------------------------
+ * Packed, one sample, one name, f64, of a tag that is known: what such a message becomes is what
+ * begin and step make of it, without their cost. Whatever is not so ends the run and goes that way.
+ */
+
+#define PSTK_PLAIN_BATCH 16u /* messages looked up together, so that their cache misses overlap */
+#define PSTK_PLAIN_BYTES_MAX                                                                       \
+    (PSTK_PACKED_HEADER_BYTES + 2 + (PSTK_NAME_BYTES - 1) + PSTK_PACKED_SAMPLE_BYTES)
+
+typedef struct pstk_payload {
+    const uint8_t *bytes;
+    size_t size;
+} pstk_payload;
+
+typedef struct pstk_plain {
+    uint64_t head, head_mask; /* stream and boot as bytes 8..15 hold them; what of them counts */
+    uint64_t seq;             /* of the next message */
+    uint64_t step;            /* 1, or 0 where messages are not numbered: seq is UINT64_MAX then */
+    int64_t future_after_ns;
+    uint16_t source;
+} pstk_plain;
+
+/* Makes samples of the first messages of in; count is at most PSTK_PLAIN_BATCH. Returns how many,
+ * and moves plain->seq on by them. */
+size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_payload *in,
+                        size_t count, pstk_sample *out);
 
 /* ---- packed v1: little-endian; specified for gateway programmers in native/README.md ----------
  *   0  "PSK1"      4  u16 count     6  u8 name_count

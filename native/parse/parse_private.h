@@ -83,6 +83,26 @@ static inline bool pstk_tag_is_named(const pstk_tag *tag, pstk_slice name) {
     return tag->name_bytes == name.size && pstk_is_same(tag->name, name.bytes, name.size);
 }
 
+/* Words of eight bytes, the last one overlapping, folded by multiplication. Inline and without the
+ * general case of pstk_hash_bytes: names have 1 to 95 bytes and are looked up by the million. */
+static PSTK_INLINE uint64_t pstk_hash_name(pstk_slice name) {
+    const uint8_t *at = name.bytes;
+    uint64_t hash = name.size * UINT64_C(0x9E3779B97F4A7C15), tail = 0;
+    if (PSTK_UNLIKELY(name.size < 8)) {
+        for (size_t i = 0; i < name.size; i++)
+            tail = tail << 8 | at[i];
+    } else {
+        for (size_t i = 0; i + 8 < name.size; i += 8) {
+            __uint128_t product =
+                (__uint128_t)(hash ^ pstk_load_u64(at + i)) * UINT64_C(0xD6E8FEB86659FD93);
+            hash = (uint64_t)product ^ (uint64_t)(product >> 64);
+        }
+        tail = pstk_load_u64(at + name.size - 8);
+    }
+    __uint128_t last = (__uint128_t)(hash ^ tail) * UINT64_C(0xA0761D6478BD642F);
+    return (uint64_t)last ^ (uint64_t)(last >> 64);
+}
+
 /* The tag that followed hint last time, if this name is its name again. */
 static PSTK_INLINE uint32_t pstk_tags_predict(const pstk_tags *tags, pstk_slice name,
                                               uint32_t hint) {

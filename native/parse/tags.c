@@ -77,30 +77,10 @@ const pstk_tag *pstk_tags_get(const pstk_tags *tags, uint32_t tag_id) {
 
 const uint32_t *pstk_tags_kinds(const pstk_tags *tags) { return tags->kind; }
 
-/* Words of eight bytes, the last one overlapping, folded by multiplication. Inline and without the
- * general case of pstk_hash_bytes: names have 1 to 95 bytes and are looked up by the million. */
-static inline uint64_t hash_name(pstk_slice name) {
-    const uint8_t *at = name.bytes;
-    uint64_t hash = name.size * UINT64_C(0x9E3779B97F4A7C15), tail = 0;
-    if (PSTK_UNLIKELY(name.size < 8)) {
-        for (size_t i = 0; i < name.size; i++)
-            tail = tail << 8 | at[i];
-    } else {
-        for (size_t i = 0; i + 8 < name.size; i += 8) {
-            __uint128_t product =
-                (__uint128_t)(hash ^ pstk_load_u64(at + i)) * UINT64_C(0xD6E8FEB86659FD93);
-            hash = (uint64_t)product ^ (uint64_t)(product >> 64);
-        }
-        tail = pstk_load_u64(at + name.size - 8);
-    }
-    __uint128_t last = (__uint128_t)(hash ^ tail) * UINT64_C(0xA0761D6478BD642F);
-    return (uint64_t)last ^ (uint64_t)(last >> 64);
-}
-
 /* The id, or PSTK_TAG_NONE with the slot where it would stand. */
 static uint32_t probe(const pstk_tags *tags, pstk_slice name, uint32_t *out_hash,
                       uint32_t *out_slot) {
-    uint64_t wide = hash_name(name);
+    uint64_t wide = pstk_hash_name(name);
     uint32_t hash = (uint32_t)(wide >> 32);
     uint32_t at = (uint32_t)wide & tags->slot_mask;
     for (;; at = (at + 1) & tags->slot_mask) {

@@ -164,6 +164,8 @@ static void other_block(plant *p) {
     case 4:
         p->j.rules[0].level[PSTK_LEVEL_H].value = 85 + (double)draw(p, 8);
         p->j.rules[5].size_ns = (1 + (int64_t)draw(p, 5)) * S / 4;
+        if (draw(p, 2)) /* another rule: its windows no longer lie in a row with the others */
+            p->j.rules[5].name[0] ^= 't' ^ 'b';
         jj_config(&p->j);
         break;
     default:
