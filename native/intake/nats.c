@@ -401,6 +401,36 @@ static inline const uint8_t *read_digits(const uint8_t *at, uint32_t *out_number
     return at;
 }
 
+/* The MSG line of the message before: the next one mostly differs in its subject alone. */
+typedef struct nats_line {
+    size_t subject_bytes, tail_bytes; /* 0 = none; the tail is all behind the subject */
+    uint64_t first, last;             /* of the tail: its first and its last eight bytes */
+    uint32_t sid, total;
+} nats_line;
+
+static void keep_line(nats_line *line, const uint8_t *blank, const uint8_t *body, uint32_t sid,
+                      uint32_t total) {
+    line->tail_bytes = (size_t)(body - blank);
+    line->first = pstk_load_u64(blank);
+    line->last = pstk_load_u64(body - 8);
+    line->sid = sid;
+    line->total = total;
+}
+
+/* Whether a whole message lies at `at` that differs from the one before in its subject and payload
+ * alone. Whatever was judged of that line holds for this one. */
+static inline bool is_like(const nats_line *line, const uint8_t *at, const uint8_t *end) {
+    const uint8_t *blank = at + 4 + line->subject_bytes, *body = blank + line->tail_bytes;
+    if ((size_t)(end - at) < 4 + line->subject_bytes + line->tail_bytes + line->total + 2 + 8)
+        return false;
+    uint64_t odd =
+        (pstk_load_u64(body - 8) ^ line->last) >> (64 - 8 * PSTK_MIN(line->tail_bytes, 8));
+    if (line->tail_bytes > 8)
+        odd |= pstk_load_u64(blank) ^ line->first;
+    return odd == 0 && memcmp(at, "MSG ", 4) == 0 && find_blank(at + 4, blank + 1) == blank &&
+           pstk_load_u16(body + line->total) == CRLF;
+}
+
 /* As many plain messages as there are: MSG or HMSG with single blanks, no reply, whole, for one of
  * our sids, within the limits. Stops at anything else, which take_line then judges: what is
  * accepted here is accepted there just so. */
@@ -410,7 +440,20 @@ static const uint8_t *take_plain(intake_pass *pass) {
     const uint8_t *at = pass->at;
     uint32_t frame_bytes_max = session->options->frame_bytes_max;
     uint32_t subject_count = session->options->subject_count;
+    nats_line line = {0};
     while (pass->frames->count < PSTK_FRAMES_MAX && end - at > PLAIN_TAIL_BYTES) {
+        if (line.tail_bytes && is_like(&line, at, end)) {
+            const uint8_t *payload = at + 4 + line.subject_bytes + line.tail_bytes;
+            deliver(pass, &(pstk_nats_seen){.verb = PSTK_NATS_MSG,
+                                            .sid = line.sid,
+                                            .subject = at + 4,
+                                            .headers = payload,
+                                            .payload = payload,
+                                            .subject_bytes = line.subject_bytes,
+                                            .payload_bytes = line.total});
+            at = payload + line.total + 2;
+            continue;
+        }
         bool has_headers = *at == 'H';
         const uint8_t *subject = at + 4 + has_headers;
         if (memcmp(at + has_headers, "MSG ", 4) != 0) {
@@ -459,6 +502,11 @@ static const uint8_t *take_plain(intake_pass *pass) {
                                .headers_bytes = headers,
                                .payload_bytes = total - headers};
         deliver(pass, &seen);
+        line.tail_bytes = 0;
+        if (!has_headers && body - blank <= 16) {
+            line.subject_bytes = subject_bytes;
+            keep_line(&line, blank, body, sid, total);
+        }
         at = body + total + 2;
     }
     return at;

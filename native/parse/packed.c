@@ -33,7 +33,7 @@ static size_t read_names(pstk_packed *packed, pstk_slice payload) {
         if (payload.size - at - 2 < size)
             return 0;
         packed->name[i].at = (uint32_t)at;
-        packed->name[i].is_resolved = false;
+        packed->name[i].is_resolved = packed->name[i].is_plain = false;
         at += 2 + size;
     }
     return at;
@@ -48,7 +48,7 @@ bool pstk_packed_begin(pstk_parser *parser, pstk_slice payload, pstk_message *ou
     packed->time0_ns = (int64_t)pstk_load_u64(payload.bytes + TIME0_AT);
     packed->name_count = payload.bytes[NAME_COUNT_AT];
     packed->name[0].at = PSTK_PACKED_HEADER_BYTES;
-    packed->name[0].is_resolved = false;
+    packed->name[0].is_resolved = packed->name[0].is_plain = false;
     size_t at = read_names(packed, payload);
     if (at == 0)
         return false;
@@ -70,6 +70,19 @@ static uint8_t accepted_by(uint8_t wire_type) {
     return wire_type < 4 ? accepted[wire_type] : 0;
 }
 
+/* The tag of that name, or PSTK_TAG_NONE. */
+static PSTK_INLINE uint32_t find_plain(const pstk_tags *tags, pstk_slice name, uint64_t hash) {
+    uint32_t at = (uint32_t)hash & tags->slot_mask;
+    for (;; at = (at + 1) & tags->slot_mask) {
+        const pstk_tag_slot *slot = &tags->slot[at];
+        if (slot->id_plus == 0)
+            return PSTK_TAG_NONE;
+        if (slot->hash == (uint32_t)(hash >> 32) &&
+            pstk_tag_is_named(&tags->tag[slot->id_plus - 1], name))
+            return slot->id_plus - 1;
+    }
+}
+
 static void resolve(pstk_parser *parser, pstk_packed_name *out) {
     bool is_subject = parser->packed.name_count == 0;
     const uint8_t *at = parser->packed.payload + out->at;
@@ -89,7 +102,39 @@ static void resolve(pstk_parser *parser, pstk_packed_name *out) {
     if (out->tag_id == PSTK_TAG_NONE)
         return;
     out->tag_type = parser->tags->tag[out->tag_id].type;
+    out->is_plain = type == PSTK_TYPE_F64 && out->tag_type == PSTK_TYPE_F64;
     *hint = out->tag_id;
+}
+
+/* The known f64 tags among the names from `first` on, looked up together so that their cache misses
+ * overlap. What is not that is left to resolve(), at its first sample. */
+static void resolve_known(pstk_parser *parser, uint32_t first) {
+    pstk_packed *packed = &parser->packed;
+    const pstk_tags *tags = parser->tags;
+    uint64_t hash[PSTK_PLAIN_BATCH];
+    uint32_t count = PSTK_MIN(packed->name_count - first, PSTK_PLAIN_BATCH);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *at = packed->payload + packed->name[first + i].at;
+        hash[i] = pstk_hash_name((pstk_slice){at + 2, at[1]});
+        __builtin_prefetch(&tags->slot[(uint32_t)hash[i] & tags->slot_mask]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t id_plus = tags->slot[(uint32_t)hash[i] & tags->slot_mask].id_plus;
+        if (id_plus)
+            __builtin_prefetch(&tags->tag[id_plus - 1]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        pstk_packed_name *out = &packed->name[first + i];
+        const uint8_t *at = packed->payload + out->at;
+        if (out->is_resolved || at[0] != PSTK_TYPE_F64 || at[1] == 0 || at[1] >= PSTK_NAME_BYTES)
+            continue;
+        uint32_t id = find_plain(tags, (pstk_slice){at + 2, at[1]}, hash[i]);
+        if (id == PSTK_TAG_NONE || tags->kind[id] != PSTK_TAG_KIND(parser->source, PSTK_TYPE_F64))
+            continue;
+        out->tag_id = id;
+        out->is_resolved = out->is_plain = true;
+        out->wire_type = out->tag_type = PSTK_TYPE_F64;
+    }
 }
 
 static pstk_drop take_f64(uint64_t bits, pstk_value *out) {
@@ -158,6 +203,22 @@ static PSTK_INLINE bool take_plain(pstk_parser *parser, int64_t future_after_ns,
     return true;
 }
 
+/* False, and nothing is made, where the sample needs more than its bytes put in place. */
+static PSTK_INLINE bool take_f64_sample(const pstk_packed *packed, const pstk_packed_name *name,
+                                        const uint8_t *at, int64_t future_after_ns,
+                                        pstk_sample *out) {
+    uint64_t bits = pstk_load_u64(at);
+    int64_t time_ns;
+    if (!name->is_plain || (bits & EXPONENT_BITS) == EXPONENT_BITS ||
+        packed->time0_ns == PSTK_TIME_NONE ||
+        __builtin_add_overflow(packed->time0_ns, (int64_t)pstk_load_u32(at + 8), &time_ns) ||
+        time_ns > future_after_ns)
+        return false;
+    *out = (pstk_sample){
+        time_ns, {.bits = bits == SIGN_BIT ? 0 : bits}, name->tag_id, pstk_load_u16(at + 14), 0};
+    return true;
+}
+
 /* Apart, so that its registers are not saved on the plain way. */
 static __attribute__((noinline)) void step_all(pstk_parser *parser, const pstk_room *room,
                                                pstk_step *out_step) {
@@ -170,6 +231,13 @@ static __attribute__((noinline)) void step_all(pstk_parser *parser, const pstk_r
         pstk_drop reason = PSTK_DROP_MALFORMED;
         if (PSTK_LIKELY(which < PSTK_MAX(packed->name_count, 1u))) {
             pstk_packed_name *name = &packed->name[which];
+            if (!name->is_resolved && packed->name_count > 1)
+                resolve_known(parser, which);
+            if (PSTK_LIKELY(take_f64_sample(packed, name, at, room->future_after_ns,
+                                            &room->samples[samples]))) {
+                samples++;
+                continue;
+            }
             if (!name->is_resolved)
                 resolve(parser, name);
             reason = take_sample(packed, name, at, &room->samples[samples]);
@@ -214,19 +282,6 @@ static PSTK_INLINE bool is_plain(const pstk_plain *plain, uint64_t seq, const ui
     odd |= at[NAME_AT - 2] ^ (uint64_t)PSTK_TYPE_F64;
     odd |= pstk_load_u16(at + NAME_AT + name_bytes + 12); /* which name */
     return odd == 0;
-}
-
-/* The tag of that name, or PSTK_TAG_NONE. */
-static PSTK_INLINE uint32_t find_plain(const pstk_tags *tags, pstk_slice name, uint64_t hash) {
-    uint32_t at = (uint32_t)hash & tags->slot_mask;
-    for (;; at = (at + 1) & tags->slot_mask) {
-        const pstk_tag_slot *slot = &tags->slot[at];
-        if (slot->id_plus == 0)
-            return PSTK_TAG_NONE;
-        if (slot->hash == (uint32_t)(hash >> 32) &&
-            pstk_tag_is_named(&tags->tag[slot->id_plus - 1], name))
-            return slot->id_plus - 1;
-    }
 }
 
 /* False, and nothing is made, where the sample is not plain. */

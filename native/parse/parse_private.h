@@ -131,6 +131,7 @@ typedef struct pstk_packed_name { /* resolved at its first sample */
     uint32_t at;                  /* of { type, bytes, name } in the payload */
     uint32_t tag_id;              /* PSTK_TAG_NONE: every sample of it is dropped for reason */
     uint8_t is_resolved;
+    uint8_t is_plain; /* f64 on the wire, of a known tag of f64 */
     uint8_t wire_type;
     uint8_t tag_type;
     uint8_t reason;
