@@ -26,6 +26,7 @@ from pathlib import Path
 from types import ModuleType
 
 import compare
+import report
 import table
 from figure import Figure
 from machine import describe_box
@@ -155,8 +156,10 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=compare.SECONDS, metavar="S",
                         help="of pairs a figure, with --compare REV")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="the figures' names")
+    parser.add_argument("--report", type=Path, metavar="FILE", default=report.OUT,
+                        help="the page with plots (bench/out/report.html)")  # fmt: skip
     parser.add_argument("--write-readme", action="store_true",
-                        help="puts this run's table into bench/README.md")  # fmt: skip
+                        help="puts this run into bench/README.md and README.md")  # fmt: skip
     options = parser.parse_args(given)
     if options.messages is not None and options.messages < 1000:
         parser.error("--messages: 1000 or more")
@@ -209,6 +212,8 @@ def main(given: Sequence[str] | None = None) -> int:
     if options.compare:
         print("\n" + table.aligned(compare.beside_file(figures, Path(options.compare))))
     write_json(options.json, figures)
+    report.write(figures, options.report)
+    say(f"plots: {options.report}")
     if options.write_readme:
         table.write_readme(figures)
     progress.finish()

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from figure import Figure
+from machine import ROOT
 
-README = Path(__file__).resolve().parent / "README.md"
-BEGIN, END = "<!-- run: begin -->", "<!-- run: end -->"
+MARKS = ("<!-- run: begin -->", "<!-- run: end -->")
+SHORT_MARKS = ("<!-- numbers: begin -->", "<!-- numbers: end -->")
 HEAD = ("figure", "ours", "min to max", "beside it", "ratio", "target", "", "")
 VERDICT = {True: "met", False: "MISSED", None: ""}
 
@@ -83,19 +84,43 @@ def box_text(box: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in box["versions"].items())
     return (
         f"{box['date']}: {box['cpu']}, {box['cpus']} CPUs, {box['memory_gib']} GiB, Linux "
-        f"{box['kernel']}, {box['cc']}, load {box['load']} at the start; {versions}."
+        f"{box['kernel']}, {box['cc']}, load {box['load']} at the start; "
+        f"penstock at {box.get('revision') or 'an unknown revision'}; {versions}."
     )
 
 
+def rows_of(rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown; the first row is its head."""
+    head, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body))
+
+
 def markdown(figures: Sequence[Figure]) -> str:
+    """What bench/README.md shows of a run: all of it."""
     head = (*HEAD[:-2], "met", "remarks")
-    rows = [head, tuple("---" for _ in head), *map(cells, figures)]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([box_text(figures[0].box), "", *lines])
+    table = rows_of([head, *map(cells, figures)])
+    return f"{box_text(figures[0].box)}\n\n{summary(figures)}\n\n{table}"
 
 
-def write_readme(figures: Sequence[Figure]) -> None:
-    """Replaces what stands between the two marks by this run."""
-    before, rest = README.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    README.write_text(f"{before}{BEGIN}\n{markdown(figures)}\n{END}{after}")
+def short_markdown(figures: Sequence[Figure]) -> str:
+    """What the README shows: the figures that have a target."""
+    rows = [("figure", "ours", "beside it", "ratio", "target", "met")]
+    for figure in figures:
+        if figure.target != "report" and figure.value is not None:
+            name, ours, _, beside, ratio, target, verdict, _ = cells(figure)
+            rows.append((f"`{name}`", ours, beside, ratio, target, verdict))
+    return f"{box_text(figures[0].box)}\n\n{rows_of(rows)}"
+
+
+def put_between(path: Path, marks: tuple[str, str], text: str) -> None:
+    """Replaces what stands between the two marks of a file."""
+    begin, end = marks
+    before, rest = path.read_text().split(begin)
+    _, after = rest.split(end)
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def write_readme(figures: Sequence[Figure], root: Path = ROOT) -> None:
+    """This run into bench/README.md, and its figures with a target into README.md."""
+    put_between(root / "bench" / "README.md", MARKS, markdown(figures))
+    put_between(root / "README.md", SHORT_MARKS, short_markdown(figures))

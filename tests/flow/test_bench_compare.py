@@ -104,7 +104,8 @@ def test_what_is_neither_revision_nor_file_is_refused() -> None:
 
 def test_a_file_from_before_is_only_printed(tmp_path: Path) -> None:
     before = tmp_path / "before.jsonl"
-    command = [sys.executable, str(BENCH / "run.py"), "--messages", "20000", "--only", COLUMNS]
+    command = [sys.executable, str(BENCH / "run.py"), "--messages", "20000", "--only", COLUMNS,
+               "--report", str(tmp_path / "report.html")]  # fmt: skip
     subprocess.run([*command, "--json", str(before)], check=True, capture_output=True)
     line = json.loads(before.read_text())
     before.write_text(json.dumps({**line, "value": line["value"] / 1000}) + "\n")

@@ -50,7 +50,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """One JSON line a figure, from one run of everything."""
     out = tmp_path_factory.mktemp("bench") / "figures.jsonl"
     command = [sys.executable, str(BENCH / "run.py"), "--quick", "--messages", str(MESSAGES),
-               "--json", str(out)]  # fmt: skip
+               "--json", str(out), "--report", str(out.with_suffix(".html"))]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return [json.loads(line) for line in out.read_text().splitlines()]
