@@ -35,6 +35,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("explain", "Show the chain behind an ERP document or an event, down to its samples."),
     ("ledger", "List and show the entries of the posting ledger."),
     ("config", "Check or show a configuration, or print its JSON Schema."),
+    ("size", "Say which cores, RAM, disk and ERP calls a plant takes, measured on this box."),
     ("version", "Print the version."),
 )
 
