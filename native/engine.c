@@ -143,7 +143,7 @@ static int open_tables(pstk_engine *engine, uint32_t frame_bytes_max, pstk_error
     engine->source_image = calloc(PSTK_SOURCES_MAX, sizeof *engine->source_image);
     engine->stream = calloc(o->streams_max, sizeof *engine->stream);
     engine->stream_image = calloc(o->streams_max, sizeof *engine->stream_image);
-    engine->tag_image = calloc(o->tags_max, sizeof *engine->tag_image);
+    engine->tag_image = calloc(1, pstk_engine_tag_image_bytes_max(o->tags_max));
     engine->code_image = calloc(PSTK_CODES_TOTAL_MAX, sizeof *engine->code_image);
     engine->scratch = calloc(PSTK_BLOCK_SAMPLES_MAX, sizeof *engine->scratch);
     if (!engine->source || !engine->source_image || !engine->stream || !engine->stream_image ||

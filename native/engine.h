@@ -101,8 +101,9 @@ struct pstk_engine {
     uint32_t journaled_tags;
     size_t journaled_codes; /* of the table's list of new ones */
 
-    pstk_tag_record *tag_image; /* what an image says of tags and codes; append-only, so a snapshot
-                                   is a length */
+    uint8_t *tag_image; /* what an image says of tags and codes; append-only, so a snapshot is a
+                           length */
+    uint64_t tag_image_bytes;
     uint32_t tag_image_count;
     pstk_code_record *code_image;
     uint32_t code_image_count;
@@ -196,6 +197,12 @@ void pstk_engine_drop(pstk_engine *engine, uint16_t source, pstk_drop reason, ui
 /* engine_loops.c */
 int pstk_engine_threads_start(pstk_engine *engine, bool with_sockets, pstk_error *err);
 void pstk_engine_threads_stop(pstk_engine *engine);
+
+/* engine_names.c */
+#define PSTK_TAGS_SECTION 2u /* version of the image's tags */
+uint64_t pstk_engine_tag_image_bytes_max(uint32_t tags_max);
+void pstk_engine_keep_tag(pstk_engine *engine, const pstk_tag_record *tag);
+int pstk_engine_restore_tags(pstk_engine *engine, const pstk_section *section, pstk_error *err);
 
 /* engine_checkpoint.c */
 int pstk_engine_checkpoint_now(pstk_engine *engine, bool to_disk, pstk_error *err);

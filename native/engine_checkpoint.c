@@ -43,8 +43,8 @@ static size_t gather(pstk_engine *engine, pstk_section *sections, pstk_image_hea
                 sections[i] = sections[--count];
 #endif
     save_sources(engine);
-    sections[count++] = (pstk_section){TAG_OF('T', 'A', 'G', 'S'), 1, engine->tag_image,
-                                       engine->tag_image_count * sizeof *engine->tag_image};
+    sections[count++] = (pstk_section){TAG_OF('T', 'A', 'G', 'S'), PSTK_TAGS_SECTION,
+                                       engine->tag_image, engine->tag_image_bytes};
     sections[count++] = (pstk_section){TAG_OF('C', 'O', 'D', 'E'), 1, engine->code_image,
                                        engine->code_image_count * sizeof *engine->code_image};
     sections[count++] = (pstk_section){TAG_OF('S', 'R', 'C', 'S'), 1, engine->source_image,

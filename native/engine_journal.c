@@ -201,7 +201,7 @@ bool pstk_engine_put_new_tags(pstk_engine *engine) {
         memcpy(record.name, tag->name, tag->name_bytes);
         if (!pstk_engine_put_record(engine, PSTK_RECORD_TAG, tag->source, &record, sizeof record))
             return false;
-        engine->tag_image[engine->tag_image_count++] = record;
+        pstk_engine_keep_tag(engine, &record);
     }
     return put_new_codes(engine);
 }

@@ -105,7 +105,8 @@ static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
     snapshot->kept = cut(map, &at, pages * JUDGE_PAGE_BYTES);
     judge_arena *bind = &judge->arena[JUDGE_BIND];
     bind->base = cut(map, &at, (uint64_t)bind->max * bind->item);
-    cut_table(&judge->instances, map, &at, judge->arena[JUDGE_INSTANCE].max);
+    /* Chained, unlike the others: one or two to a slot. */
+    cut_table(&judge->instances, map, &at, judge->arena[JUDGE_INSTANCE].max / 4);
     cut_table(&judge->streams, map, &at, judge->arena[JUDGE_STREAM].max);
     cut_table(&judge->assets, map, &at, judge->arena[JUDGE_ASSET].max);
     cut_table(&judge->names, map, &at, judge->arena[JUDGE_NAME].max);

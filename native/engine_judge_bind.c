@@ -193,8 +193,8 @@ static bool bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint
     if (!index)
         return false;
     judge_bind *bind = judge_bind_at(judge, index);
-    bind->instance = instance;
-    bind->role = role;
+    bind->instance = instance & ((1u << 29) - 1);
+    bind->role = role & 7u;
     uint32_t *link = &judge_hot_at(judge, tag)->bind;
     while (*link)
         link = &judge_bind_at(judge, *link)->link;

@@ -244,8 +244,10 @@ typedef struct judge_baseline {
     pstk_baseline baseline;
 } judge_baseline;
 typedef struct judge_bind {
-    uint32_t link, instance, role;
+    uint32_t link;
+    uint32_t instance : 29, role : 3;
 } judge_bind;
+_Static_assert(PSTK_ROLE_COUNT <= 8, "fits a bind");
 
 /* ---- arenas --------------------------------------------------------------------------------- */
 

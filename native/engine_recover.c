@@ -136,29 +136,21 @@ static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
 static int restore_names(pstk_engine *engine, const pstk_image *image, pstk_error *err) {
     const pstk_section *tags = pstk_image_section(image, TAG_OF('T', 'A', 'G', 'S'));
     const pstk_section *codes = pstk_image_section(image, TAG_OF('C', 'O', 'D', 'E'));
-    uint64_t tag_count = tags ? tags->size / sizeof(pstk_tag_record) : 0;
     uint64_t code_count = codes ? codes->size / sizeof(pstk_code_record) : 0;
-    if (tag_count > engine->options.tags_max || code_count > PSTK_CODES_TOTAL_MAX)
+    if (code_count > PSTK_CODES_TOTAL_MAX)
         return pstk_fail(err, PSTK_E_STATE, 0,
-                         "the state directory holds %llu tags, more than engine.tags_max; raise it",
-                         (unsigned long long)tag_count);
-    if (tag_count)
-        memcpy(engine->tag_image, tags->bytes, tag_count * sizeof(pstk_tag_record));
+                         "the state directory holds %llu codes, at most %u can be",
+                         (unsigned long long)code_count, PSTK_CODES_TOTAL_MAX);
+    int status = pstk_engine_restore_tags(engine, tags, err);
+    if (status != PSTK_OK)
+        return status;
     if (code_count)
         memcpy(engine->code_image, codes->bytes, code_count * sizeof(pstk_code_record));
-    for (uint32_t i = 0; i < tag_count; i++) {
-        const pstk_tag_record *tag = &engine->tag_image[i];
-        if (!pstk_tags_restore(engine->tags, tag->tag_id, tag->name, tag->name_bytes, tag->source,
-                               tag->type))
-            return pstk_fail(err, PSTK_E_STATE, 0, "tag %u of the checkpoint contradicts another",
-                             i);
-    }
     for (uint32_t i = 0; i < code_count; i++) {
         const pstk_code_record *code = &engine->code_image[i];
         pstk_tags_restore_code(engine->tags, code->tag_id, code->code, code->text,
                                strnlen(code->text, sizeof code->text));
     }
-    engine->tag_image_count = engine->journaled_tags = (uint32_t)tag_count;
     engine->code_image_count = (uint32_t)code_count;
     return PSTK_OK;
 }

@@ -15,7 +15,7 @@ static int scan_tag(pstk_engine *engine, const uint8_t *payload, pstk_error *err
                          engine->options.tags_max);
     if (pstk_tags_restore(engine->tags, tag.tag_id, tag.name,
                           PSTK_MIN(tag.name_bytes, sizeof tag.name), tag.source, tag.type))
-        engine->tag_image[engine->tag_image_count++] = tag;
+        pstk_engine_keep_tag(engine, &tag);
     engine->journaled_tags = engine->tag_image_count;
     return PSTK_OK;
 }
