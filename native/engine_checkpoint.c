@@ -87,6 +87,7 @@ static void end_snapshot(pstk_engine *engine, const pstk_image_head *head, bool 
     if (is_written) {
         pstk_ring_set_checkpointed(engine->ring, head->pos);
         engine->checkpoints++;
+        engine->wants_checkpoint = 0; /* wished before there was room again; or wished anew */
     }
     pthread_mutex_unlock(&engine->lock);
     pstk_judge_snapshot_clear(engine->judge);
