@@ -5,10 +5,12 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define FULL_PAUSE_NS (PSTK_NS_PER_S / 100)
+#define PIECES_A_TURN 16u /* 512 KiB: about 0.2 ms */
 #define TAG_OF(a, b, c, d)                                                                         \
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
@@ -64,10 +66,20 @@ static size_t gather(pstk_engine *engine, pstk_section *sections, pstk_image_hea
     return count;
 }
 
-static void read_section(const void *judge, const pstk_section *section, uint64_t at, void *out,
+typedef struct reading {
+    const pstk_judge *judge;
+    uint32_t pieces;
+} reading;
+
+/* Where the judge has no other processor, a turn of the keeper's must not last a scheduler's slice
+ * of milliseconds. */
+static void read_section(void *context, const pstk_section *section, uint64_t at, void *out,
                          size_t bytes) {
+    reading *it = context;
     PSTK_CRASH("checkpoint.piece");
-    pstk_judge_snapshot_read(judge, section, at, out, bytes);
+    if (++it->pieces % PIECES_A_TURN == 0)
+        sched_yield();
+    pstk_judge_snapshot_read(it->judge, section, at, out, bytes);
 }
 
 /* Writer lock held. False: the judge stands inside a block. */
@@ -81,7 +93,9 @@ static bool begin_snapshot(pstk_engine *engine, pstk_section *sections, pstk_ima
     return true;
 }
 
-static void end_snapshot(pstk_engine *engine, const pstk_image_head *head, bool is_written) {
+/* Backlogs make checkpoints follow one another; memory is given back with those to disk. */
+static void end_snapshot(pstk_engine *engine, const pstk_image_head *head, bool is_written,
+                         bool to_disk) {
     pthread_mutex_lock(&engine->lock);
     pstk_judge_snapshot_end(engine->judge);
     if (is_written) {
@@ -90,7 +104,7 @@ static void end_snapshot(pstk_engine *engine, const pstk_image_head *head, bool 
         engine->wants_checkpoint = 0; /* wished before there was room again; or wished anew */
     }
     pthread_mutex_unlock(&engine->lock);
-    pstk_judge_snapshot_clear(engine->judge);
+    pstk_judge_snapshot_clear(engine->judge, to_disk);
 }
 
 /* The ring's image is whole: disk gets the same bytes. */
@@ -107,11 +121,12 @@ static int save_image(pstk_engine *engine, const pstk_image_head *head, pstk_err
 
 static int write_images(pstk_engine *engine, const pstk_image_head *head,
                         const pstk_section *sections, bool to_disk, pstk_error *err) {
-    pstk_image_reader reader = {read_section, engine->judge};
+    reading it = {.judge = engine->judge};
+    pstk_image_reader reader = {read_section, &it};
     int status =
         pstk_image_write_from(pstk_ring_folder(engine->ring), head, sections, &reader, false, err);
     PSTK_CRASH("checkpoint.ring");
-    end_snapshot(engine, head, status == PSTK_OK);
+    end_snapshot(engine, head, status == PSTK_OK, to_disk);
     return status == PSTK_OK && to_disk ? save_image(engine, head, err) : status;
 }
 

@@ -292,7 +292,7 @@ bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t
     uint64_t size = pstk_ring_size(engine->ring);
     uint64_t wanted = PSTK_MIN(payload_bytes * 4u + PSTK_RING_RESERVE * 2u, size / 2);
     uint64_t room = pstk_ring_free(engine->ring);
-    if (room < size / 4 * 3)
+    if (room < size / 2)
         pstk_engine_want_checkpoint(engine);
     *out_reason = PSTK_DROP_RING_FULL;
     if (room < wanted)

@@ -72,8 +72,8 @@ size_t pstk_judge_snapshot_begin(pstk_judge *judge, pstk_section *out_sections);
 void pstk_judge_snapshot_read(const pstk_judge *judge, const pstk_section *section, uint64_t at,
                               void *out, size_t bytes);
 void pstk_judge_snapshot_end(pstk_judge *judge);
-void pstk_judge_snapshot_clear(pstk_judge *judge);
-bool pstk_judge_has_snapshot(const pstk_judge *judge); /* writer lock */
+void pstk_judge_snapshot_clear(pstk_judge *judge, bool is_given_back); /* the memory it took */
+bool pstk_judge_has_snapshot(const pstk_judge *judge);                 /* writer lock */
 /* From the sections of an image. Pending events stand in the event ring again, in order, with new
  * seqs from 0. */
 int pstk_judge_restore(pstk_judge *judge, const pstk_image *image, pstk_error *err);

@@ -61,7 +61,7 @@ void judge_instances_rebuild(pstk_judge *judge) {
     memset(judge->instances.slot, 0, ((size_t)judge->instances.mask + 1) * sizeof(uint32_t));
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++) {
         judge_instance_at(judge, i)->is_touched = 0;
-        if (judge_instance_at(judge, i)->kind)
+        if (judge_instance_raw(judge, i)->kind)
             hash_put(judge, i);
     }
 }
@@ -100,8 +100,8 @@ void judge_instance_drop(pstk_judge *judge, uint32_t index) {
         *link = instance->next;
     if (instance->kind == PSTK_RULE_LIMIT && instance->state) {
         judge_limit_unschedule(judge, instance->state);
-        if (judge_limit_at(judge, instance->state)->delay)
-            judge_arena_drop(judge, JUDGE_DELAY, judge_limit_at(judge, instance->state)->delay);
+        if (judge_limit_raw(judge, instance->state)->delay)
+            judge_arena_drop(judge, JUDGE_DELAY, judge_limit_raw(judge, instance->state)->delay);
         judge_arena_drop(judge, JUDGE_LIMIT, instance->state);
     } else if (instance->state) {
         judge_arena_drop(judge, JUDGE_WINDOW, instance->state);
@@ -145,7 +145,7 @@ static uint32_t refuse(pstk_judge *judge) {
 }
 
 static uint32_t make_instance(pstk_judge *judge, const match *it, uint32_t name, uint32_t key) {
-    const pstk_rule *rule = judge_rule_at(judge, it->slot);
+    const pstk_rule *rule = judge_rule_raw(judge, it->slot);
     uint32_t asset = asset_for(judge, rule, it);
     uint32_t index = asset ? judge_arena_take(judge, JUDGE_INSTANCE) : 0;
     if (!index)
@@ -171,7 +171,7 @@ static bool is_by_tag(const pstk_rule *rule) {
 
 /* The instance of a match; makes it where it may. 0: none. */
 static uint32_t instance_for(pstk_judge *judge, const match *it, bool may_create) {
-    const pstk_rule *rule = judge_rule_at(judge, it->slot);
+    const pstk_rule *rule = judge_rule_raw(judge, it->slot);
     uint32_t name = judge_name_find(judge, rule->name, rule->series);
     uint32_t key = it->tag + 1;
     if (!is_by_tag(rule)) {
@@ -204,7 +204,7 @@ static bool bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint
 
 static bool bind_window(pstk_judge *judge, uint32_t tag, uint32_t index) {
     judge_hot *hot = judge_hot_at(judge, tag);
-    const judge_instance *instance = judge_instance_at(judge, index);
+    const judge_instance *instance = judge_instance_raw(judge, index);
     uint32_t *link = &hot->window;
     while (*link)
         link = &judge_window_at(judge, *link)->link;
@@ -249,7 +249,7 @@ static void restart_group(judge_group *group) {
 }
 
 static bool bind_role(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t role_index) {
-    uint32_t group_index = judge_instance_at(judge, index)->state;
+    uint32_t group_index = judge_instance_raw(judge, index)->state;
     judge_group *group = judge_group_at(judge, group_index);
     judge_role *role = &group->role[role_index];
     if (role->is_bound)
@@ -286,7 +286,7 @@ static void bind_shared(pstk_judge *judge, uint32_t index) {
 static bool bind_to_all(pstk_judge *judge, const match *it) {
     bool is_whole = true;
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++)
-        if (judge_instance_at(judge, i)->rule == it->slot + 1)
+        if (judge_instance_raw(judge, i)->rule == it->slot + 1)
             is_whole = bind_role(judge, it->tag, i, it->role) && is_whole;
     return is_whole;
 }
@@ -297,8 +297,8 @@ static bool can_window(const pstk_judge *judge, const pstk_rule *rule, const jud
 }
 
 static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
-    const pstk_rule *rule = judge_rule_at(judge, it->slot);
-    const judge_hot *hot = judge_hot_at(judge, it->tag);
+    const pstk_rule *rule = judge_rule_raw(judge, it->slot);
+    const judge_hot *hot = judge_hot_raw(judge, it->tag);
     bool is_shared = it->role != PSTK_ROLE_VALUE &&
                      !pstk_pattern_has_star(rule->pattern[it->role]) &&
                      pstk_pattern_has_star(rule->pattern[PSTK_ROLE_VALUE]);
@@ -329,7 +329,7 @@ static bool can_hear(const pstk_rule *rule, uint32_t role, uint8_t type) {
 }
 
 static void bind_rule(pstk_judge *judge, uint32_t tag, uint32_t slot, bool may_create) {
-    const pstk_rule *rule = judge_rule_at(judge, slot);
+    const pstk_rule *rule = judge_rule_raw(judge, slot);
     const pstk_tag *named = pstk_tags_get(judge->tags, tag);
     judge_hot *hot = judge_hot_at(judge, tag);
     uint32_t roles = is_by_tag(rule) ? 1 : PSTK_ROLE_COUNT;
@@ -387,7 +387,7 @@ void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
         hot->rules = hot->windows = 0;
     }
     for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++)
-        if (judge_hot_at(judge, t)->type)
+        if (judge_hot_raw(judge, t)->type)
             bind_tag(judge, t, may_create);
     judge_windows_rebuild(judge);
 }

@@ -60,8 +60,8 @@ bool judge_config_stage(pstk_judge *judge, const uint8_t *payload, size_t bytes)
         judge_count(judge, JUDGE_STAGED_RULE) < record.rule_total)
         return false;
     uint8_t digest[32];
-    pstk_judge_config_digest(judge_staged_source_at(judge, 0), record.source_total,
-                             judge_staged_rule_at(judge, 0), record.rule_total, digest);
+    pstk_judge_config_digest(judge_staged_source_raw(judge, 0), record.source_total,
+                             judge_staged_rule_raw(judge, 0), record.rule_total, digest);
     if (memcmp(digest, record.digest, sizeof digest) != 0) {
         staging_reset(judge); /* damaged: the old tables stay */
         return false;
@@ -86,7 +86,7 @@ static void index_staged(pstk_judge *judge) {
     memset(judge->staged_of_name, 0, (size_t)JUDGE_NAMES_MAX * sizeof *judge->staged_of_name);
     memset(judge->is_told, 0, JUDGE_NAMES_MAX);
     for (uint32_t s = 0; s < judge_count(judge, JUDGE_STAGED_RULE); s++) {
-        const pstk_rule *rule = judge_staged_rule_at(judge, s);
+        const pstk_rule *rule = judge_staged_rule_raw(judge, s);
         if (!judge_rule_is_valid(rule)) {
             JUDGE_COUNT(judge->head.counters.instance_limit, 1);
             continue;
@@ -115,7 +115,7 @@ static bool is_kept(const pstk_judge *judge, const judge_instance *instance) {
 }
 
 static void tell_restart(pstk_judge *judge, uint32_t index) {
-    const judge_instance *instance = judge_instance_at(judge, index);
+    const judge_instance *instance = judge_instance_raw(judge, index);
     pstk_event *event =
         judge_event_begin(judge, index, PSTK_EVENT_RULE_RESTARTED, judge->head.now_ns);
     event->end_ns = judge->head.now_ns;
@@ -125,10 +125,10 @@ static void tell_restart(pstk_judge *judge, uint32_t index) {
 }
 
 static void close_limit(pstk_judge *judge, uint32_t index) {
-    const judge_instance *instance = judge_instance_at(judge, index);
+    const judge_instance *instance = judge_instance_raw(judge, index);
     if (!instance->state)
         return;
-    const judge_limit *at = judge_limit_at(judge, instance->state);
+    const judge_limit *at = judge_limit_raw(judge, instance->state);
     bool is_held = false;
     for (uint32_t k = 0; k < PSTK_LEVEL_COUNT; k++)
         is_held |= at->limit.phase[k] != PSTK_PHASE_NORMAL;
@@ -140,7 +140,7 @@ static void close_limit(pstk_judge *judge, uint32_t index) {
 
 static bool close_changed(pstk_judge *judge) {
     for (; judge->place.step < judge_count(judge, JUDGE_INSTANCE); judge->place.step++) {
-        const judge_instance *instance = judge_instance_at(judge, judge->place.step);
+        const judge_instance *instance = judge_instance_raw(judge, judge->place.step);
         bool is_by_tag = instance->kind == PSTK_RULE_LIMIT || instance->kind == PSTK_RULE_WINDOW;
         if (!is_by_tag || !instance->rule || is_kept(judge, instance))
             continue;
@@ -158,7 +158,7 @@ static bool close_changed(pstk_judge *judge) {
  * now. */
 static bool tell_changed(pstk_judge *judge) {
     for (; judge->place.step < judge_count(judge, JUDGE_INSTANCE); judge->place.step++) {
-        const judge_instance *instance = judge_instance_at(judge, judge->place.step);
+        const judge_instance *instance = judge_instance_raw(judge, judge->place.step);
         if (instance->kind != PSTK_RULE_LIMIT || !instance->rule ||
             judge->is_told[instance->name] || !staged_for(judge, instance) ||
             is_kept(judge, instance))
@@ -212,18 +212,22 @@ static void remap_instances(pstk_judge *judge) {
     }
 }
 
+static void take_over(pstk_judge *judge, int live, int staged, uint32_t count) {
+    size_t bytes = (size_t)count * judge->arena[live].item;
+    judge_touch(judge, judge->arena[live].base, bytes);
+    memcpy(judge->arena[live].base, judge->arena[staged].base, bytes);
+}
+
 static void swap_sources(pstk_judge *judge) {
     uint32_t count = judge_count(judge, JUDGE_STAGED_SOURCE);
-    judge_touch(judge, judge_config_source_raw(judge, 0), count * sizeof(pstk_config_source));
-    memcpy(judge_config_source_raw(judge, 0), judge_staged_source_raw(judge, 0),
-           count * sizeof(pstk_config_source));
+    take_over(judge, JUDGE_CONFIG_SOURCE, JUDGE_STAGED_SOURCE, count);
     judge->arena[JUDGE_CONFIG_SOURCE].count = count;
     for (uint32_t s = 0; s < PSTK_SOURCES_MAX; s++) {
         judge_source *at = judge_source_at(judge, s);
         at->is_known = s < count;
         if (!at->is_known)
             continue;
-        const pstk_config_source *from = judge_config_source_at(judge, s);
+        const pstk_config_source *from = judge_config_source_raw(judge, s);
         int64_t most_ns = INT64_C(1) << 60;
         at->idle_after_ns = PSTK_MAX(PSTK_MIN(from->idle_after_ns, most_ns), 0);
         judge_clock_at(judge, judge_source_clock((uint16_t)s))->lateness_ns =
@@ -231,7 +235,7 @@ static void swap_sources(pstk_judge *judge) {
     }
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_STREAM); i++)
         judge_clock_at(judge, judge_stream_clock(i))->lateness_ns =
-            judge_clock_at(judge, judge_source_clock(judge_stream_at(judge, i)->source))
+            judge_clock_at(judge, judge_source_clock(judge_stream_raw(judge, i)->source))
                 ->lateness_ns;
 }
 
@@ -239,7 +243,7 @@ void judge_rules_rebuild(pstk_judge *judge) {
     memset(judge->is_live, 0, PSTK_RULES_MAX);
     memset(judge->staged_of_name, 0, (size_t)JUDGE_NAMES_MAX * sizeof *judge->staged_of_name);
     for (uint32_t s = 0; s < judge_count(judge, JUDGE_CONFIG_RULE); s++) {
-        const pstk_rule *rule = judge_rule_at(judge, s);
+        const pstk_rule *rule = judge_rule_raw(judge, s);
         uint32_t name =
             judge_rule_is_valid(rule) ? judge_name_find(judge, rule->name, rule->series) : 0;
         judge->is_live[s] = name && !judge->staged_of_name[name];
@@ -253,8 +257,7 @@ static void swap_tables(pstk_judge *judge) {
     remap_instances(judge);
     swap_sources(judge);
     uint32_t count = judge_count(judge, JUDGE_STAGED_RULE);
-    judge_touch(judge, judge_rule_raw(judge, 0), count * sizeof(pstk_rule));
-    memcpy(judge_rule_raw(judge, 0), judge_staged_rule_raw(judge, 0), count * sizeof(pstk_rule));
+    take_over(judge, JUDGE_CONFIG_RULE, JUDGE_STAGED_RULE, count);
     judge->arena[JUDGE_CONFIG_RULE].count = count;
     judge->head.generation = judge->head.staged_generation;
     staging_reset(judge);

@@ -28,7 +28,7 @@ uint32_t judge_tag_of(const pstk_judge *judge, const judge_instance *instance) {
 
 pstk_event *judge_event_begin(pstk_judge *judge, uint32_t index, pstk_event_kind kind,
                               int64_t at_ns) {
-    const judge_instance *instance = judge_instance_at(judge, index);
+    const judge_instance *instance = judge_instance_raw(judge, index);
     uint32_t tag = judge_tag_of(judge, instance);
     pstk_event *event = &judge->event[judge->event_head & (judge->options.event_slots - 1)];
     judge_touch(judge, event, sizeof *event);
@@ -44,8 +44,8 @@ pstk_event *judge_event_begin(pstk_judge *judge, uint32_t index, pstk_event_kind
     event->kind = (uint16_t)kind;
     event->config_gen_low = (uint8_t)judge->head.generation;
     if (judge_is_tag(judge, tag)) {
-        event->value_type = judge_hot_at(judge, tag)->type;
-        event->time_epoch = judge_stream_at(judge, judge_hot_at(judge, tag)->stream)->epoch;
+        event->value_type = judge_hot_raw(judge, tag)->type;
+        event->time_epoch = judge_stream_at(judge, judge_hot_raw(judge, tag)->stream)->epoch;
     }
     return event;
 }
@@ -74,7 +74,7 @@ static void put_decimal(pstk_sha256 *sha, int64_t number) {
 static void identify(const pstk_judge *judge, pstk_event *event, const char *tag) {
     pstk_sha256 sha;
     uint8_t hash[32];
-    const judge_name *name = judge_name_at(judge, event->rule);
+    const judge_name *name = judge_name_raw(judge, event->rule);
     pstk_sha256_init(&sha);
     pstk_sha256_update(&sha, "penstock-event/1", 16);
     put_field(&sha, judge->options.plant);
@@ -121,7 +121,7 @@ _Static_assert(offsetof(pstk_event, last) - offsetof(pstk_event, limit) == 5 * s
 static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) {
     pstk_sha256 sha;
     uint8_t hash[32], type[4];
-    const judge_name *name = judge_name_at(judge, event->rule);
+    const judge_name *name = judge_name_raw(judge, event->rule);
     bool is_code = event->value_type == PSTK_TYPE_CODE;
     const char *text =
         is_code ? pstk_tags_code_text(judge->tags, event->tag, event->value.i64) : NULL;

@@ -417,7 +417,7 @@ static void step_state(pstk_judge *judge, judge_group *group, int64_t time_ns) {
 
 void judge_group_step(pstk_judge *judge, uint32_t index, int64_t time_ns) {
     judge_group *group = judge_group_at(judge, index);
-    const judge_instance *instance = judge_instance_at(judge, group->instance);
+    const judge_instance *instance = judge_instance_raw(judge, group->instance);
     if (!instance->rule || !group->role[PSTK_ROLE_VALUE].tag)
         return;
     time_ns = group->last_ns = PSTK_MAX(time_ns, group->last_ns);

@@ -32,7 +32,7 @@ static uint32_t merge(pstk_judge *judge, uint32_t a, uint32_t b) {
 
 static void set_top(pstk_judge *judge, judge_clock *clock, uint32_t root) {
     clock->heap = root;
-    clock->heap_ns = root ? judge_node_at(judge, root)->time_ns : INT64_MAX;
+    clock->heap_ns = root ? judge_node_raw(judge, root)->time_ns : INT64_MAX;
 }
 
 bool judge_heap_push(pstk_judge *judge, uint32_t clock_index, const judge_node *from) {
@@ -59,15 +59,15 @@ static void touch(pstk_judge *judge, uint32_t index) {
 
 /* One sample reaches every instance that hears its tag. */
 static void deliver(pstk_judge *judge, const judge_node *node) {
-    const judge_hot *hot = judge_hot_at(judge, node->tag);
-    for (uint32_t b = hot->bind; b; b = judge_bind_at(judge, b)->link) {
-        const judge_bind *bind = judge_bind_at(judge, b);
-        const judge_instance *instance = judge_instance_at(judge, bind->instance);
+    const judge_hot *hot = judge_hot_raw(judge, node->tag);
+    for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
+        const judge_bind *bind = judge_bind_raw(judge, b);
+        const judge_instance *instance = judge_instance_raw(judge, bind->instance);
         if (instance->kind != PSTK_RULE_LIMIT) {
             judge_group_role(judge, instance->state, bind->role, node, hot->type);
         } else if (judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT) {
             judge_delay *delay =
-                judge_delay_at(judge, judge_limit_at(judge, instance->state)->delay);
+                judge_delay_at(judge, judge_limit_raw(judge, instance->state)->delay);
             double x = hot->is_integer ? (double)node->value.i64 : node->value.f64;
             delay->sample = (pstk_limit_sample){.x = x,
                                                 .value = node->value,
@@ -83,7 +83,7 @@ static void deliver(pstk_judge *judge, const judge_node *node) {
 }
 
 static void wake_forget(pstk_judge *judge, uint32_t index) {
-    judge_group_at(judge, judge_instance_at(judge, index)->state)->wake_ns = PSTK_TIME_NONE;
+    judge_group_at(judge, judge_instance_raw(judge, index)->state)->wake_ns = PSTK_TIME_NONE;
 }
 
 void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_early) {
@@ -105,7 +105,7 @@ void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_ear
 
 /* A limit of event order: one value an instant, the last in the journal. */
 static void limit_transit(pstk_judge *judge, uint32_t index) {
-    const judge_limit *limit = judge_limit_at(judge, index);
+    const judge_limit *limit = judge_limit_raw(judge, index);
     judge_delay *delay = judge_delay_at(judge, limit->delay);
     if (!limit->delay || !delay->is_set)
         return;
@@ -152,13 +152,13 @@ bool judge_clock_flush(pstk_judge *judge, uint32_t clock) {
 }
 
 void judge_wake(pstk_judge *judge, uint32_t index, int64_t at_ns) {
-    const judge_instance *instance = judge_instance_at(judge, index);
+    const judge_instance *instance = judge_instance_raw(judge, index);
     judge_group *group = judge_group_at(judge, instance->state);
     uint32_t tag = judge_tag_of(judge, instance);
     if (!judge_is_tag(judge, tag))
         return; /* nothing is counted yet, so nothing can be cut */
-    uint32_t clock = judge_hot_at(judge, tag)->clock;
-    int64_t watermark_ns = judge_clock_at(judge, clock)->watermark_ns;
+    uint32_t clock = judge_hot_raw(judge, tag)->clock;
+    int64_t watermark_ns = judge_clock_raw(judge, clock)->watermark_ns;
     if (at_ns < watermark_ns) {
         at_ns = watermark_ns;
         group->is_cut_late = 1;

@@ -74,8 +74,8 @@ void judge_deadlines_rebuild(pstk_judge *judge) {
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_LIMIT); i++)
         judge_limit_at(judge, i)->heap_pos = 0;
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_LIMIT); i++) {
-        const judge_limit *at = judge_limit_at(judge, i);
-        if (at->instance && judge_instance_at(judge, at->instance)->rule)
+        const judge_limit *at = judge_limit_raw(judge, i);
+        if (at->instance && judge_instance_raw(judge, at->instance)->rule)
             judge_limit_schedule(judge, i);
     }
 }
@@ -87,9 +87,9 @@ void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
     double low = -__builtin_inf(), high = __builtin_inf();
     hot->has_limit = 0;
     hot->calm_ns = INT64_MAX;
-    for (uint32_t b = hot->bind; b; b = judge_bind_at(judge, b)->link) {
+    for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
         const judge_instance *instance =
-            judge_instance_at(judge, judge_bind_at(judge, b)->instance);
+            judge_instance_raw(judge, judge_bind_raw(judge, b)->instance);
         if (instance->kind != PSTK_RULE_LIMIT)
             continue;
         const pstk_rule *rule = judge_rule_of(judge, instance);

@@ -37,10 +37,10 @@ static bool is_same(const char *stored, size_t capacity, const text_key *key) {
 
 static bool is_at(const pstk_judge *judge, uint32_t index, const text_key *key) {
     if (key->arena == JUDGE_ASSET)
-        return is_same(judge_asset_at(judge, index)->name, PSTK_NAME_BYTES, key);
+        return is_same(judge_asset_raw(judge, index)->name, PSTK_NAME_BYTES, key);
     if (key->arena == JUDGE_CAPTURE)
         return is_same(judge_capture_at(judge, index)->text, PSTK_NAME_BYTES, key);
-    const judge_name *name = judge_name_at(judge, index);
+    const judge_name *name = judge_name_raw(judge, index);
     return is_same(name->name, sizeof name->name, key) &&
            strncmp(name->series, key->series, sizeof name->series) == 0;
 }
@@ -106,13 +106,13 @@ static void table_refill(pstk_judge *judge, int arena) {
     for (uint32_t i = 1; i < judge_count(judge, arena); i++) {
         text_key key = {.arena = arena};
         if (arena == JUDGE_ASSET)
-            key.text = judge_asset_at(judge, i)->name;
+            key.text = judge_asset_raw(judge, i)->name;
         else if (arena == JUDGE_CAPTURE)
             key.text = judge_capture_at(judge, i)->text;
         else
-            key.text = judge_name_at(judge, i)->name;
+            key.text = judge_name_raw(judge, i)->name;
         if (arena == JUDGE_NAME)
-            key.series = judge_name_at(judge, i)->series;
+            key.series = judge_name_raw(judge, i)->series;
         key.bytes = strlen(key.text);
         *slot_of(judge, &key) = i;
     }
@@ -146,7 +146,7 @@ uint32_t judge_context_at(const pstk_judge *judge, uint32_t asset, int64_t time_
                           pstk_context_values *out) {
     uint32_t set = 0;
     memset(out, 0, sizeof *out);
-    const judge_asset *at = judge_asset_at(judge, asset);
+    const judge_asset *at = judge_asset_raw(judge, asset);
     for (uint32_t k = 0; asset && k < at->count && at->version[k].from_ns <= time_ns; k++) {
         values_merge(out, &at->version[k].values, at->version[k].set);
         set |= at->version[k].set;
@@ -188,7 +188,7 @@ static void wake_cutters(pstk_judge *judge, uint32_t asset, int64_t at_ns, uint3
     uint32_t cut_on =
         (set & 1u ? PSTK_CUT_CONTEXT_ORDER : 0u) | (set & 8u ? PSTK_CUT_CONTEXT_LOT : 0u);
     for (uint32_t i = 1; cut_on && i < judge_count(judge, JUDGE_INSTANCE); i++) {
-        const judge_instance *instance = judge_instance_at(judge, i);
+        const judge_instance *instance = judge_instance_raw(judge, i);
         bool is_group = instance->kind == PSTK_RULE_COUNTER || instance->kind == PSTK_RULE_TOTAL;
         if (is_group && instance->rule && instance->asset == asset &&
             (judge_rule_of(judge, instance)->cut_on & cut_on))
@@ -227,9 +227,9 @@ static void baseline_set(judge_group *group, const pstk_baseline *baseline) {
 static uint32_t group_of(const pstk_judge *judge, uint32_t name, uint32_t tag) {
     if (!judge_is_tag(judge, tag))
         return 0;
-    for (uint32_t b = judge_hot_at(judge, tag)->bind; b; b = judge_bind_at(judge, b)->link) {
-        const judge_bind *bind = judge_bind_at(judge, b);
-        const judge_instance *instance = judge_instance_at(judge, bind->instance);
+    for (uint32_t b = judge_hot_raw(judge, tag)->bind; b; b = judge_bind_raw(judge, b)->link) {
+        const judge_bind *bind = judge_bind_raw(judge, b);
+        const judge_instance *instance = judge_instance_raw(judge, bind->instance);
         if (instance->name == name && instance->kind == PSTK_RULE_COUNTER &&
             bind->role == PSTK_ROLE_VALUE)
             return instance->state;
@@ -269,7 +269,7 @@ void judge_baseline_take(pstk_judge *judge, const pstk_baseline *raw) {
 
 void judge_baseline_claim(pstk_judge *judge, uint32_t group_index) {
     judge_group *group = judge_group_at(judge, group_index);
-    const judge_instance *instance = judge_instance_at(judge, group->instance);
+    const judge_instance *instance = judge_instance_raw(judge, group->instance);
     uint32_t tag_id = judge_tag_of(judge, instance);
     const pstk_tag *tag = tag_id == UINT32_MAX ? NULL : pstk_tags_get(judge->tags, tag_id);
     for (uint32_t i = 1; tag && i < judge_count(judge, JUDGE_BASELINE); i++) {

@@ -97,8 +97,8 @@ static inline bool may_follow(const run *at, int64_t newest_ns, const judge_hot 
  * anything. */
 static inline __attribute__((always_inline)) void run_quiet(const pstk_judge *judge, const run *at,
                                                             lane *in, bool is_far) {
-    judge_hot *const hots = judge_hot_raw(judge, 0); /* touched by keep_tags */
-    judge_window *const windows = judge_window_raw(judge, 0);
+    judge_hot *const hots = (void *)judge->arena[JUDGE_HOT].base; /* touched by keep_tags */
+    judge_window *const windows = (void *)judge->arena[JUDGE_WINDOW].base;
     const uint32_t tags = judge_count(judge, JUDGE_HOT), stream = at->stream_index;
     const pstk_sample *sample = in->sample, *const end = in->end;
     int64_t newest_ns = in->newest_ns, ahead_ns = in->ahead_ns;
@@ -154,20 +154,26 @@ static __attribute__((noinline)) void run_far(const pstk_judge *judge, const run
     run_quiet(judge, at, in, true);
 }
 
-/* While a snapshot is open: what the fast path may write is touched beforehand, for the whole
- * block, so that its loop asks nothing. */
+/* While a snapshot is open and its walk under way: what the fast path may write is touched
+ * beforehand, for the whole block, so that its loop asks nothing. */
 static void keep_tags(const pstk_judge *judge, const run *at, uint32_t i) {
     const uint32_t tags = judge_count(judge, JUDGE_HOT);
     for (; i < at->count; i++) {
         uint32_t tag = at->sample[i].tag_id;
+        if (i + AHEAD_HOT < at->count)
+            __builtin_prefetch(judge_hot_raw(judge, at->sample[i + AHEAD_HOT].tag_id), 1);
         if (tag >= tags)
             continue;
-#ifdef PSTK_PLANT_SNAPSHOT /* the tag's own line is forgotten, and a test must see it */
         const judge_hot *hot = judge_hot_raw(judge, tag);
-#else
-        const judge_hot *hot = judge_hot_at(judge, tag);
+#ifndef PSTK_PLANT_SNAPSHOT /* the tag's own line is forgotten, and a test must see it */
+        judge_touch(judge, hot, sizeof *hot);
 #endif
-        for (uint32_t w = hot->window; w; w = judge_window_raw(judge, w)->link)
+        uint32_t w = hot->window;
+        if (hot->windows <= 1 || hot->is_row) { /* their links need not be read */
+            judge_touch(judge, judge_window_raw(judge, w), hot->windows * sizeof(judge_window));
+            continue;
+        }
+        for (; w; w = judge_window_raw(judge, w)->link)
             judge_touch(judge, judge_window_raw(judge, w), sizeof(judge_window));
     }
 }
@@ -210,7 +216,7 @@ static uint32_t run_fast(pstk_judge *judge, run *at, uint32_t i) {
 static bool is_usable(const pstk_judge *judge, const run *at, const pstk_sample *sample) {
     if (!judge_is_tag(judge, sample->tag_id) || !is_time(time_of(at, sample)))
         return false;
-    const judge_hot *hot = judge_hot_at(judge, sample->tag_id);
+    const judge_hot *hot = judge_hot_raw(judge, sample->tag_id);
     if (hot->source != at->stream->source)
         return false;
     return hot->is_integer || __builtin_isfinite(sample->value.f64);
@@ -231,7 +237,7 @@ static void move_tag(pstk_judge *judge, const run *at, judge_hot *hot) {
  * behind, the new one or one that is there, goes by its own. */
 static void part_far_streams(pstk_judge *judge, const run *at, int64_t time_ns) {
     for (uint32_t i = judge_source_at(judge, at->stream->source)->streams; i;) {
-        const judge_stream *other = judge_stream_at(judge, i);
+        const judge_stream *other = judge_stream_raw(judge, i);
         uint32_t next = other->next;
         bool is_sharing = i != at->stream_index && other->has_max && !other->is_alone;
         if (is_sharing && !at->stream->is_alone && time_ns < other->max_ns - JUDGE_REGRESS_NS)
@@ -245,8 +251,8 @@ static void part_far_streams(pstk_judge *judge, const run *at, int64_t time_ns) 
 /* A stream's first sample: whatever the source lost before is a gap of this one too. */
 static void start_stream(pstk_judge *judge, run *at, int64_t time_ns) {
     judge_stream *stream = at->stream;
-    for (uint32_t i = judge_source_at(judge, stream->source)->streams; i;) {
-        const judge_stream *other = judge_stream_at(judge, i);
+    for (uint32_t i = judge_source_raw(judge, stream->source)->streams; i;) {
+        const judge_stream *other = judge_stream_raw(judge, i);
         if (other->has_gap && !stream->has_gap) {
             stream->has_gap = 1;
             stream->gap_from_ns = other->gap_from_ns;
@@ -285,7 +291,7 @@ static void count_late(pstk_judge *judge, const run *at, uint64_t count) {
 }
 
 static bool is_arrival_limit(const pstk_judge *judge, const judge_bind *bind) {
-    const judge_instance *instance = judge_instance_at(judge, bind->instance);
+    const judge_instance *instance = judge_instance_raw(judge, bind->instance);
     return instance->kind == PSTK_RULE_LIMIT &&
            judge_rule_of(judge, instance)->order != PSTK_ORDER_EVENT;
 }
@@ -293,7 +299,7 @@ static bool is_arrival_limit(const pstk_judge *judge, const judge_bind *bind) {
 /* Instances that hear the tag in event order: late is counted for each. */
 static uint64_t ordered_rules(const pstk_judge *judge, const judge_hot *hot) {
     uint64_t count = 0;
-    for (uint32_t b = hot->bind; b; b = judge_bind_at(judge, b)->link)
+    for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link)
         count += !is_arrival_limit(judge, judge_bind_at(judge, b));
     return count;
 }
@@ -302,7 +308,7 @@ static uint64_t ordered_rules(const pstk_judge *judge, const judge_hot *hot) {
 static bool push(pstk_judge *judge, const run *at, const pstk_sample *sample) {
     if (!judge_touched_run(judge))
         return false;
-    const judge_hot *hot = judge_hot_at(judge, sample->tag_id);
+    const judge_hot *hot = judge_hot_raw(judge, sample->tag_id);
     judge_clock *clock = judge_clock_at(judge, hot->clock);
     judge_node node = {.tag = sample->tag_id,
                        .quality = sample->quality,
@@ -317,9 +323,9 @@ static bool push(pstk_judge *judge, const run *at, const pstk_sample *sample) {
     while (!judge_heap_push(judge, hot->clock, &node)) {
         uint32_t victim = hot->clock;
         for (uint32_t c = 1;
-             !judge_clock_at(judge, victim)->heap && c < judge_count(judge, JUDGE_CLOCK);)
+             !judge_clock_raw(judge, victim)->heap && c < judge_count(judge, JUDGE_CLOCK);)
             victim = c++;
-        if (!judge_clock_at(judge, victim)->heap)
+        if (!judge_clock_raw(judge, victim)->heap)
             return true; /* no slot at all: refused at open */
         JUDGE_COUNT(judge->head.counters.reorder_overflow, 1);
         judge_heap_pop_instant(judge, victim, true);
@@ -370,8 +376,8 @@ static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sampl
         hot->last_ns = time_ns;
         return true;
     }
-    for (; judge->place.node; judge->place.node = judge_bind_at(judge, judge->place.node)->link) {
-        const judge_bind *bind = judge_bind_at(judge, judge->place.node);
+    for (; judge->place.node; judge->place.node = judge_bind_raw(judge, judge->place.node)->link) {
+        const judge_bind *bind = judge_bind_raw(judge, judge->place.node);
         if (!is_arrival_limit(judge, bind))
             continue;
         if (!judge_has_room(judge))
@@ -391,9 +397,10 @@ static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sampl
 }
 
 static bool run_windows(pstk_judge *judge, const run *at, const pstk_sample *sample) {
-    const judge_hot *hot = judge_hot_at(judge, sample->tag_id);
+    const judge_hot *hot = judge_hot_raw(judge, sample->tag_id);
     double x = (hot->is_integer ? (double)sample->value.i64 : sample->value.f64) + 0.0;
-    for (; judge->place.node; judge->place.node = judge_window_at(judge, judge->place.node)->link) {
+    for (; judge->place.node;
+         judge->place.node = judge_window_raw(judge, judge->place.node)->link) {
         if (!judge_has_room(judge))
             return false;
         if (!judge_window_add(judge, judge->place.node, time_of(at, sample), x, sample->quality))
@@ -501,7 +508,7 @@ bool judge_samples_run(pstk_judge *judge, const pstk_block *block) {
     at.stream->is_idle = 0;
     at.stream->recv_ns = at.stream->quiet_ns = judge->head.now_ns;
     set_clock(judge, &at);
-    if (PSTK_UNLIKELY(judge->snapshot.is_open))
+    if (PSTK_UNLIKELY(judge->snapshot.is_open) && !judge_snapshot_walk(&judge->snapshot))
         keep_tags(judge, &at, place->sample);
     for (;;) {
         if (place->phase == PHASE_NEW)

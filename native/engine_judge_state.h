@@ -23,7 +23,7 @@
 #define JUDGE_TICK_SWEEP                                                                           \
     8192u /* windows one TICK looks at; what is left waits for the next block */
 #define JUDGE_SWEEP_AGAIN_NS 1000000
-#define JUDGE_PAGE_BYTES 1024u /* what the first touch copies while a snapshot is open */
+#define JUDGE_PAGE_BYTES 512u /* what the first touch copies while a snapshot is open */
 
 /* ---- items ---------------------------------------------------------------------------------- */
 
@@ -341,6 +341,10 @@ typedef struct judge_snapshot {
     uint32_t *page_at;  /* by place */
     uint8_t *kept;      /* pages as they were, in the order of their first touch */
     uint32_t count;     /* of them */
+    uint32_t kept_max;  /* most of them since their memory was given back */
+    struct {
+        uint32_t begin, page, end;
+    } walk[2]; /* pages of the tables that the fast path writes: kept up to page */
     judge_head head;
     uint64_t first_event;
 } judge_snapshot;
@@ -384,14 +388,13 @@ static inline void judge_touch(const pstk_judge *judge, const void *item, size_t
         judge_snapshot_keep((judge_snapshot *)&judge->snapshot, item, bytes);
 }
 
-/* Each comes twice: judge_x_at for whoever may write, and judge_x_raw, which keeps nothing: to
- * read, or where the item was touched before in the same block. */
+/* Each comes twice: judge_x_at for whoever may write, judge_x_raw to read; that keeps nothing. */
 #define JUDGE_ACCESS(name, function, type)                                                         \
-    static inline type *judge_##function##_raw(const pstk_judge *judge, uint32_t index) {          \
-        return (type *)(void *)judge->arena[JUDGE_##name].base + index;                            \
+    static inline const type *judge_##function##_raw(const pstk_judge *judge, uint32_t index) {    \
+        return (const type *)(const void *)judge->arena[JUDGE_##name].base + index;                \
     }                                                                                              \
     static inline type *judge_##function##_at(const pstk_judge *judge, uint32_t index) {           \
-        type *item = judge_##function##_raw(judge, index);                                         \
+        type *item = (type *)(void *)judge->arena[JUDGE_##name].base + index;                      \
         judge_touch(judge, item, sizeof *item);                                                    \
         return item;                                                                               \
     }
@@ -456,7 +459,11 @@ void judge_result_put(pstk_judge *judge, const pstk_result *result);
 uint32_t judge_tag_of(const pstk_judge *judge,
                       const judge_instance *instance); /* UINT32_MAX = none yet */
 
-void judge_snapshot_open(pstk_judge *judge); /* engine_judge_snapshot.c */
+/* ---- engine_judge_snapshot.c ---------------------------------------------------------------- */
+
+void judge_snapshot_open(pstk_judge *judge);
+/* Keeps the next pages of the tables that the fast path writes; true once all of them are kept. */
+bool judge_snapshot_walk(judge_snapshot *snapshot);
 
 /* ---- engine_judge_names.c: dictionaries, assets, contexts, baselines ------------------------ */
 

@@ -13,7 +13,7 @@ static uint32_t *stream_slot(const pstk_judge *judge, uint16_t source, uint32_t 
     uint64_t name = (uint64_t)source << 32 | key;
     uint32_t place = (uint32_t)judge_table_hash(&name, sizeof name) & table->mask;
     for (; table->slot[place]; place = (place + 1) & table->mask) {
-        const judge_stream *stream = judge_stream_at(judge, table->slot[place]);
+        const judge_stream *stream = judge_stream_raw(judge, table->slot[place]);
         if (stream->source == source && stream->key == key)
             break;
     }
@@ -26,7 +26,7 @@ uint32_t judge_stream_find(const pstk_judge *judge, uint16_t source, uint32_t ke
 
 uint32_t judge_stream_open(pstk_judge *judge, uint16_t source, uint32_t key) {
     uint32_t *slot = stream_slot(judge, source, key);
-    if (*slot || source >= PSTK_SOURCES_MAX || !judge_source_at(judge, source)->is_known)
+    if (*slot || source >= PSTK_SOURCES_MAX || !judge_source_raw(judge, source)->is_known)
         return *slot;
     uint32_t index = judge_arena_take(judge, JUDGE_STREAM);
     if (!index)
@@ -53,7 +53,7 @@ void judge_streams_rebuild(pstk_judge *judge) {
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_STREAM); i++) {
         judge_stream *stream = judge_stream_at(judge, i);
         *stream_slot(judge, stream->source, stream->key) = i;
-        stream->next = judge_source_at(judge, stream->source)->streams;
+        stream->next = judge_source_raw(judge, stream->source)->streams;
         judge_source_at(judge, stream->source)->streams = i;
     }
 }
@@ -75,8 +75,8 @@ static void raise_watermark(judge_clock *clock, int64_t least_ns) {
 
 void judge_watermark_update(pstk_judge *judge, uint16_t source) {
     int64_t live_ns = INT64_MAX, idle_ns = INT64_MAX;
-    for (uint32_t i = judge_source_at(judge, source)->streams; i;) {
-        const judge_stream *stream = judge_stream_at(judge, i);
+    for (uint32_t i = judge_source_raw(judge, source)->streams; i;) {
+        const judge_stream *stream = judge_stream_raw(judge, i);
         int64_t at_ns = stream->is_idle ? carried_ns(judge, stream) : stream->max_ns;
         if (stream->has_max && stream->is_alone)
             raise_watermark(judge_clock_at(judge, judge_stream_clock(i)), at_ns);
@@ -91,12 +91,12 @@ void judge_watermark_update(pstk_judge *judge, uint16_t source) {
 }
 
 int64_t judge_others_ns(const pstk_judge *judge, uint32_t index) {
-    const judge_stream *self = judge_stream_at(judge, index);
+    const judge_stream *self = judge_stream_raw(judge, index);
     int64_t least_ns = INT64_MAX;
     if (self->is_alone)
         return least_ns;
     for (uint32_t i = judge_source_at(judge, self->source)->streams; i;) {
-        const judge_stream *stream = judge_stream_at(judge, i);
+        const judge_stream *stream = judge_stream_raw(judge, i);
         if (i != index && stream->has_max && !stream->is_idle && !stream->is_alone)
             least_ns = PSTK_MIN(least_ns, stream->max_ns);
         i = stream->next;
@@ -109,12 +109,12 @@ int64_t judge_others_ns(const pstk_judge *judge, uint32_t index) {
 void judge_idle_mark(pstk_judge *judge) {
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_STREAM); i++) {
         judge_stream *stream = judge_stream_at(judge, i);
-        int64_t idle_after_ns = judge_source_at(judge, stream->source)->idle_after_ns;
+        int64_t idle_after_ns = judge_source_raw(judge, stream->source)->idle_after_ns;
         if (pstk_time_add(stream->quiet_ns, idle_after_ns) <= judge->head.now_ns)
             stream->is_idle = 1;
     }
     for (uint32_t s = 0; s < PSTK_SOURCES_MAX; s++)
-        if (judge_source_at(judge, s)->streams)
+        if (judge_source_raw(judge, s)->streams)
             judge_watermark_update(judge, (uint16_t)s);
 }
 
@@ -138,11 +138,11 @@ static void refresh_source(pstk_judge *judge, uint32_t source) {
     int64_t wanted_ns = waits_ns(judge_clock_at(judge, judge_source_clock((uint16_t)source)));
     int64_t due_ns = INT64_MIN;
     bool is_live = false, has_streams = false;
-    for (uint32_t i = judge_source_at(judge, source)->streams; i;) {
-        const judge_stream *stream = judge_stream_at(judge, i);
+    for (uint32_t i = judge_source_raw(judge, source)->streams; i;) {
+        const judge_stream *stream = judge_stream_raw(judge, i);
         if (stream->has_max && !stream->is_idle) {
             int64_t at_ns =
-                pstk_time_add(stream->quiet_ns, judge_source_at(judge, source)->idle_after_ns);
+                pstk_time_add(stream->quiet_ns, judge_source_raw(judge, source)->idle_after_ns);
             judge->idle_due_ns = PSTK_MIN(judge->idle_due_ns, at_ns);
             is_live |= !stream->is_alone;
         } else if (stream->has_max && stream->is_alone) {
@@ -163,7 +163,7 @@ void judge_time_refresh(pstk_judge *judge) {
     judge->idle_due_ns = INT64_MAX;
     judge->clock_due_ns = INT64_MAX;
     for (uint32_t s = 0; s < PSTK_SOURCES_MAX; s++)
-        if (judge_source_at(judge, s)->streams)
+        if (judge_source_raw(judge, s)->streams)
             refresh_source(judge, s);
 }
 
@@ -215,7 +215,7 @@ void judge_gap_close(pstk_judge *judge, uint32_t index, int64_t time_ns) {
 
 bool judge_gap_between(const pstk_judge *judge, uint32_t index, int64_t after_ns,
                        int64_t before_ns) {
-    const judge_stream *stream = judge_stream_at(judge, index);
+    const judge_stream *stream = judge_stream_raw(judge, index);
     if (stream->has_gap && stream->gap_from_ns < before_ns)
         return true;
     for (uint32_t k = 0; k < stream->gap_count; k++)
@@ -228,7 +228,7 @@ bool judge_gap_between(const pstk_judge *judge, uint32_t index, int64_t after_ns
 
 void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,
                        const pstk_source_record *record) {
-    if (source >= PSTK_SOURCES_MAX || !judge_source_at(judge, source)->is_known)
+    if (source >= PSTK_SOURCES_MAX || !judge_source_raw(judge, source)->is_known)
         return;
     judge_source *at = judge_source_at(judge, source);
     bool is_gap = record->change == PSTK_SOURCE_GAP ||
@@ -238,7 +238,7 @@ void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,
         judge_gap_open(judge, only);
         return;
     }
-    for (uint32_t i = at->streams; i; i = judge_stream_at(judge, i)->next) {
+    for (uint32_t i = at->streams; i; i = judge_stream_raw(judge, i)->next) {
         judge_stream *stream = judge_stream_at(judge, i);
         if (is_gap || record->change == PSTK_SOURCE_DOWN)
             judge_gap_open(judge, i);
@@ -257,9 +257,9 @@ enum { REGRESS_SWEEP, REGRESS_FLUSH, REGRESS_TAGS, REGRESS_DONE };
 
 static void regress_tag(pstk_judge *judge, uint32_t tag) {
     judge_hot *hot = judge_hot_at(judge, tag);
-    for (uint32_t b = hot->bind; b; b = judge_bind_at(judge, b)->link) {
-        const judge_bind *bind = judge_bind_at(judge, b);
-        const judge_instance *instance = judge_instance_at(judge, bind->instance);
+    for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
+        const judge_bind *bind = judge_bind_raw(judge, b);
+        const judge_instance *instance = judge_instance_raw(judge, bind->instance);
         if (instance->kind == PSTK_RULE_LIMIT && instance->state)
             judge_limit_regress(judge, instance->state);
         else if (instance->kind == PSTK_RULE_LIMIT)
@@ -277,7 +277,7 @@ static bool regress_tags(pstk_judge *judge, uint32_t stream) {
         judge_hot *hot = judge_hot_at(judge, judge->place.step);
         if (!hot->type || hot->stream != stream)
             continue;
-        for (uint32_t w = hot->window; w; w = judge_window_at(judge, w)->link) {
+        for (uint32_t w = hot->window; w; w = judge_window_raw(judge, w)->link) {
             if (!judge_has_room(judge))
                 return false;
             judge_window_close_all(judge, w, PSTK_FLAG_CLOCK_REGRESS);
@@ -298,7 +298,7 @@ void judge_stream_alone(pstk_judge *judge, uint32_t index) {
     clock->lateness_ns = judge_clock_at(judge, judge_source_clock(stream->source))->lateness_ns;
     clock->watermark_ns = pstk_time_add(stream->max_ns, -clock->lateness_ns);
     for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++)
-        if (judge_hot_at(judge, t)->type && judge_hot_at(judge, t)->stream == index)
+        if (judge_hot_raw(judge, t)->type && judge_hot_raw(judge, t)->stream == index)
             judge_hot_at(judge, t)->clock = own;
     judge_windows_rebuild(judge);
     judge_watermark_update(judge, stream->source);

@@ -50,7 +50,7 @@ static void emit_result(pstk_judge *judge, const judge_window *at, const closing
 }
 
 static void emit_closed(pstk_judge *judge, judge_window *at, closing *it, uint32_t pane_flags) {
-    uint32_t stream = judge_hot_at(judge, at->tag)->stream;
+    uint32_t stream = judge_hot_raw(judge, at->tag)->stream;
     bool has_gap = judge_gap_between(judge, stream, it->pane.start_ns - 1, it->end_ns);
     if (has_gap || (pane_flags & JUDGE_PANE_BAD))
         it->flags |= PSTK_FLAG_INCOMPLETE;
@@ -74,9 +74,9 @@ static int64_t first_end(const pstk_judge *judge, const judge_window *at, uint32
     bool is_open = at->flags & JUDGE_PANE_OPEN;
     int64_t end_ns = is_open ? at->end_ns : INT64_MAX;
     *out_pane = 0;
-    for (uint32_t i = at->others; i; i = judge_pane_at(judge, i)->link)
-        if (judge_pane_at(judge, i)->end_ns < end_ns) {
-            end_ns = judge_pane_at(judge, i)->end_ns;
+    for (uint32_t i = at->others; i; i = judge_pane_raw(judge, i)->link)
+        if (judge_pane_raw(judge, i)->end_ns < end_ns) {
+            end_ns = judge_pane_raw(judge, i)->end_ns;
             *out_pane = i;
         }
     return end_ns;
@@ -86,7 +86,7 @@ static void unlink_pane(pstk_judge *judge, judge_window *at, uint32_t index) {
     uint32_t *link = &at->others;
     while (*link != index)
         link = &judge_pane_at(judge, *link)->link;
-    *link = judge_pane_at(judge, index)->link;
+    *link = judge_pane_raw(judge, index)->link;
     judge_arena_drop(judge, JUDGE_PANE, index);
 }
 
@@ -96,7 +96,7 @@ static void close_first(pstk_judge *judge, judge_window *at, uint32_t flags) {
     uint32_t pane_flags = at->flags;
     at->panes--;
     if (index) {
-        const judge_pane *pane = judge_pane_at(judge, index);
+        const judge_pane *pane = judge_pane_raw(judge, index);
         it.pane = pane->pane;
         pane_flags = pane->flags;
         unlink_pane(judge, at, index);
@@ -112,7 +112,7 @@ static void close_first(pstk_judge *judge, judge_window *at, uint32_t flags) {
  * pane begins there, so that it repeats no start that an event already bears. */
 static int64_t told_until(const pstk_judge *judge, const judge_window *at) {
     int64_t last_ns = at->flags & JUDGE_PANE_OPEN ? at->pane.last_ns : INT64_MIN;
-    for (uint32_t i = at->others; i; i = judge_pane_at(judge, i)->link)
+    for (uint32_t i = at->others; i; i = judge_pane_raw(judge, i)->link)
         last_ns = PSTK_MAX(last_ns, judge_pane_at(judge, i)->pane.last_ns);
     return PSTK_MAX(at->closed_ns, last_ns == INT64_MIN ? last_ns : last_ns + 1);
 }
@@ -178,7 +178,7 @@ static bool make_place(pstk_judge *judge, judge_window *at, int64_t end_ns, uint
 
 static bool open_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64_t end_ns) {
     judge_window *at = judge_window_at(judge, index);
-    judge_clock *clock = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock);
+    judge_clock *clock = judge_clock_at(judge, judge_hot_raw(judge, at->tag)->clock);
     uint32_t panes_max = 2;
     if (at->panes >= panes_max)
         panes_max =
@@ -200,7 +200,7 @@ static bool find_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64
     if ((at->flags & JUDGE_PANE_OPEN) && at->pane.start_ns == start_ns)
         return true;
     judge_hot_at(judge, at->tag)->until_ns = INT64_MIN;
-    for (uint32_t i = at->others; i; i = judge_pane_at(judge, i)->link) {
+    for (uint32_t i = at->others; i; i = judge_pane_raw(judge, i)->link) {
         judge_pane *pane = judge_pane_at(judge, i);
         if (pane->pane.start_ns != start_ns)
             continue;
@@ -240,7 +240,8 @@ static bool reach_pane(pstk_judge *judge, uint32_t index, int64_t time_ns, int64
 bool judge_window_add(pstk_judge *judge, uint32_t index, int64_t time_ns, double x,
                       uint16_t quality) {
     judge_window *at = judge_window_at(judge, index);
-    int64_t watermark_ns = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock)->watermark_ns;
+    int64_t watermark_ns =
+        judge_clock_at(judge, judge_hot_raw(judge, at->tag)->clock)->watermark_ns;
     /* As on the fast path, a sample of the pane in place closes no other. */
     bool is_in_place = (at->flags & JUDGE_PANE_OPEN) && time_ns >= at->pane.start_ns &&
                        time_ns < at->end_ns && at->end_ns > watermark_ns;
@@ -299,7 +300,7 @@ bool judge_sweep_all(pstk_judge *judge, uint32_t budget) {
 
 void judge_window_list(pstk_judge *judge, uint32_t index) {
     judge_window *at = judge_window_at(judge, index);
-    judge_clock *clock = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock);
+    judge_clock *clock = judge_clock_at(judge, judge_hot_raw(judge, at->tag)->clock);
     at->clock_next = 0;
     if (clock->windows_tail)
         judge_window_at(judge, clock->windows_tail)->clock_next = index;
@@ -317,11 +318,11 @@ void judge_windows_rebuild(pstk_judge *judge) {
         clock->due_ns = clock->sweep_due_ns = INT64_MAX;
     }
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_WINDOW); i++) {
-        const judge_window *at = judge_window_at(judge, i);
-        if (!at->instance || !judge_instance_at(judge, at->instance)->rule)
+        const judge_window *at = judge_window_raw(judge, i);
+        if (!at->instance || !judge_instance_raw(judge, at->instance)->rule)
             continue;
         judge_window_list(judge, i);
-        judge_clock *clock = judge_clock_at(judge, judge_hot_at(judge, at->tag)->clock);
+        judge_clock *clock = judge_clock_at(judge, judge_hot_raw(judge, at->tag)->clock);
         uint32_t pane;
         clock->due_ns = PSTK_MIN(clock->due_ns, first_end(judge, at, &pane));
     }
@@ -336,7 +337,7 @@ void judge_until_refresh(pstk_judge *judge, uint32_t tag) {
     if (hot->slow)
         return;
     for (uint32_t w = hot->window; w;) {
-        const judge_window *at = judge_window_at(judge, w);
+        const judge_window *at = judge_window_raw(judge, w);
         bool is_begun = (at->flags & JUDGE_PANE_OPEN) && at->pane.count > 0;
         if (!is_begun || at->pane.start_ns > hot->last_ns)
             return;

@@ -9,8 +9,8 @@
 #include "engine_default.h"
 #include "plan.h"
 
-#include <sys/stat.h>
 #include <dirent.h>
+#include <sys/stat.h>
 
 #define PATIENCE_NS INT64_C(10000000000)
 

@@ -50,6 +50,8 @@ static inline void pstk_store_u64(void *p, uint64_t v) { memcpy(p, &v, 8); }
 
 /* CRC-32C (Castagnoli, reflected 0x82F63B78), hardware where the build has it. crc starts at 0. */
 uint32_t pstk_crc32c(uint32_t crc, const void *bytes, size_t size);
+/* Without the processor's own instructions: what the test holds the fast way against. */
+uint32_t pstk_crc32c_portable(uint32_t crc, const void *bytes, size_t size);
 
 /* 64-bit hash of a name; seedless and stable within one build, never stored. */
 uint64_t pstk_hash_bytes(const void *bytes, size_t size);

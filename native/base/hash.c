@@ -167,13 +167,41 @@ static uint32_t crc_table(uint32_t crc, const uint8_t *p, size_t size) {
 
 #if defined(__x86_64__)
 #if defined(__clang__)
-#define CRC_TARGET "sse4.2,crc32"
+#define CRC_TARGET "sse4.2,crc32,pclmul"
 #else
-#define CRC_TARGET "sse4.2"
+#define CRC_TARGET "sse4.2,pclmul"
 #endif
+
+/* Three lanes side by side: the instruction takes three cycles, and one can begin in each. The
+ * lanes join by a carry-less product: shift_one and shift_two stand for lane_bytes and twice as
+ * many zero bytes behind a lane's sum. */
+__attribute__((target(CRC_TARGET), always_inline)) static inline uint64_t
+crc_lanes(uint64_t crc, const uint8_t *p, size_t lane_bytes, uint64_t shift_one,
+          uint64_t shift_two) {
+    const uint8_t *q = p + lane_bytes, *r = q + lane_bytes;
+    uint64_t second = 0, third = 0;
+    for (size_t at = 0; at < lane_bytes - 8; at += 8) {
+        crc = _mm_crc32_u64(crc, pstk_load_u64(p + at));
+        second = _mm_crc32_u64(second, pstk_load_u64(q + at));
+        third = _mm_crc32_u64(third, pstk_load_u64(r + at));
+    }
+    crc = _mm_crc32_u64(crc, pstk_load_u64(p + lane_bytes - 8));
+    second = _mm_crc32_u64(second, pstk_load_u64(q + lane_bytes - 8));
+    __m128i front = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)crc),
+                                         _mm_cvtsi64_si128((long long)shift_two), 0);
+    __m128i middle = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)second),
+                                          _mm_cvtsi64_si128((long long)shift_one), 0);
+    uint64_t joined = (uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(front, middle));
+    return _mm_crc32_u64(third, pstk_load_u64(r + lane_bytes - 8) ^ joined);
+}
+
 __attribute__((target(CRC_TARGET))) static uint32_t crc_hardware(uint32_t crc, const uint8_t *p,
                                                                  size_t size) {
     uint64_t wide = crc;
+    for (; size >= 3072; p += 3072, size -= 3072)
+        wide = crc_lanes(wide, p, 1024, 0x170076fa, 0xa51b6135);
+    for (; size >= 768; p += 768, size -= 768)
+        wide = crc_lanes(wide, p, 256, 0xb9e02b86, 0xdd7e3b0c);
     for (; size >= 8; p += 8, size -= 8)
         wide = _mm_crc32_u64(wide, pstk_load_u64(p));
     crc = (uint32_t)wide;
@@ -183,11 +211,15 @@ __attribute__((target(CRC_TARGET))) static uint32_t crc_hardware(uint32_t crc, c
 }
 #endif
 
+/* For the test that holds both ways against each other. */
+uint32_t pstk_crc32c_portable(uint32_t crc, const void *bytes, size_t size) {
+    return ~crc_table(~crc, bytes, size);
+}
+
 uint32_t pstk_crc32c(uint32_t crc, const void *bytes, size_t size) {
-    crc = ~crc;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("sse4.2"))
-        return ~crc_hardware(crc, bytes, size);
+    if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"))
+        return ~crc_hardware(~crc, bytes, size);
 #endif
-    return ~crc_table(crc, bytes, size);
+    return pstk_crc32c_portable(crc, bytes, size);
 }

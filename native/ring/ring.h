@@ -174,9 +174,8 @@ typedef struct pstk_image_head {
  * NULL = they lie at section->bytes. */
 #define PSTK_IMAGE_PIECE_BYTES 32768u
 typedef struct pstk_image_reader {
-    void (*read)(const void *context, const pstk_section *section, uint64_t at, void *out,
-                 size_t bytes);
-    const void *context;
+    void (*read)(void *context, const pstk_section *section, uint64_t at, void *out, size_t bytes);
+    void *context;
 } pstk_image_reader;
 
 /* Writes folder/image.A or .B (the older one), by a temporary name and rename; with is_synced also

@@ -341,7 +341,7 @@ static inline pstk_image jj_image(pstk_judge *judge) {
         pstk_judge_snapshot_read(judge, &section[k], 0, (uint8_t *)image.section[k].bytes,
                                  section[k].size);
     pstk_judge_snapshot_end(judge);
-    pstk_judge_snapshot_clear(judge);
+    pstk_judge_snapshot_clear(judge, false);
     return image;
 }
 

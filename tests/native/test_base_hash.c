@@ -33,8 +33,24 @@ static void ways_agree(void) {
     }
 }
 
+/* Of every length up to where each loop has gone round, and of long ones; at any address. */
+static void crc_ways_agree(void) {
+    static uint8_t bytes[70000];
+    uint64_t seed = 7;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)pstk_random(&seed);
+    for (size_t size = 0; size < 8000; size++) {
+        uint32_t begin = (uint32_t)pstk_random(&seed);
+        const uint8_t *at = bytes + size % 13;
+        CHECK(pstk_crc32c(begin, at, size) == pstk_crc32c_portable(begin, at, size));
+    }
+    for (size_t size = 8000; size < 65000; size += 1 + pstk_random(&seed) % 900)
+        CHECK(pstk_crc32c(0, bytes, size) == pstk_crc32c_portable(0, bytes, size));
+}
+
 int main(void) {
     ways_agree();
+    crc_ways_agree();
     sha_is("", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     sha_is("abc", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     sha_is("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56,

@@ -194,7 +194,7 @@ static void test_errors_leave_the_older_images(void) {
     CHECK(load(test_id).generation == 1);
 }
 
-static void read_long(const void *context, const pstk_section *section, uint64_t at, void *out,
+static void read_long(void *context, const pstk_section *section, uint64_t at, void *out,
                       size_t bytes) {
     CHECK(bytes <= PSTK_IMAGE_PIECE_BYTES && at + bytes <= section->size);
     memcpy(out, (const uint8_t *)context + at, bytes);
