@@ -169,9 +169,9 @@ def test_planted_checkpoint_without_pending_events_is_caught(
     acknowledged.
     """
     dice = random.Random(7)
-    for index in range(20):
+    for index in range(80):
         replay = Replay(program, tmp_path / f"run{index}", ring_dir)
         run = replay.until_done({"PENSTOCK_PLANT": "checkpoint-without-pending"}, dice)
         if run.events != undisturbed.events:
             return
-    pytest.fail("20 recordings with a forgetful checkpoint, and none differed")
+    pytest.fail("80 recordings with a forgetful checkpoint, and none differed")
