@@ -114,4 +114,16 @@ void pstk_crash_point(const char *name) {
     if (__atomic_add_fetch(&passages, 1, __ATOMIC_RELAXED) == wanted)
         raise(SIGKILL);
 }
+
+int pstk_fault_point(const char *name) {
+    static int passages; /* of the one armed fault; test builds only */
+    const char *armed = getenv("PENSTOCK_FAULT");
+    size_t size = strlen(name);
+    if (!armed || strncmp(armed, name, size) != 0 || armed[size] != ':')
+        return 0;
+    char *end;
+    long first = strtol(armed + size + 1, &end, 10);
+    long reason = *end == ':' ? strtol(end + 1, NULL, 10) : 5;
+    return __atomic_add_fetch(&passages, 1, __ATOMIC_RELAXED) >= first ? (int)reason : 0;
+}
 #endif

@@ -87,8 +87,12 @@ uint64_t pstk_random(uint64_t *state);
 #ifdef PSTK_CRASH_POINTS
 void pstk_crash_point(const char *name);
 #define PSTK_CRASH(name) pstk_crash_point(name)
+/* PENSTOCK_FAULT=name:n:errno: that call fails from its n-th passage on; 0 = it goes on. */
+int pstk_fault_point(const char *name);
+#define PSTK_FAULT(name) pstk_fault_point(name)
 #else
 #define PSTK_CRASH(name) ((void)0)
+#define PSTK_FAULT(name) 0
 #endif
 
 #endif

@@ -41,7 +41,7 @@ uint8_t *pstk_ring_claim(pstk_ring *ring, size_t payload_bytes) {
     uint64_t room = ring->ring_bytes - (written & ring->mask);
     uint64_t pos = need > room ? written + room : written; /* PAD takes the lap's end */
     uint64_t end = pos + need;
-    if (end - pstk_ring_load(&ring->header->checkpointed) > ring->ring_bytes)
+    if (end - pstk_ring_limit(ring) > ring->ring_bytes)
         return NULL;
     if (end > atomic_load_explicit(&ring->header->claimed.value, memory_order_relaxed))
         pstk_ring_store(&ring->header->claimed, end);
@@ -83,7 +83,7 @@ uint64_t pstk_ring_commit(pstk_ring *ring, pstk_block *block, size_t payload_byt
 
 uint64_t pstk_ring_free(const pstk_ring *ring) {
     uint64_t written = pstk_ring_load(&ring->header->written);
-    return ring->ring_bytes - (written - pstk_ring_load(&ring->header->checkpointed));
+    return ring->ring_bytes - (written - pstk_ring_limit(ring));
 }
 
 const pstk_block *pstk_ring_peek(const pstk_ring *ring, uint64_t pos, uint64_t *out_next) {
@@ -136,4 +136,10 @@ void pstk_ring_set_checkpointed(pstk_ring *ring, uint64_t pos) {
     if (PSTK_UNLIKELY(pos > pstk_ring_load(&ring->header->judged)))
         pstk_ring_store(&ring->header->judged, pos);
     pstk_ring_store(&ring->header->checkpointed, pos);
+}
+
+void pstk_ring_set_durable(pstk_ring *ring, uint64_t pos) {
+    /* Whole pages: the last one of a write is written again with what follows it. */
+    atomic_store_explicit(&ring->durable, pos & ~(uint64_t)(PSTK_DISK_PAGE - 1),
+                          memory_order_release);
 }

@@ -103,6 +103,7 @@ typedef struct pstk_ring_options {
     uint64_t ring_bytes;  /* power of two */
     uint8_t journal_id[16];
     uint32_t layout; /* version of the judge's image layout, refused when newer */
+    uint64_t start;  /* where the positions of a new ring begin */
 } pstk_ring_options;
 
 /* Attaches to the journal of that id where its file is whole, else makes a new one (*out_is_new).
@@ -141,6 +142,9 @@ uint64_t pstk_ring_size(const pstk_ring *ring);
  * judged raises it. The writer may overwrite below checkpointed. */
 void pstk_ring_set_judged(pstk_ring *ring, uint64_t pos);
 void pstk_ring_set_checkpointed(pstk_ring *ring, uint64_t pos);
+/* Where a disk journal is kept: the writer may overwrite only below this too. Not in the file: the
+ * disk itself says at open how far it has come. */
+void pstk_ring_set_durable(pstk_ring *ring, uint64_t pos);
 
 /* Cold read: copies the whole block at pos, then verifies that it was not overwritten meanwhile.
  * *out_next is the following block's position. False: gone, or longer than capacity, and *out_next
@@ -201,6 +205,39 @@ int pstk_image_load(const char *folder, const uint8_t *journal_id, uint32_t layo
                     pstk_image *out_image, bool *out_found, uint32_t *out_damaged, pstk_error *err);
 const pstk_section *pstk_image_section(const pstk_image *image, uint32_t tag);
 void pstk_image_free(pstk_image *image);
+
+/* ---- disk journal: every block also in the state directory ------------------------------ */
+
+typedef struct pstk_disk pstk_disk;
+typedef struct pstk_disk_options {
+    const char *folder;
+    uint8_t journal_id[16];
+    uint64_t bytes_max; /* of all segment files together */
+} pstk_disk_options;
+/* Lists the segments of that journal. E_STATE: one of a newer version. *out_damaged: files whose
+ * header cannot be read; they are passed over. One thread at a time uses the handle. */
+int pstk_disk_open(const pstk_disk_options *options, pstk_disk **out_disk, uint32_t *out_damaged,
+                   pstk_error *err);
+void pstk_disk_close(pstk_disk *disk);
+void pstk_disk_remove(pstk_disk *disk); /* every file of it: the handle may only be closed */
+uint64_t pstk_disk_bytes(const pstk_disk *disk);
+/* The whole block at pos, its checksum right; PAD is skipped. False: the journal ends here. */
+bool pstk_disk_read(pstk_disk *disk, uint64_t pos, uint8_t out_block[PSTK_BLOCK_BYTES_MAX],
+                    uint64_t *out_next);
+/* Behind the last block that follows from pos without a break; pos where there is none. */
+uint64_t pstk_disk_follow(pstk_disk *disk, uint64_t pos);
+
+/* From here on this run writes, from a block border that the ring still holds. What was there of
+ * earlier runs counts below pos only. */
+void pstk_disk_begin(pstk_disk *disk, uint64_t pos);
+/* Checksums and writes whole pages up to `to`. E_FULL: no room for another segment by bytes_max or
+ * on the disk; nothing is lost, try again later. Other errors are final. */
+int pstk_disk_write(pstk_disk *disk, const pstk_ring *ring, uint64_t to, pstk_error *err);
+/* The rest of the last page, then fdatasync. *out_durable: everything before it survives a power
+ * cut. */
+int pstk_disk_sync(pstk_disk *disk, const pstk_ring *ring, uint64_t *out_durable, pstk_error *err);
+/* Everything before saved is in an image on disk: removes the segments that hold nothing else. */
+void pstk_disk_release(pstk_disk *disk, uint64_t saved);
 
 /* ---- state directory: one lock, one versioned header ----------------------------------- */
 

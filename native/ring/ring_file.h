@@ -27,6 +27,7 @@ _Static_assert(sizeof(pstk_block) == 64, "block header");
 #define PSTK_RING_BYTES_MIN UINT64_C(65536) /* four of the largest blocks */
 #define PSTK_RING_BYTES_MAX (UINT64_C(1) << (sizeof(void *) == 8 ? 30 : 28))
 #define PSTK_RING_HEADER_BYTES 4096u
+#define PSTK_DISK_PAGE 4096u /* data of ring and segments begin on one: written past the cache */
 #define PSTK_RING_STRIDE_MAX UINT64_C(262144)
 #define PSTK_RING_FILE "ring"
 #define PSTK_RING_FILE_NEW "ring.tmp"
@@ -66,6 +67,7 @@ struct pstk_ring {
     uint64_t ring_bytes, mask;
     uint64_t stride, index_mask;
     uint64_t claim_pos, claim_bytes; /* the open claim; claim_bytes 0 = none */
+    _Atomic uint64_t durable;        /* of the disk journal; UINT64_MAX = there is none */
     size_t mapped_bytes;
     int fd;
     pid_t owner; /* a forked child has no mapping (MADV_DONTFORK) */
@@ -91,6 +93,12 @@ static inline uint64_t pstk_ring_load(const pstk_ring_line *line) {
 }
 static inline void pstk_ring_store(pstk_ring_line *line, uint64_t value) {
     atomic_store_explicit(&line->value, value, memory_order_release);
+}
+
+/* The writer may overwrite below it. */
+static inline uint64_t pstk_ring_limit(const pstk_ring *ring) {
+    uint64_t durable = atomic_load_explicit(&ring->durable, memory_order_acquire);
+    return PSTK_MIN(pstk_ring_load(&ring->header->checkpointed), durable);
 }
 
 /* Lowest position whose bytes the writer has not begun to overwrite. */

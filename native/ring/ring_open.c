@@ -172,7 +172,8 @@ static void write_header(const opening *o, uint64_t ring_bytes, uint64_t start) 
     pstk_ring_store(&header->layout, o->options->layout);
 }
 
-/* Positions start at `start`: 0, or where a ring of another size ended. */
+/* Positions start at `start`: 0, where a ring of another size ended, or where the disk journal
+ * ends. */
 static int make_ring(opening *o, uint64_t start) {
     uint64_t ring_bytes = o->options->ring_bytes;
     uint64_t bytes = pstk_ring_data_offset(ring_bytes) + ring_bytes;
@@ -387,7 +388,7 @@ static int find_or_make(opening *o, bool *out_is_new) {
     if (o->damage)
         unlinkat(o->folder_fd, PSTK_RING_FILE, 0);
     *out_is_new = true;
-    status = make_ring(o, 0);
+    status = make_ring(o, o->options->start);
     if (status == PSTK_OK && o->damage)
         pstk_fail(o->err, PSTK_OK, 0, "ring in %.120s was not whole and is made new: %s",
                   o->ring->folder, o->damage);
@@ -411,6 +412,7 @@ int pstk_ring_open(const pstk_ring_options *options, pstk_ring **out_ring, bool 
         return pstk_fail(err, PSTK_E_MEMORY, 0, "no memory for the ring's handle");
     ring->fd = -1;
     ring->owner = getpid();
+    atomic_init(&ring->durable, UINT64_MAX);
     opening o = {.options = options, .ring = ring, .folder_fd = -1, .err = err};
     int status = PSTK_OK;
     if (folder_path(options->ring_dir, options->journal_id, ring->folder, sizeof ring->folder) != 0)
