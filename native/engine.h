@@ -36,6 +36,7 @@ typedef struct pstk_source { /* index = the source's number in the journal, stab
     int32_t intake;                     /* index in intake, -1 = feed */
     uint16_t counts_stream;             /* whose progress the next COUNTS tells, where it is due */
     uint8_t is_paused;
+    uint8_t is_single;         /* its last message held one sample, and that was used */
     pstk_intake_counters wire; /* as of the engine thread's last cycle */
 } pstk_source;
 
@@ -129,6 +130,7 @@ struct pstk_engine {
     uint64_t redelivered, checkpoints, ticks, blocks;
     int64_t checkpoint_ns_max;
     uint8_t is_cold_start, wants_checkpoint, is_backlogged;
+    uint8_t is_receiving; /* the blocks of one receive wake the consumer once, at its end */
 };
 
 /* engine.c */
@@ -170,6 +172,7 @@ void pstk_engine_put_counts(pstk_engine *engine, uint16_t source);
 void pstk_engine_settle_counts(pstk_engine *engine, uint16_t source);
 void pstk_engine_want_checkpoint(pstk_engine *engine);
 void pstk_engine_judge(pstk_engine *engine);
+void pstk_engine_wake_consumer(pstk_engine *engine);
 void pstk_engine_commit_block(pstk_engine *engine);
 bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t payload_bytes,
                           pstk_drop *out_reason);

@@ -116,13 +116,17 @@ bool pstk_engine_claim_block(pstk_engine *engine, uint16_t source, uint16_t stre
     return open->payload != NULL;
 }
 
+static bool has_new_names(const pstk_engine *engine) {
+    const pstk_code_ref *codes;
+    return engine->journaled_tags != pstk_tags_count(engine->tags) ||
+           pstk_tags_new_codes(engine->tags, &codes) != 0;
+}
+
 /* New names must stand in the journal before their samples: the open block steps aside for TAG and
  * CODE records. */
 static bool journal_new_names(pstk_engine *engine) {
     pstk_open_block *open = &engine->block;
-    const pstk_code_ref *codes;
-    if (engine->journaled_tags == pstk_tags_count(engine->tags) &&
-        pstk_tags_new_codes(engine->tags, &codes) == 0)
+    if (!has_new_names(engine))
         return true;
     size_t size = open->count * sizeof(pstk_sample);
     memcpy(engine->scratch, open->payload, size);
@@ -180,6 +184,7 @@ static void run_message(pstk_engine *engine, const pstk_delivery *delivery, mess
                         delivery->future_ns, source->dropped, &step);
         open->count += (uint32_t)step.samples;
         run->taken += step.taken;
+        source->is_single = run->total == 1 && step.samples == 1;
         if (PSTK_UNLIKELY(step.taken != step.samples)) {
             source->dropped_total += step.taken - step.samples;
             source->is_counts_due = 1;
@@ -302,8 +307,7 @@ bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
 /* What a message must be to follow the one before in its stream. False: nothing to go on. */
 static bool begin_run(const pstk_engine *engine, const pstk_delivery *delivery, pstk_plain *out) {
     const pstk_source *source = &engine->source[delivery->source];
-    if (source->options.format != PSTK_FORMAT_PACKED ||
-        source->options.frame_bytes_max < PSTK_PLAIN_BYTES_MAX ||
+    if (!source->is_single || source->options.frame_bytes_max < PSTK_PLAIN_BYTES_MAX ||
         delivery->position != PSTK_POSITION_NONE || source->counts_stream >= engine->stream_count)
         return false;
     const pstk_stream *stream = &engine->stream[source->counts_stream];
@@ -335,6 +339,32 @@ static void keep_run(pstk_engine *engine, pstk_source *source, const pstk_plain 
     open->source_pos = stream->next_seq = plain->seq;
 }
 
+/* The same, one by one. */
+static size_t take_singles(pstk_engine *engine, const pstk_delivery *delivery, pstk_plain *plain,
+                           const pstk_frame *frames, size_t count) {
+    pstk_source *source = &engine->source[delivery->source];
+    pstk_open_block *open = &engine->block;
+    size_t taken = 0;
+    pstk_drop reason;
+    for (; taken < count; taken++) {
+        const pstk_frame *frame = &frames[taken];
+        if (frame->payload_bytes > source->options.frame_bytes_max ||
+            !pstk_engine_has_room(engine, source, frame->payload_bytes, &reason) ||
+            !pstk_engine_claim_block(engine, delivery->source, source->counts_stream))
+            break;
+        pstk_sample *out = (pstk_sample *)(void *)open->payload + open->count;
+        if (!pstk_parse_one(engine->parser, (pstk_format)source->options.format, plain,
+                            frame->subject, frame->subject_bytes, frame->payload,
+                            frame->payload_bytes, out))
+            break;
+        if (has_new_names(engine))
+            break; /* they have to be journaled first */
+        plain->seq += plain->step;
+        keep_run(engine, source, plain, 1);
+    }
+    return taken;
+}
+
 /* The messages that are like the one before, one plain sample each: what pstk_engine_take_frame
  * does for all of them is done once. Returns how many; the next one goes its way. */
 static size_t take_run(pstk_engine *engine, const pstk_delivery *delivery, const pstk_frame *frames,
@@ -347,6 +377,8 @@ static size_t take_run(pstk_engine *engine, const pstk_delivery *delivery, const
     pstk_drop reason;
     if (!begin_run(engine, delivery, &plain))
         return 0;
+    if (source->options.format != PSTK_FORMAT_PACKED)
+        return take_singles(engine, delivery, &plain, frames, count);
     for (size_t taken = 0, made, batch;; taken += made) {
         batch = PSTK_MIN(count - taken, PSTK_PLAIN_BATCH);
         if (batch == 0 || !pstk_engine_has_room(engine, source, batch_bytes, &reason) ||

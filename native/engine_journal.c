@@ -43,9 +43,9 @@ int64_t pstk_engine_future(const pstk_engine *engine, const pstk_source *source,
     return future_ns;
 }
 
-static void wake_consumer(pstk_engine *engine) {
+void pstk_engine_wake_consumer(pstk_engine *engine) {
     uint64_t head = pstk_judge_events_head(engine->judge);
-    if (head == engine->signalled)
+    if (engine->is_receiving || head == engine->signalled)
         return;
     engine->signalled = head;
     uint64_t one = 1;
@@ -88,7 +88,7 @@ void pstk_engine_judge(pstk_engine *engine) {
     }
     if (PSTK_UNLIKELY(!block && next != pstk_ring_written(engine->ring)))
         fail_spoiled(engine, next);
-    wake_consumer(engine);
+    pstk_engine_wake_consumer(engine);
 }
 
 /* A claim replaces the one before: the open block is published first. */

@@ -23,9 +23,12 @@ static bool sink_frames(void *context, uint32_t intake_source, uint32_t connecti
     pstk_source *source = &engine->source[delivery.source];
     delivery.may_wait = source->options.full == PSTK_FULL_BLOCK;
     delivery.future_ns = pstk_engine_future(engine, source, delivery.now_ns);
+    engine->is_receiving = 1;
     size_t i = pstk_engine_take_frames(engine, &delivery, frames, count);
     pstk_engine_commit_block(engine);
     pstk_engine_settle_counts(engine, delivery.source);
+    engine->is_receiving = 0;
+    pstk_engine_wake_consumer(engine);
     source->is_paused = i < count;
     pthread_mutex_unlock(&engine->lock);
     *out_taken = i;

@@ -105,6 +105,11 @@ static pstk_drop take_item(pstk_parser *parser, const pstk_json_item *item, pstk
     return take_value(parser, item, out);
 }
 
+bool pstk_json_one(pstk_parser *parser, int64_t future_after_ns, pstk_sample *out) {
+    return take_item(parser, &parser->json.item[0], out) == PSTK_REASON_NONE &&
+           out->time_ns <= future_after_ns;
+}
+
 void pstk_json_step(pstk_parser *parser, pstk_sample *out_samples, size_t capacity,
                     int64_t future_after_ns, uint64_t dropped[PSTK_DROP_COUNT],
                     pstk_step *out_step) {

@@ -139,6 +139,13 @@ typedef struct pstk_plain {
 size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_payload *in,
                         size_t count, pstk_sample *out);
 
+/* One message of any format, where it follows plain->seq, holds one sample and that can be used: it
+ * stands in *out, and tags or codes it names first are new in the table, as after begin and step.
+ * False: it has to go that way. */
+bool pstk_parse_one(pstk_parser *parser, pstk_format format, const pstk_plain *plain,
+                    const uint8_t *subject, size_t subject_bytes, const uint8_t *payload,
+                    size_t payload_bytes, pstk_sample *out);
+
 /* ---- packed v1: little-endian; specified for gateway programmers in native/README.md ----------
  *   0  "PSK1"      4  u16 count     6  u8 name_count
  *   7  u8 type (where name_count = 0: of the subject's tag)

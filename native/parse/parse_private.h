@@ -284,6 +284,8 @@ typedef struct pstk_room { /* where a step writes */
 /* Both fill *out_message, which stands for one undecodable sample before, and parser->count. */
 bool pstk_packed_begin(pstk_parser *parser, pstk_slice payload, pstk_message *out_message);
 bool pstk_json_begin(pstk_parser *parser, pstk_slice payload, pstk_message *out_message);
+/* The first item alone. False: it is dropped, and nothing says why. */
+bool pstk_json_one(pstk_parser *parser, int64_t future_after_ns, pstk_sample *out);
 /* Parameters as of pstk_parse_step, which ends in a jump here. */
 void pstk_packed_step(pstk_parser *parser, pstk_sample *out_samples, size_t capacity,
                       int64_t future_after_ns, uint64_t dropped[PSTK_DROP_COUNT],

@@ -88,3 +88,19 @@ void pstk_parse_skip(pstk_parser *parser, size_t count) {
     size_t left = parser->count - parser->next;
     parser->next += (uint32_t)PSTK_MIN(left, count);
 }
+
+bool pstk_parse_one(pstk_parser *parser, pstk_format format, const pstk_plain *plain,
+                    const uint8_t *subject, size_t subject_bytes, const uint8_t *payload,
+                    size_t payload_bytes, pstk_sample *out) {
+    pstk_message message;
+    pstk_drop reason;
+    if (format != PSTK_FORMAT_JSON ||
+        !pstk_parse_begin(parser, format, plain->source, subject, subject_bytes, payload,
+                          payload_bytes, &message, &reason) ||
+        message.samples != 1 || message.is_numbered != plain->step)
+        return false;
+    uint64_t head = (uint64_t)message.boot << 32 | message.stream;
+    if (message.is_numbered && (message.seq != plain->seq || head != plain->head))
+        return false;
+    return pstk_json_one(parser, plain->future_after_ns, out);
+}

@@ -15,6 +15,7 @@ typedef struct sender { /* what the wire's other end has said so far */
     uint32_t stream, boot[STREAMS + 1];
     uint64_t seq[STREAMS + 1]; /* the last is not numbered */
     int64_t time_ns;
+    bool is_json;
 } sender;
 
 static uint8_t bytes[FRAMES_MAX][MESSAGE_MAX];
@@ -105,10 +106,55 @@ static size_t odd_message(sender *s, uint8_t *at) {
     return size;
 }
 
+/* The same in JSON; which: 0 a number as usual. */
+static size_t json_message(sender *s, uint8_t *at, uint64_t which) {
+    static const char *const odd[] = {
+        "{\"name\":\"line1.m03.t007\",\"value\":1e999,\"t\":0}",
+        "{\"name\":\"line1.m03.t007\",\"value\":true,\"t\":0}",
+        "{\"name\":\"mode\",\"value\":\"RUN\"}",
+        "{\"name\":\"mode\",\"value\":\"STOP\"}",
+        "{\"name\":\"other\",\"value\":1}",
+        "{\"name\":\"line1.m03.t007\",\"value\":null}",
+        "{\"good\":5,\"bad\":1}",
+        "[{\"name\":\"line2.m03.t007\",\"value\":4}]",
+        "{\"name\":\"line1.m03.t007\",\"value\":5,\"t\":\"2299-01-01T00:00:00Z\"}",
+        "{\"name\":\"\",\"value\":5}",
+        "{\"name\":\"line1.m03.t007\",\"value\":5",
+        "",
+    };
+    bool is_numbered = s->stream < STREAMS;
+    unsigned long long seq = is_numbered ? s->seq[s->stream]++ : 0;
+    s->time_ns += (int64_t)draw(s, 3) * 1000000;
+    char *text = (char *)at, number[96] = "";
+    int size;
+    if (is_numbered)
+        snprintf(number, sizeof number, ",\"stream\":%u,\"boot\":%u,\"seq\":%llu", s->stream,
+                 s->boot[s->stream], seq);
+    if (which)
+        size = snprintf(text, MESSAGE_MAX, "%s", odd[(which - 1) % (sizeof odd / sizeof odd[0])]);
+    else
+        size = snprintf(text, MESSAGE_MAX,
+                        "{\"name\":\"line%u.m03.t007\",\"value\":%u.%02u,\"t\":%lld%s}",
+                        (unsigned)draw(s, TAGS), (unsigned)draw(s, 20), (unsigned)draw(s, 100),
+                        (long long)s->time_ns, number);
+    REQUIRE(size >= 0 && size < (int)MESSAGE_MAX);
+    return (size_t)size;
+}
+
+static size_t next_message(sender *s, uint8_t *at, uint64_t odd_every) {
+    if (s->is_json && !draw(s, odd_every) && !draw(s, 3)) {
+        s->stream = (uint32_t)draw(s, STREAMS + 1);
+        s->seq[s->stream] += draw(s, 2);
+    }
+    if (s->is_json)
+        return json_message(s, at, draw(s, odd_every) ? 0 : 1 + draw(s, 12));
+    return draw(s, odd_every) ? plain_message(s, at) : odd_message(s, at);
+}
+
 static size_t receive(sender *s, uint64_t odd_every) {
     size_t count = 1 + draw(s, draw(s, 4) ? 60 : FRAMES_MAX);
     for (size_t i = 0; i < count; i++) {
-        size_t size = draw(s, odd_every) ? plain_message(s, bytes[i]) : odd_message(s, bytes[i]);
+        size_t size = next_message(s, bytes[i], odd_every);
         frames[i] = (pstk_frame){.payload = bytes[i], .payload_bytes = (uint32_t)size};
     }
     return count;
@@ -173,8 +219,9 @@ static uint64_t check_same_events(pstk_engine *a, pstk_engine *b) {
 
 /* ---- the tests ------------------------------------------------------------------------------- */
 
-static pstk_engine *open_in(const char *folder, uint64_t ring_bytes) {
+static pstk_engine *open_in(const char *folder, uint64_t ring_bytes, bool is_json) {
     setup s = one_source();
+    s.source[0].format = is_json ? PSTK_FORMAT_JSON : PSTK_FORMAT_PACKED;
     s.source_count = 2;
     s.source[1] = feed_source("other");
     s.rule_count = 1;
@@ -197,10 +244,11 @@ static void save(pstk_engine *a, pstk_engine *b) {
 
 /* saves: both checkpoint each so many receives, 0: the ring fills up. */
 static void run(uint64_t seed, uint64_t ring_bytes, uint64_t odd_every, uint64_t saves,
-                bool may_wait) {
+                bool may_wait, bool is_json) {
     place_begin();
-    pstk_engine *a = open_in("runs", ring_bytes), *b = open_in("single", ring_bytes);
-    sender s = {.seed = seed, .time_ns = START_NS, .stream = 0};
+    pstk_engine *a = open_in("runs", ring_bytes, is_json);
+    pstk_engine *b = open_in("single", ring_bytes, is_json);
+    sender s = {.seed = seed, .time_ns = START_NS, .is_json = is_json};
     uint64_t pos = pstk_ring_judged(a->ring), events = 0;
     pstk_error err;
     CHECK(pstk_engine_tick(a, START_NS, &err) == PSTK_OK);
@@ -222,12 +270,16 @@ static void run(uint64_t seed, uint64_t ring_bytes, uint64_t odd_every, uint64_t
 }
 
 int main(void) {
-    run(1, 8 * RING_BYTES, 1000, 20, false);
-    run(2, 8 * RING_BYTES, 20, 20, false);
-    run(3, 8 * RING_BYTES, 3, 20, true);
-    run(4, RING_BYTES, 100, 5, false);
-    run(5, 8 * RING_BYTES, 100, 0, false);
-    run(6, RING_BYTES, 200, 0, true);
-    run(7, RING_BYTES, 200, 0, false);
+    run(1, 8 * RING_BYTES, 1000, 20, false, false);
+    run(2, 8 * RING_BYTES, 20, 20, false, false);
+    run(3, 8 * RING_BYTES, 3, 20, true, false);
+    run(4, RING_BYTES, 100, 5, false, false);
+    run(5, 8 * RING_BYTES, 100, 0, false, false);
+    run(6, RING_BYTES, 200, 0, true, false);
+    run(7, RING_BYTES, 200, 0, false, false);
+    run(8, 8 * RING_BYTES, 1000, 20, false, true);
+    run(9, 8 * RING_BYTES, 20, 20, false, true);
+    run(10, RING_BYTES, 4, 5, true, true);
+    run(11, RING_BYTES, 100, 0, false, true);
     return check_result("test_engine_runs");
 }
