@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 EVIDENCE_BEFORE = 192  # samples kept of what led to an event
 EVIDENCE_AFTER = 64  # and of what followed it
+BATCH_EVENTS = 256  # most a poll gives
 POSITIONS_END = 2**64 - 1  # one above the last position a batch may bear
 CLOCKS = {"system": 0, "manual": 1}
 
@@ -418,7 +419,7 @@ class Engine:
 
     # ---- out ------------------------------------------------------------------------------------
 
-    def poll(self, most: int = 256) -> Batch:
+    def poll(self, most: int = BATCH_EVENTS) -> Batch:
         """Events made since the last poll, at most 256; an empty batch when there are none. One
         consumer.
         """
@@ -452,7 +453,7 @@ class Engine:
                     return
                 if batch.events:
                     yield batch
-                else:
+                if len(batch.events) < BATCH_EVENTS:  # all there were; what came since wakes
                     await ready.wait()
         finally:
             self._is_iterating = False

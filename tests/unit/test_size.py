@@ -6,7 +6,7 @@ import json
 import math
 import os
 import tempfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -94,7 +94,7 @@ def test_a_short_calibration_really_runs_and_leaves_nothing(
         assert found["measured"][name] > 0, name
     measured = Costs(**{name: found["measured"][name] for name in Costs.__dataclass_fields__})
     assert found["answer"] == json.loads(
-        json.dumps(vars_of(size(Plant(300, 5, 3, 0.1, 2), measured)))
+        json.dumps(asdict(size(Plant(300, 5, 3, 0.1, 2), measured)))
     )
     assert 24 <= measured.journal_bytes_per_sample < 40
     assert any("0.1 events a tag and hour" in each for each in found["assumed"])
@@ -102,10 +102,6 @@ def test_a_short_calibration_really_runs_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
     assert os.listdir(os.environ["RUNTIME_DIRECTORY"]) == []
     os.rmdir(os.environ["RUNTIME_DIRECTORY"])
-
-
-def vars_of(answer: object) -> dict[str, object]:
-    return {name: getattr(answer, name) for name in answer.__dataclass_fields__}  # type: ignore[attr-defined]
 
 
 def test_the_text_names_all_four_answers(capsys: pytest.CaptureFixture[str]) -> None:
