@@ -183,9 +183,12 @@ typedef struct pstk_delivery { /* one payload on its way into the journal */
     uint32_t connection;
     uint64_t position;
     int64_t now_ns;
-    int64_t future_ns; /* a stamp above it is dropped{future} */
+    int64_t future_ns;   /* a stamp above it is dropped{future} */
+    const uint8_t *base; /* of a recording: where base_offset lies; NULL otherwise */
+    uint64_t base_offset;
     bool may_wait;
 } pstk_delivery;
+uint64_t pstk_engine_place(const pstk_delivery *delivery, const pstk_frame *frame);
 size_t pstk_engine_take_frames(pstk_engine *engine, const pstk_delivery *delivery,
                                const pstk_frame *frames, size_t count);
 bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,

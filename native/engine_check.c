@@ -61,12 +61,13 @@ static bool are_source_texts_ended(const pstk_source_options *o) {
 }
 
 static int check_source(const pstk_source_options *source, size_t index, pstk_error *err) {
-    bool may_block = source->kind == PSTK_SOURCE_FEED || source->kind == PSTK_SOURCE_ZMQ_PULL;
+    bool may_block = source->kind == PSTK_SOURCE_FEED || source->kind == PSTK_SOURCE_ZMQ_PULL ||
+                     source->kind == PSTK_SOURCE_REPLAY;
     if (!are_source_texts_ended(source))
         return pstk_fail(err, PSTK_E_ARGUMENT, 0,
                          "source %zu has a text without an end, or more than %u subjects", index,
                          PSTK_SUBJECTS_MAX);
-    if (source->kind > PSTK_SOURCE_NATS || source->format > PSTK_FORMAT_JSON ||
+    if (source->kind > PSTK_SOURCE_REPLAY || source->format > PSTK_FORMAT_JSON ||
         source->full > PSTK_FULL_DROP || !source->name[0])
         return pstk_fail(err, PSTK_E_ARGUMENT, 0,
                          "source %zu has no name, or an unknown kind, format or full", index);

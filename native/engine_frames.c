@@ -157,7 +157,9 @@ static void mark_progress(pstk_engine *engine, const pstk_delivery *delivery,
         pstk_stream *stream = &engine->stream[run->stream];
         stream->next_seq = PSTK_MAX(stream->next_seq, run->seq + run->taken);
         pos = stream->next_seq;
-    } else if (source->intake < 0 && delivery->position != PSTK_POSITION_NONE) {
+        if (delivery->base)
+            source->position = delivery->position; /* for the next image: see engine_loops.c */
+    } else if (delivery->position != PSTK_POSITION_NONE) {
         source->position = pos = delivery->position;
         source->position_ord = ord = run->taken < run->total ? run->taken : 0;
     }
@@ -199,8 +201,7 @@ static void run_message(pstk_engine *engine, const pstk_delivery *delivery, mess
 
 static bool is_whole_duplicate(pstk_engine *engine, const pstk_delivery *delivery) {
     const pstk_source *source = &engine->source[delivery->source];
-    return source->intake < 0 && delivery->position != PSTK_POSITION_NONE &&
-           source->position != PSTK_POSITION_NONE &&
+    return delivery->position != PSTK_POSITION_NONE && source->position != PSTK_POSITION_NONE &&
            (delivery->position < source->position ||
             (delivery->position == source->position && source->position_ord == 0));
 }
@@ -213,8 +214,7 @@ static uint64_t already_journaled(pstk_engine *engine, const pstk_delivery *deli
         return follow_sequence(engine, stream, message);
     if (is_whole_duplicate(engine, delivery))
         return message->samples;
-    if (source->intake < 0 && delivery->position != PSTK_POSITION_NONE &&
-        delivery->position == source->position)
+    if (delivery->position != PSTK_POSITION_NONE && delivery->position == source->position)
         return PSTK_MIN(source->position_ord, message->samples);
     return 0;
 }
@@ -308,7 +308,8 @@ bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
 static bool begin_run(const pstk_engine *engine, const pstk_delivery *delivery, pstk_plain *out) {
     const pstk_source *source = &engine->source[delivery->source];
     if (!source->is_single || source->options.frame_bytes_max < PSTK_PLAIN_BYTES_MAX ||
-        delivery->position != PSTK_POSITION_NONE || source->counts_stream >= engine->stream_count)
+        (delivery->position != PSTK_POSITION_NONE && !delivery->base) ||
+        source->counts_stream >= engine->stream_count)
         return false;
     const pstk_stream *stream = &engine->stream[source->counts_stream];
     if (stream->source != delivery->source)
@@ -324,15 +325,28 @@ static bool begin_run(const pstk_engine *engine, const pstk_delivery *delivery, 
     return stream->next_seq < UINT64_MAX - PSTK_FRAMES_MAX;
 }
 
-/* count samples stand behind the open block's: they are its own from now on. */
-static void keep_run(pstk_engine *engine, pstk_source *source, const pstk_plain *plain,
-                     size_t count) {
+/* Where a frame of a recording ends in the file. */
+uint64_t pstk_engine_place(const pstk_delivery *delivery, const pstk_frame *frame) {
+    const uint8_t *end = frame->payload + frame->payload_bytes;
+    return delivery->base_offset + (uint64_t)(end - delivery->base);
+}
+
+/* Samples of the first count frames stand behind the open block's: they are its own from now on. */
+static void keep_run(pstk_engine *engine, const pstk_delivery *delivery, const pstk_plain *plain,
+                     const pstk_frame *frames, size_t count) {
     pstk_open_block *open = &engine->block;
+    pstk_source *source = &engine->source[delivery->source];
     pstk_stream *stream = &engine->stream[open->stream];
+    if (count == 0)
+        return; /* the block keeps its place */
     open->count += (uint32_t)count;
     open->source_ord = 0;
     open->source_pos = PSTK_POSITION_NONE;
     source->received += count;
+    if (delivery->base) {
+        open->source_pos = source->position = pstk_engine_place(delivery, &frames[count - 1]);
+        source->position_ord = 0;
+    }
     if (!plain->step)
         return;
     source->sent_upstream += count;
@@ -360,7 +374,7 @@ static size_t take_singles(pstk_engine *engine, const pstk_delivery *delivery, p
         if (has_new_names(engine))
             break; /* they have to be journaled first */
         plain->seq += plain->step;
-        keep_run(engine, source, plain, 1);
+        keep_run(engine, delivery, plain, frame, 1);
     }
     return taken;
 }
@@ -389,7 +403,7 @@ static size_t take_run(pstk_engine *engine, const pstk_delivery *delivery, const
             payload[i] = (pstk_payload){frames[taken + i].payload, frames[taken + i].payload_bytes};
         pstk_sample *out = (pstk_sample *)(void *)open->payload + open->count;
         made = pstk_parse_plain(engine->parser, &plain, payload, batch, out);
-        keep_run(engine, source, &plain, made);
+        keep_run(engine, delivery, &plain, &frames[taken], made);
         if (made < batch)
             return taken + made;
     }
@@ -399,10 +413,15 @@ static size_t take_run(pstk_engine *engine, const pstk_delivery *delivery, const
  * wait and there is no room. */
 size_t pstk_engine_take_frames(pstk_engine *engine, const pstk_delivery *delivery,
                                const pstk_frame *frames, size_t count) {
+    pstk_delivery each = *delivery;
     size_t taken = 0;
-    while (taken < count && pstk_engine_take_frame(engine, delivery, &frames[taken])) {
+    while (taken < count) {
+        if (each.base)
+            each.position = pstk_engine_place(&each, &frames[taken]);
+        if (!pstk_engine_take_frame(engine, &each, &frames[taken]))
+            break;
         taken++;
-        taken += take_run(engine, delivery, &frames[taken], count - taken);
+        taken += take_run(engine, &each, &frames[taken], count - taken);
     }
     return taken;
 }

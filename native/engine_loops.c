@@ -35,6 +35,39 @@ static bool sink_frames(void *context, uint32_t intake_source, uint32_t connecti
     return i == count;
 }
 
+static bool is_done(const pstk_source *source, uint64_t position) {
+    return source->position != PSTK_POSITION_NONE &&
+           (position < source->position ||
+            (position == source->position && source->position_ord == 0));
+}
+
+/* Where a frame of a recording ends is its position, as a batch has one in feed. What an earlier
+ * run has done is passed over uncounted: of messages without a number it is known exactly; of
+ * numbered ones as of the last image, and what came behind it falls to their sequence. */
+static bool sink_replayed(void *context, uint32_t intake_source, const pstk_frame *frames,
+                          size_t count, const uint8_t *base, uint64_t base_offset,
+                          size_t *out_taken) {
+    pstk_engine *engine = context;
+    pthread_mutex_lock(&engine->lock);
+    pstk_delivery delivery = {.source = engine->intake_source[intake_source],
+                              .base = base,
+                              .base_offset = base_offset,
+                              .now_ns = pstk_engine_now(engine)};
+    pstk_source *source = &engine->source[delivery.source];
+    delivery.may_wait = source->options.full == PSTK_FULL_BLOCK;
+    delivery.future_ns = pstk_engine_future(engine, source, delivery.now_ns);
+    size_t i = 0;
+    while (i < count && is_done(source, pstk_engine_place(&delivery, &frames[i])))
+        i++;
+    i += pstk_engine_take_frames(engine, &delivery, frames + i, count - i);
+    pstk_engine_commit_block(engine);
+    pstk_engine_settle_counts(engine, delivery.source);
+    source->is_paused = i < count;
+    pthread_mutex_unlock(&engine->lock);
+    *out_taken = i;
+    return i == count;
+}
+
 static void put_link(pstk_engine *engine, uint16_t source_id, pstk_source_change change) {
     pstk_source_record record = {.change = (uint32_t)change};
     engine->source[source_id].is_up = change == PSTK_SOURCE_UP;
@@ -145,9 +178,18 @@ static void show_intake(pstk_engine *engine, pstk_intake *intake) {
     pthread_mutex_unlock(&engine->lock);
 }
 
+static void resume_recordings(pstk_engine *engine, pstk_intake *intake) {
+    for (uint32_t i = 0; i < engine->intake_count; i++) {
+        const pstk_source *source = &engine->source[engine->intake_source[i]];
+        /* In the middle of a message: from the beginning, since where it begins is not known. */
+        if (source->position != PSTK_POSITION_NONE && source->position_ord == 0)
+            pstk_intake_resume_at(intake, i, source->position);
+    }
+}
+
 static int open_intake(pstk_engine *engine, pstk_error *err) {
     static const pstk_sink sink_calls = {
-        .frames = sink_frames, .link = sink_link, .drop = sink_drop};
+        .frames = sink_frames, .replayed = sink_replayed, .link = sink_link, .drop = sink_drop};
     pstk_source_options *options = calloc(PSTK_SOURCES_MAX, sizeof *options);
     if (!options)
         return pstk_fail(err, PSTK_E_MEMORY, 0, "no memory for the sources' options");
@@ -157,6 +199,8 @@ static int open_intake(pstk_engine *engine, pstk_error *err) {
     pstk_intake *intake = NULL;
     int status = pstk_intake_open(options, engine->intake_count, &sink, &intake, err);
     free(options);
+    if (status == PSTK_OK)
+        resume_recordings(engine, intake);
     if (status == PSTK_OK)
         status = pstk_intake_start(intake, err);
     if (status == PSTK_OK)

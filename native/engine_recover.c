@@ -250,8 +250,9 @@ static int adopt_sources(pstk_engine *engine, const pstk_source_options *sources
 static void put_down_records(pstk_engine *engine) {
     for (uint32_t i = 0; i < engine->source_count; i++) {
         pstk_source *source = &engine->source[i];
-        bool is_resumed =
-            source->options.kind == PSTK_SOURCE_FEED && source->position != PSTK_POSITION_NONE;
+        bool has_place =
+            source->options.kind == PSTK_SOURCE_FEED || source->options.kind == PSTK_SOURCE_REPLAY;
+        bool is_resumed = has_place && source->position != PSTK_POSITION_NONE;
         if (source->used == 0 || is_resumed)
             continue;
         pstk_source_record down = {.change = PSTK_SOURCE_DOWN}, up = {.change = PSTK_SOURCE_UP};

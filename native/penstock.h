@@ -117,7 +117,8 @@ typedef enum pstk_source_kind {
     PSTK_SOURCE_FEED = 0, /* Engine.feed and feed_frames */
     PSTK_SOURCE_ZMQ_PULL = 1,
     PSTK_SOURCE_ZMQ_SUB = 2,
-    PSTK_SOURCE_NATS = 3, /* core NATS; JetStream, TLS and NKeys come with the secure wires */
+    PSTK_SOURCE_NATS = 3,   /* core NATS; JetStream, TLS and NKeys come with the secure wires */
+    PSTK_SOURCE_REPLAY = 4, /* a recording of what one ZeroMQ or NATS peer sent; host is its path */
 } pstk_source_kind;
 
 typedef enum pstk_format { PSTK_FORMAT_PACKED = 0, PSTK_FORMAT_JSON = 1 } pstk_format;
@@ -128,7 +129,7 @@ typedef struct pstk_source_options {
     uint16_t kind;   /* pstk_source_kind */
     uint16_t format; /* pstk_format */
     uint8_t is_bind; /* ZMQ only */
-    uint8_t full;    /* pstk_full; BLOCK only for feed and ZMQ_PULL, else E_ARGUMENT */
+    uint8_t full;    /* pstk_full; BLOCK only for feed, ZMQ_PULL and REPLAY, else E_ARGUMENT */
     uint16_t port;
     uint16_t subject_count; /* ZMQ SUB topics (prefixes; none = all) or NATS subjects (wildcards
                                allowed) */

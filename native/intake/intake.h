@@ -82,6 +82,10 @@ typedef struct pstk_sink { /* the next stage, as the engine wires it */
      * resume(). */
     bool (*frames)(void *context, uint32_t source, uint32_t connection, const pstk_frame *frames,
                    size_t count, size_t *out_taken);
+    /* The same of a recording: the offset of a frame's end in the file is base_offset and as far as
+     * its payload ends behind base. NULL where no source is one. */
+    bool (*replayed)(void *context, uint32_t source, const pstk_frame *frames, size_t count,
+                     const uint8_t *base, uint64_t base_offset, size_t *out_taken);
     /* A connection finished its handshake or was lost. */
     void (*link)(void *context, uint32_t source, uint32_t connection, pstk_link link);
     /* A whole message was lost inside intake (malformed, oversize). */
@@ -108,6 +112,8 @@ int pstk_intake_open(const pstk_source_options *sources, size_t source_count, co
 /* Binds and begins to connect. Port 0 on bind takes a free one, see pstk_intake_port. A host name
  * (not an address) is looked up here and at each reconnect, which may block. */
 int pstk_intake_start(pstk_intake *intake, pstk_error *err);
+/* Before start: a recording goes on behind the frame that ends at this offset. Others: nothing. */
+void pstk_intake_resume_at(pstk_intake *intake, uint32_t source, uint64_t position);
 /* One duty cycle: waits at most timeout_ns (0 = not at all, < 0 = without end), reads, decodes,
  * calls the sink, runs timers; comes back sooner when one of its own timers is due.
  * Returns the number of frames handed over, or -1 when epoll failed. */
@@ -117,7 +123,7 @@ void pstk_intake_wake(pstk_intake *intake);                    /* ends a waiting
 /* Port bound (bind) or given (connect); -1 for a source without a socket. */
 int pstk_intake_port(const pstk_intake *intake, uint32_t source);
 /* Why we last closed a connection of that source on our own (each counts in protocol_errors);
- * "" = never. */
+ * "" = never. Of a recording also "end", which counts nowhere. */
 const char *pstk_intake_reason(const pstk_intake *intake, uint32_t source);
 void pstk_intake_counters_get(const pstk_intake *intake, uint32_t source,
                               pstk_intake_counters *out_counters);

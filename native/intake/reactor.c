@@ -30,6 +30,8 @@ static const pstk_wire_ops *wire_of(uint16_t kind) {
 static bool is_time(int64_t ns, int64_t min, int64_t max) { return ns >= min && ns <= max; }
 
 static int check_address(const pstk_source_options *o, pstk_error *err) {
+    if (o->kind == PSTK_SOURCE_REPLAY)
+        return PSTK_OK;
     if (o->is_bind && o->kind == PSTK_SOURCE_NATS)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "source %s: a NATS source only connects",
                          o->name);
@@ -80,19 +82,23 @@ static size_t stash_bytes(void) {
 static int init_sources(pstk_intake *intake, const pstk_source_options *options, pstk_error *err) {
     intake->arena_bytes = REACTOR_SMALL_BYTES + REACTOR_RECEIVE_BYTES;
     for (size_t i = 0; i < intake->source_count; i++)
-        intake->sources[i].listener = -1; /* all of them: close follows where one is refused */
+        intake->sources[i].listener = intake->sources[i].replay.fd = -1; /* all of them: close
+                                                            follows where one is refused */
     for (size_t i = 0; i < intake->source_count; i++) {
         pstk_source *source = &intake->sources[i];
         source->options = options[i];
+        source->is_replay = options[i].kind == PSTK_SOURCE_REPLAY;
         source->ops = wire_of(options[i].kind);
         source->port = -1;
         source->first = (uint32_t)intake->connection_count;
-        if (!source->ops)
+        if (!source->ops && !source->is_replay)
             continue;
         int status = check_options(&options[i], err);
+        if (status == PSTK_OK && source->is_replay)
+            status = pstk_replay_open(source, err);
         if (status != PSTK_OK)
             return status;
-        source->port = options[i].port;
+        source->port = source->is_replay ? -1 : options[i].port;
         source->coalesce_ns = options[i].coalesce_ns ? options[i].coalesce_ns : REACTOR_COALESCE_NS;
         source->slots = options[i].is_bind ? options[i].connections_max : 1;
         intake->connection_count += source->slots;
@@ -146,6 +152,9 @@ static int check_sink(const pstk_source_options *sources, size_t source_count,
                       const pstk_sink *sink, pstk_error *err) {
     if (!sink || !sink->frames || !sink->link || !sink->drop)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "intake: the sink lacks a function");
+    for (size_t i = 0; sources && i < source_count; i++)
+        if (sources[i].kind == PSTK_SOURCE_REPLAY && !sink->replayed)
+            return pstk_fail(err, PSTK_E_ARGUMENT, 0, "intake: the sink takes no recordings");
     if (source_count > PSTK_SOURCES_MAX || (source_count > 0 && !sources))
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "intake: at most %u sources", PSTK_SOURCES_MAX);
     return PSTK_OK;
@@ -250,6 +259,8 @@ static int start_source(pstk_intake *intake, uint32_t index, pstk_error *err) {
     pstk_source *source = &intake->sources[index];
     if (!source->ops)
         return PSTK_OK;
+    if (source->is_replay)
+        return pstk_replay_start(intake, index, err);
     if (!source->options.is_bind) {
         pstk_connection_attempt(intake, &intake->connections[source->first], pstk_boot_ns());
         return PSTK_OK;
@@ -348,7 +359,7 @@ static void read_hot(pstk_intake *intake, int64_t now_ns) {
 /* ---- duty cycle ------------------------------------------------------------------------------ */
 
 static int64_t wait_ns(const pstk_intake *intake, int64_t timeout_ns, int64_t now_ns) {
-    if (timeout_ns == 0 || intake->handed > 0)
+    if (timeout_ns == 0 || intake->handed > 0 || pstk_replay_is_due(intake))
         return 0;
     int64_t due_ns = intake->due_ns;
     for (size_t i = 0; i < intake->hot_count; i++) {
@@ -416,6 +427,7 @@ int64_t pstk_intake_poll(pstk_intake *intake, int64_t timeout_ns) {
         on_event(intake, events[i].data.u64, events[i].events);
     now_ns = pstk_boot_ns();
     read_hot(intake, now_ns);
+    pstk_replay_turn(intake);
     /* After the reads, so that a late cycle does not take unread bytes for silence: with more
      * events waiting than one cycle holds, timers wait too, but not for longer than a second. */
     bool has_read_all = count < REACTOR_EVENTS_MAX;
@@ -468,8 +480,10 @@ void pstk_intake_close(pstk_intake *intake) {
             close_fd(intake->connections[i].fd);
         free(intake->connections[i].big);
     }
-    for (size_t i = 0; intake->sources && i < intake->source_count; i++)
+    for (size_t i = 0; intake->sources && i < intake->source_count; i++) {
         close_fd(intake->sources[i].listener);
+        close_fd(intake->sources[i].replay.fd);
+    }
     close_fd(intake->epoll);
     close_fd(intake->wake);
     close_fd(intake->timer);

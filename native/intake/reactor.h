@@ -5,6 +5,7 @@
  *   reactor_read.c        receive, decode in place, hand over, pause and resume
  *   reactor_coalesce.c    how much a read may wait for, from the observed rate
  *   reactor_socket.c      resolve, bind, connect, accept
+ *   reactor_replay.c      a recording instead of a socket
  *   reactor_wait.c        waiting with less than a millisecond
  *
  * Memory    one private mapping, reserved at open and touched on first use, holds for each
@@ -18,6 +19,8 @@
 #define PSTK_REACTOR_H
 
 #include "intake.h"
+
+#include <sys/types.h>
 
 #define REACTOR_RECEIVE_BYTES (128u * 1024u)
 #define REACTOR_SMALL_BYTES (64u * 1024u)
@@ -89,10 +92,22 @@ typedef struct pstk_stash {
     int result; /* pstk_take: what becomes of the connection once the frames were taken */
 } pstk_stash;
 
+typedef struct pstk_replay { /* of a source that reads a recording */
+    int fd;                  /* until start, then the connection's; -1 */
+    uint32_t tail_bytes;     /* of a message, behind its payload */
+    uint64_t size;           /* of the file at open; it may grow */
+    uint64_t resume;         /* an earlier run took what lies before it; 0 = nothing */
+    uint64_t offset;         /* next byte to read */
+    const uint8_t *base;     /* of what is being decoded, and the offset of its first byte: */
+    uint64_t base_offset;
+} pstk_replay;
+
 typedef struct pstk_source {
     pstk_source_options options;
     const pstk_wire_ops *ops; /* NULL: not a socket (feed) */
-    uint32_t first, slots;    /* its connections in intake->connections */
+    pstk_replay replay;
+    bool is_replay;
+    uint32_t first, slots; /* its connections in intake->connections */
     int listener;
     int port;
     bool is_paused, is_resuming;
@@ -121,6 +136,7 @@ struct pstk_intake {
     int64_t due_ns;         /* no timer of any connection falls before it */
     int64_t handed;         /* frames, this cycle */
     uint32_t resuming;
+    uint32_t replaying; /* recordings not yet at their end */
     uint64_t random;
     bool is_started;
 };
@@ -148,6 +164,16 @@ void pstk_reactor_due(pstk_intake *intake, int64_t due_ns);
 
 void pstk_reactor_read(pstk_intake *intake, pstk_connection *c);
 void pstk_reactor_resume(pstk_intake *intake, pstk_source *source, int64_t now_ns);
+
+/* ---- reactor_replay.c ------------------------------------------------------------------------ */
+
+/* Opens the file and finds the wire; the source's options become those of that wire. */
+int pstk_replay_open(pstk_source *source, pstk_error *err);
+int pstk_replay_start(pstk_intake *intake, uint32_t index, pstk_error *err);
+ssize_t pstk_replay_read(pstk_source *source, int fd, uint8_t *at, size_t capacity);
+void pstk_replay_turn(pstk_intake *intake);
+bool pstk_replay_is_due(const pstk_intake *intake);
+void pstk_replay_end(pstk_intake *intake, pstk_connection *c, int failure, int64_t now_ns);
 
 /* ---- reactor_coalesce.c ---------------------------------------------------------------------- */
 

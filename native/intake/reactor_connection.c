@@ -250,7 +250,8 @@ void pstk_connection_close(pstk_intake *intake, pstk_connection *c, int64_t now_
         source->stash.connection = NULL;
     c->state = PSTK_CONNECTION_FREE;
     source->counters.connections -= was_open;
-    if (!source->options.is_bind) {
+    intake->replaying -= source->is_replay && was_open;
+    if (!source->options.is_bind && !source->is_replay) {
         if (was_open)
             back_off(intake, c, now_ns);
         else

@@ -54,8 +54,13 @@ static size_t offer(pstk_intake *intake, const pstk_connection *c, const pstk_fr
         return 0;
     pstk_source *source = &intake->sources[c->source];
     size_t taken = 0;
-    if (intake->sink.frames(intake->sink.context, c->source, pstk_connection_index(intake, c),
-                            frames, count, &taken)) {
+    bool is_taken =
+        PSTK_UNLIKELY(source->is_replay)
+            ? intake->sink.replayed(intake->sink.context, c->source, frames, count,
+                                    source->replay.base, source->replay.base_offset, &taken)
+            : intake->sink.frames(intake->sink.context, c->source, pstk_connection_index(intake, c),
+                                  frames, count, &taken);
+    if (is_taken) {
         taken = count;
     } else {
         source->is_paused = true;
@@ -89,7 +94,8 @@ static bool is_in_big(const pstk_connection *c, const uint8_t *bytes) {
  * buffer. */
 static void stash(pstk_intake *intake, pstk_connection *c, uint8_t *bytes, size_t size,
                   size_t consumed) {
-    pstk_stash *s = &intake->sources[c->source].stash;
+    pstk_source *source = &intake->sources[c->source];
+    pstk_stash *s = &source->stash;
     s->connection = c;
     s->count = intake->frames->count;
     memcpy(s->frames, intake->frames->frame, s->count * sizeof *s->frames);
@@ -104,6 +110,8 @@ static void stash(pstk_intake *intake, pstk_connection *c, uint8_t *bytes, size_
                 frame->subject = home + (frame->subject - bytes);
         }
     }
+    source->replay.base_offset += (uint64_t)(bytes - source->replay.base);
+    source->replay.base = home; /* of use to a recording only */
     s->rest = home + consumed;
     s->rest_bytes = size - consumed;
 }
@@ -122,6 +130,8 @@ static bool settle(pstk_intake *intake, pstk_connection *c, size_t out_before, b
 static void decode(pstk_intake *intake, pstk_connection *c, uint8_t *bytes, size_t size) {
     pstk_source *source = &intake->sources[c->source];
     size_t wanted = 0;
+    source->replay.base = bytes;
+    source->replay.base_offset = source->replay.offset - size;
     while (size > 0) {
         pstk_took took = {0};
         size_t out_before = c->out->size;
@@ -166,16 +176,24 @@ static void decode(pstk_intake *intake, pstk_connection *c, uint8_t *bytes, size
 /* False where the connection was closed, or nothing came. */
 static bool receive(pstk_intake *intake, pstk_connection *c, uint8_t *at, size_t capacity,
                     size_t *out_size) {
-    ssize_t n = recv(c->fd, at, capacity, MSG_DONTWAIT);
+    pstk_source *source = &intake->sources[c->source];
+    ssize_t n = source->is_replay ? pstk_replay_read(source, c->fd, at, capacity)
+                                  : recv(c->fd, at, capacity, MSG_DONTWAIT);
     int failure = n < 0 ? errno : 0;
     int64_t now_ns = pstk_boot_ns();
+    if (source->is_replay && n <= 0 && failure != EINTR) {
+        pstk_replay_end(intake, c, failure, now_ns);
+        return false;
+    }
     if (n == 0 || (n < 0 && failure != EAGAIN && failure != EINTR)) {
         pstk_connection_close(intake, c, now_ns);
         return false;
     }
     *out_size = n > 0 ? (size_t)n : 0;
-    intake->sources[c->source].counters.bytes += *out_size;
-    pstk_connection_mark(intake, c, *out_size, now_ns);
+    source->counters.bytes += *out_size;
+    c->coalesce.read_ns = now_ns;
+    if (!source->is_replay)
+        pstk_connection_mark(intake, c, *out_size, now_ns);
     return n > 0;
 }
 

@@ -164,9 +164,10 @@ static bool put_ready(zmtp_session *s, pstk_out *out) {
 }
 
 static bool is_peer_type(const zmtp_session *s, const uint8_t *type, size_t size) {
-    if (s->options->kind == PSTK_SOURCE_ZMQ_PULL)
-        return is_text(type, size, "PUSH");
-    return is_text(type, size, "PUB") || is_text(type, size, "XPUB");
+    if (s->options->kind != PSTK_SOURCE_ZMQ_SUB && is_text(type, size, "PUSH"))
+        return true;
+    return s->options->kind != PSTK_SOURCE_ZMQ_PULL &&
+           (is_text(type, size, "PUB") || is_text(type, size, "XPUB"));
 }
 
 static int take_property(zmtp_session *s, const uint8_t *name, size_t name_bytes,

@@ -69,6 +69,7 @@ cdef extern from "penstock.h" nogil:
         PSTK_SOURCE_ZMQ_PULL
         PSTK_SOURCE_ZMQ_SUB
         PSTK_SOURCE_NATS
+        PSTK_SOURCE_REPLAY
     ctypedef enum pstk_format:
         PSTK_FORMAT_PACKED
         PSTK_FORMAT_JSON

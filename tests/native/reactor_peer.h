@@ -73,7 +73,7 @@ static inline pstk_source_options bind_options(void) {
 }
 
 static inline pstk_intake *open_intake(const pstk_source_options *options, size_t count, seen *s) {
-    pstk_sink sink = {s, sink_frames, sink_link, sink_drop};
+    pstk_sink sink = {.context = s, .frames = sink_frames, .link = sink_link, .drop = sink_drop};
     pstk_intake *intake = NULL;
     pstk_error err = {0};
     if (s->budget == 0)

@@ -181,7 +181,7 @@ static void test_reconnects_with_growing_pauses(void) {
 
 static int open_status(const pstk_source_options *options, pstk_error *err) {
     seen s = {0};
-    pstk_sink sink = {&s, sink_frames, sink_link, sink_drop};
+    pstk_sink sink = {.context = &s, .frames = sink_frames, .link = sink_link, .drop = sink_drop};
     pstk_intake *intake = NULL;
     int status = pstk_intake_open(options, 1, &sink, &intake, err);
     CHECK((status == PSTK_OK) == (intake != NULL));
@@ -218,7 +218,7 @@ static void test_a_port_in_use_is_an_error_with_its_number(void) {
     int port = 0;
     int listener = peer_listen(&port);
     seen s = {0};
-    pstk_sink sink = {&s, sink_frames, sink_link, sink_drop};
+    pstk_sink sink = {.context = &s, .frames = sink_frames, .link = sink_link, .drop = sink_drop};
     pstk_source_options options = bind_options();
     options.port = (uint16_t)port;
     pstk_intake *intake = NULL;

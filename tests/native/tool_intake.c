@@ -253,7 +253,7 @@ static int serve(int argc, char **argv) {
     for (int i = 6; i < argc; i++)
         if (!set_option(&options, argv[i]))
             return usage();
-    pstk_sink sink = {NULL, on_frames, on_link, on_drop};
+    pstk_sink sink = {.context = NULL, .frames = on_frames, .link = on_link, .drop = on_drop};
     pstk_intake *intake = NULL;
     pstk_error err = {0};
     int status = pstk_intake_open(&options, 1, &sink, &intake, &err);

@@ -252,7 +252,7 @@ static int serve(int argc, char **argv) {
             return 2;
         }
     }
-    pstk_sink sink = {NULL, on_frames, on_link, on_drop};
+    pstk_sink sink = {.context = NULL, .frames = on_frames, .link = on_link, .drop = on_drop};
     pstk_intake *intake = NULL;
     pstk_error err = {0};
     int status = pstk_intake_open(&options, 1, &sink, &intake, &err);

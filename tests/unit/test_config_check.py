@@ -16,6 +16,7 @@ STATE = {"name": "r", "kind": "state", "tag": "*.state", "states": ["STOP"]}
 LIMIT = {"name": "r", "kind": "limit", "tag": "*.temp", "high": 80}
 WINDOW = {"name": "r", "kind": "window", "tag": "*.temp", "size_s": 1}
 FEED = {"name": "s", "kind": "feed"}
+REPLAY = {"name": "s", "kind": "replay", "connect": "file:///rec/line1.zmtp"}
 NATS = {"name": "s", "kind": "nats", "connect": "nats://h", "subjects": ["a.>"]}
 PULL = {"name": "s", "kind": "zmq_pull", "connect": "tcp://h:1"}
 CONFIRM = {
@@ -159,6 +160,17 @@ def test_windows_may_hold_at_most_64_panes_open() -> None:
         ({**NATS, "token": "x", "user": "u"}, "token", "exclude each other"),
         ({**NATS, "password": "x"}, "password", "stands without user"),
         ({**NATS, "subjects": [f"s{n}" for n in range(17)]}, "subjects", "has 17 items"),
+        ({"name": "s", "kind": "replay"}, "connect", "is required"),
+        ({**REPLAY, "connect": "/rec/line1.zmtp"}, "connect", "is no address of this kind"),
+        ({**REPLAY, "connect": "file://host/rec"}, "connect", "is no address of this kind"),
+        ({**REPLAY, "connect": "file:///" + "x" * 255}, "connect", "too long"),
+        (
+            {"name": "s", "kind": "replay", "bind": "file:///rec"},
+            "bind",
+            "is no address of this kind",
+        ),
+        ({**REPLAY, "subjects": ["a"]}, "subjects", "replay has no subjects"),
+        ({**REPLAY, "password": "x"}, "user", "takes no credentials"),
         ({**FEED, "tags": {"a.*.*": "i64"}}, "tags.a.*.*", "more than one '*'"),
         ({**FEED, "tags": {"a": "int"}}, "tags.a", "'int' is not known"),
         ({**FEED, "name": "my source"}, "name", "is not valid"),
@@ -179,13 +191,16 @@ def test_addresses_of_every_form_reach_the_core() -> None:
             "connect": "nats://t%2Fk@host.example:4333",
             "subjects": ["*"],
         },
+        {"name": "d", "kind": "replay", "connect": "file:///rec/line%201.nats"},
     ]
     found = parse(source=sources).options_for_core()["sources"]
     assert [(each["host"], each["port"], each["is_bind"], each["token"]) for each in found] == [
         ("0.0.0.0", 0, 1, ""),
         ("::1", 5556, 0, ""),
         ("host.example", 4333, 0, "t/k"),
+        ("/rec/line 1.nats", 0, 0, ""),
     ]
+    assert (found[3]["kind"], found[3]["full"]) == (4, 0)
 
 
 def test_names_and_addresses_are_taken_once() -> None:

@@ -73,7 +73,7 @@ def check_source(source: Source, path: str, problems: Problems) -> None:
             f"block is not possible for {source.kind}: its sender does not wait",
             'write full = "drop"',
         )
-    if source.kind in ("feed", "zmq_pull") and source.subjects:
+    if source.kind in ("feed", "zmq_pull", "replay") and source.subjects:
         refuse("subjects", f"{source.kind} has no subjects", "leave it out")
     if source.kind == "nats":
         _check_nats(source, refuse)

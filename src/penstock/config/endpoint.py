@@ -1,4 +1,4 @@
-"""Endpoints: the ``bind`` or ``connect`` of a source becomes host, port and credentials."""
+"""Endpoints: the ``bind`` or ``connect`` of a source becomes host, port, credentials or path."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ _ENDPOINT = re.compile(
     r"(?P<scheme>[a-z]+)://(?:(?P<who>[^@/]*)@)?"
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:/@\[\]\s]+)(?::(?P<port>[0-9]{1,5}))?/?"
 )
+_FILE = re.compile(r"file://(?P<path>/.+)", re.DOTALL)
 _NATS_PORT = 4222
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a socket listens or connects. ``host`` without brackets; ``port`` 0 only where it
-    listens.
+    listens. Of a replay ``host`` is the path of its recording.
     """
 
     host: str
@@ -78,7 +79,18 @@ def _with_credentials(source: Source, path: str) -> Source:
     return replace(source, connect=connect, token=Secret(user))
 
 
+def _recording(text: str, source: Source, path: str) -> Endpoint:
+    found = _FILE.fullmatch(text)
+    if found is None or source.bind:
+        raise ConfigError(path, "is no address of this kind", _example(source))
+    file = unquote(found["path"])
+    _check_size(path, file, words.HOST_BYTES)
+    return Endpoint(file, 0, is_bind=False)
+
+
 def _parse(text: str, source: Source, path: str) -> tuple[Endpoint, str | None]:
+    if source.kind == "replay":
+        return _recording(text, source, path), None
     scheme = "nats" if source.kind == "nats" else "tcp"
     found = _ENDPOINT.fullmatch(text)
     if (
@@ -109,4 +121,6 @@ def _check_size(path: str, text: str, bytes_max: int) -> None:
 def _example(source: Source) -> str:
     if source.kind == "nats":
         return 'write connect = "nats://host:4222"'
+    if source.kind == "replay":
+        return 'write connect = "file:///var/lib/penstock/line1.zmtp"'
     return 'write bind = "tcp://127.0.0.1:5555" or connect = "tcp://host:5555"'

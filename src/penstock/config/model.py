@@ -130,11 +130,15 @@ class Source:
 
     name: str = _key(_WORD, "Name of the source.")
     kind: str = _key(
-        Choice(tuple(words.SOURCE_KINDS)), "Wire: zmq_pull, zmq_sub, nats, or feed (by API)."
+        Choice(tuple(words.SOURCE_KINDS)),
+        "Wire: zmq_pull, zmq_sub, nats, replay (of a recording), or feed (by API).",
     )
     bind: str = _key(Text(300), 'Address to listen on, "tcp://127.0.0.1:5555". ZeroMQ only.', "")
     connect: str = _key(
-        Text(600), 'Address to connect to, "tcp://host:5555" or "nats://user:pass@host:4222".', ""
+        Text(600),
+        'Address to connect to, "tcp://host:5555" or "nats://user:pass@host:4222";'
+        ' "file:///recording" of a replay.',
+        "",
     )
     user: str = _key(Text(words.USER_BYTES), "NATS user.", "")
     password: Secret = _key(Hidden(words.PASSWORD_BYTES), "NATS password.", Secret(""))

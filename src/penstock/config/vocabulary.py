@@ -35,7 +35,7 @@ RING_BYTES_MAX: Final = 1 << 30
 PANES_MAX: Final = 64
 
 SOURCE_KINDS: Final[Mapping[str, int]] = MappingProxyType(
-    {"feed": 0, "zmq_pull": 1, "zmq_sub": 2, "nats": 3}
+    {"feed": 0, "zmq_pull": 1, "zmq_sub": 2, "nats": 3, "replay": 4}
 )
 FORMATS: Final[Mapping[str, int]] = MappingProxyType({"packed": 0, "json": 1})
 FULL: Final[Mapping[str, int]] = MappingProxyType({"block": 0, "drop": 1})
