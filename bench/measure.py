@@ -189,7 +189,7 @@ def take_turns(
 class Child:
     """A bench program: pinned to one CPU, spoken to in lines. See native/child.h."""
 
-    def __init__(self, cpu: int, command: Sequence[str]) -> None:
+    def __init__(self, cpu: int | str, command: Sequence[str]) -> None:
         pinned = ["taskset", "-c", str(cpu), *command]
         self.name = Path(command[0]).name
         self._process = subprocess.Popen(

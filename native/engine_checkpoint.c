@@ -82,6 +82,13 @@ static void read_section(void *context, const pstk_section *section, uint64_t at
     pstk_judge_snapshot_read(it->judge, section, at, out, bytes);
 }
 
+static void prepare_snapshot(pstk_engine *engine) {
+    pthread_mutex_lock(&engine->lock);
+    uint32_t pages = pstk_judge_snapshot_pages(engine->judge);
+    pthread_mutex_unlock(&engine->lock);
+    pstk_judge_snapshot_prepare(engine->judge, pages);
+}
+
 /* Writer lock held. False: the judge stands inside a block. */
 static bool begin_snapshot(pstk_engine *engine, pstk_section *sections, pstk_image_head *out_head) {
     int64_t begin = pstk_boot_ns();
@@ -136,6 +143,7 @@ int pstk_engine_checkpoint_now(pstk_engine *engine, bool to_disk, pstk_error *er
     pstk_section sections[PSTK_IMAGE_SECTIONS_MAX];
     pstk_image_head head;
     pthread_mutex_lock(&engine->checkpoint);
+    prepare_snapshot(engine);
     pthread_mutex_lock(&engine->lock);
     bool can = begin_snapshot(engine, sections, &head);
     pthread_mutex_unlock(&engine->lock);

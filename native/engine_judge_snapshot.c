@@ -172,6 +172,28 @@ void pstk_judge_snapshot_read(const pstk_judge *judge, const pstk_section *secti
         memcpy(out, from, bytes);
 }
 
+/* ---- opening and closing -------------------------------------------------------------------- */
+
+uint32_t pstk_judge_snapshot_pages(const pstk_judge *judge) {
+    uint64_t bytes = 0;
+    static const int often[] = {JUDGE_HOT, JUDGE_WINDOW};
+    for (size_t k = 0; k < sizeof often / sizeof *often; k++)
+        bytes += (uint64_t)judge->arena[often[k]].count * judge->arena[often[k]].item;
+    bytes = PSTK_MIN(bytes + bytes / 4, judge->snapshot.bytes);
+    return (uint32_t)(bytes / JUDGE_PAGE_BYTES);
+}
+
+/* A fault takes as long as to keep four pages. */
+void pstk_judge_snapshot_prepare(pstk_judge *judge, uint32_t pages) {
+    judge_snapshot *snapshot = &judge->snapshot;
+    uint64_t step = 4096 / JUDGE_PAGE_BYTES;
+    for (uint64_t place = snapshot->kept_max; place < pages; place += step)
+        snapshot->kept[place * JUDGE_PAGE_BYTES] = 0;
+    for (uint64_t place = snapshot->kept_max; place < pages; place += 4096 / sizeof(uint32_t))
+        snapshot->page_at[place] = 0;
+    snapshot->kept_max = PSTK_MAX(snapshot->kept_max, pages);
+}
+
 static void set_walk(pstk_judge *judge, size_t k, int arena) {
     const judge_arena *at = &judge->arena[arena];
     uint64_t begin = (uint64_t)(at->base - judge->snapshot.from);
