@@ -312,6 +312,48 @@ static void test_image_that_fits_no_block_is_refused(void) {
     place_end();
 }
 
+/* Tags lie in the image without padding: whatever a length says, nothing behind them is read, and a
+ * layout of another version is not guessed at. */
+static void check_spoilt_tags(int way, const char *text) {
+    place_begin();
+    setup s = quiet();
+    live_once(&s, 3);
+    char folder[256];
+    ring_folder(folder, sizeof folder);
+    pstk_image image;
+    uint32_t damaged, k = 0;
+    bool is_found = false;
+    pstk_error err;
+    REQUIRE(pstk_image_load(state_dir, NULL, UINT32_MAX, &image, &is_found, &damaged, &err) ==
+                PSTK_OK &&
+            is_found);
+    while (k < image.head.section_count && image.section[k].tag != 0x53474154u) /* TAGS */
+        k++;
+    REQUIRE(k < image.head.section_count && image.section[k].size == 4 * 3 + 7 + 7 + 6);
+    uint8_t tags[4 * 3 + 7 + 7 + 6];
+    memcpy(tags, image.section[k].bytes, sizeof tags);
+    image.section[k].bytes = tags;
+    tags[3] = way == 0 ? 200 : tags[3];
+    tags[3] = way == 1 ? 0 : tags[3];
+    tags[2] = way == 2 ? 9 : tags[2];
+    image.section[k].size -= way == 3;
+    image.section[k].version -= way == 4;
+    CHECK(destroy_images(folder) > 0);
+    image.head.generation += 2;
+    REQUIRE(pstk_image_write(state_dir, &image.head, image.section, true, &err) == PSTK_OK);
+    pstk_image_free(&image);
+    CHECK(is_refused(&s, PSTK_E_STATE, text));
+    place_end();
+}
+
+static void test_spoilt_tags_of_an_image_are_refused(void) {
+    check_spoilt_tags(0, "tag 0 of the checkpoint contradicts another");
+    check_spoilt_tags(1, "tag 0 of the checkpoint contradicts another");
+    check_spoilt_tags(2, "tag 0 of the checkpoint contradicts another");
+    check_spoilt_tags(3, "tag 2 of the checkpoint contradicts another");
+    check_spoilt_tags(4, "tags have version 1, this build reads 2");
+}
+
 /* ---- a batch cut short ---------------------------------------------------------------------- */
 
 static void test_batch_cut_short_by_a_full_ring_goes_on_where_it_stopped(void) {
@@ -360,6 +402,7 @@ int main(void) {
     test_damaged_ring_is_told();
     test_damaged_tail_is_told_and_the_image_goes_on();
     test_image_that_fits_no_block_is_refused();
+    test_spoilt_tags_of_an_image_are_refused();
     test_batch_cut_short_by_a_full_ring_goes_on_where_it_stopped();
     return check_result("test_engine_recover");
 }
