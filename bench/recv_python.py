@@ -2,10 +2,12 @@
 
 Speaks the steps of native/recv_steps.c.
 
-    recv_python.py kind=zmtp port=PORT state=FOLDER ring=FOLDER ring_bytes=N [checkpoint_s=S] ...
+    recv_python.py kind=zmtp port=PORT state=FOLDER ring=FOLDER ring_bytes=N [checkpoint_s=S]
+                   [windows_s=S]
 
-Windows are taken at the end: who wants events soon does not turn a thousand windows into Python
-objects between them. checkpoint_s: a thread asks for a checkpoint to disk that often.
+checkpoint_s: a thread asks for a checkpoint to disk that often. windows_s: closed windows are taken
+that often; without it at the end, since who wants events soon does not turn a thousand windows into
+Python objects between them.
 """
 
 from __future__ import annotations
@@ -57,20 +59,25 @@ def cpu_ns() -> int:
     return round((used.ru_utime + used.ru_stime) * 1e9)
 
 
-def memory_bytes() -> int:
-    """Resident without the ring."""
-    kib = 0
+def memory() -> dict[str, int]:
+    """Resident bytes without the ring, and the most there ever were with it."""
+    kib = {"bytes": 0, "peak": 0}
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(("RssAnon:", "RssFile:")):
-            kib += int(line.split()[1])
-    return kib * 1024
+            kib["bytes"] += int(line.split()[1])
+        elif line.startswith("VmHWM:"):
+            kib["peak"] = int(line.split()[1])
+    return {name: value * 1024 for name, value in kib.items()}
 
 
 class Consumer:
     """What takes the events, and what it has seen."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, windows_s: float) -> None:
         self.engine = engine
+        self.windows = self.window_count = 0
+        self.window_sum = 0.0
+        self.windows_s, self.windows_due = windows_s, time.monotonic() + windows_s
         self.trips = self.clears = self.folded = self.wakes = 0
         self.delays: list[int] = []
         self.delays_from_ns = 2**63
@@ -109,6 +116,19 @@ class Consumer:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.wait(left)
+            if self.windows_s and time.monotonic() >= self.windows_due:
+                self.windows_due += self.windows_s
+                self.take_windows()
+
+    def take_windows(self) -> None:
+        while len(results := self.engine.results()):
+            columns = results.columns
+            rows = zip(columns["end_ns"], columns["count"], columns["sum"], strict=True)
+            for end_ns, count, total in rows:
+                if end_ns <= self.tail_ns:
+                    self.windows += 1
+                    self.window_count += count
+                    self.window_sum += total
 
     def take_until(self, used: int) -> None:
         until = time.monotonic() + PATIENCE_S
@@ -127,27 +147,19 @@ class Consumer:
             for name, share in shares.items()
         })  # fmt: skip
 
-    def tell_final(self, windows: list[tuple[int, float]]) -> None:
+    def tell_final(self) -> None:
         while self.engine.stats().judged < self.engine.stats().written:
             self.wait(0.001)
         self.take()
-        while len(results := self.engine.results()):
-            columns = results.columns
-            windows += [
-                (count, total)
-                for end, count, total in zip(
-                    columns["end_ns"], columns["count"], columns["sum"], strict=True
-                )
-                if end <= self.tail_ns
-            ]
+        self.take_windows()
         stats = self.engine.stats()
         source = stats.sources[0]
         say(
             "final", received=source.received, used=source.used, dropped=stats.dropped,
             lost=source.lost_upstream or 0, late=stats.late, out_of_order=stats.out_of_order,
             overwritten=stats.results_overwritten, trips=self.trips, clears=self.clears,
-            folded=self.folded, windows=len(windows), window_count=sum(n for n, _ in windows),
-            window_sum=sum(total for _, total in windows), checkpoints=stats.checkpoints,
+            folded=self.folded, windows=self.windows, window_count=self.window_count,
+            window_sum=self.window_sum, checkpoints=stats.checkpoints,
             tags=stats.tags, connections=source.connections, reconnects=source.reconnects,
             protocol_errors=source.protocol_errors,
             checkpoint_ns_max=stats.checkpoint_ns_max,
@@ -159,7 +171,7 @@ def keep_checkpointing(engine: Engine, seconds: float, is_over: threading.Event)
         engine.checkpoint()
 
 
-def obey(consumer: Consumer, line: str, windows: list[tuple[int, float]]) -> None:
+def obey(consumer: Consumer, line: str) -> None:
     step, _, number = line.strip().partition(" ")
     if step in ("take", "rest"):
         begin, used = (cpu_ns(), time.monotonic_ns()), consumer.used()
@@ -178,26 +190,26 @@ def obey(consumer: Consumer, line: str, windows: list[tuple[int, float]]) -> Non
     elif step == "delay":
         consumer.tell_delay()
     elif step == "memory":
-        say("memory", bytes=memory_bytes())
+        say("memory", **memory())
     elif step == "tail":
         consumer.tail_ns = int(number)
     else:
-        consumer.tell_final(windows)
+        consumer.tell_final()
 
 
 def main(words: dict[str, str]) -> None:
     path = Path(words["state"]) / "bench.toml"
     path.write_text(CONFIG.format(**words))
-    is_over, windows = threading.Event(), []
+    is_over = threading.Event()
     with Engine(Config.from_file(path)) as engine:
         engine.start()
-        consumer = Consumer(engine)
+        consumer = Consumer(engine, float(words.get("windows_s", 0)))
         if seconds := float(words.get("checkpoint_s", 0)):
             asks = (engine, seconds, is_over)
             keeper = threading.Thread(target=keep_checkpointing, args=asks, daemon=True)
             keeper.start()
         for line in sys.stdin:
-            obey(consumer, line, windows)
+            obey(consumer, line)
         is_over.set()
         if seconds:
             keeper.join()
