@@ -1,11 +1,11 @@
 """How much slower is a commit of the posting ledger than bare sqlite3 writing the same rows?
 
 Ours: ``Ledger.commit_batch`` of mapped events, from the event to the durable row: canonical JSON,
-digests, the audit chain, packed samples, one entry each, the note beside the ledger. Beside it:
-``sqlite3`` of the standard library with these very rows made before the clock starts, ``execute``
-for one and ``executemany`` for more, the same transactions, the same schema, WAL and
-synchronous=FULL; the better of its defaults and our settings. Time is the wall's, for most of a
-commit on a disk is waiting. Checked: all tables of both files are equal, row for row.
+digests, the audit chain, one entry each, the samples as the engine packed them, the note beside the
+ledger. Beside it: ``sqlite3`` of the standard library with these very rows made before the clock
+starts, ``execute`` for one and ``executemany`` for more, the same transactions, the same schema,
+WAL and synchronous=FULL; the better of its defaults and our settings. Time is the wall's, for most
+of a commit on a disk is waiting. Checked: all tables of both files are equal, row for row.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from figure import Figure
-from measure import BUILD, Bench, Reading, Skip, median_rate
+from measure import BUILD, Bench, Reading, Skip, engine_folders, median_rate
 
 NAMES = (
     "ledger.commit1",
@@ -35,8 +36,9 @@ WIRE = "in process: one event, one entry, one audit link, 192 samples"
 TABLES = ("event", "register", "evidence", "entry", "audit", "counter", "ledger")
 START_NS = 1_795_000_000_000_000_000
 SAMPLES = 192
-OBJECTS = 50  # orders and machines the events come from
 MACHINES = 20
+MS = 1_000_000
+LAST = 2**63  # a journal position behind all
 TUNED = ("PRAGMA foreign_keys=ON",)  # what our store sets beyond WAL and synchronous=FULL
 REGISTER = (
     "INSERT INTO register VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (rule, series, tag) DO UPDATE SET "
@@ -51,21 +53,46 @@ ADVANCE = (
 Tables = dict[str, list[tuple[Any, ...]]]
 
 
+PLANT = """
+[plant]
+name = "bench"
+[engine]
+state_dir = "{state}"
+ring_dir = "{ring}"
+[[source]]
+name = "line"
+kind = "feed"
+[[rule]]
+name = "high"
+kind = "limit"
+tag = "*"
+high = 1000
+"""
+
+
 def make_batches(count: int, size: int) -> list[list[Any]]:
-    """Mapped events in batches; a reading with two decimals and noise, as sensors give them."""
-    from penstock.events import Evidence
+    """Mapped events in batches, with the samples as an engine hands them over: readings with two
+    decimals and noise.
+    """
+    from penstock import Engine
+    from penstock.config import load_config
     from penstock.mapping import map_event
     from penstock.outbox import Mapped
     from penstock.testing.builders import make_config, make_event
 
-    config, chance = make_config(), random.Random(1)
-    made = []
-    for number in range(count):
-        event = make_event(number, order=f"O{number % OBJECTS}", asset=f"M{number % MACHINES}")
-        stamps = tuple(event.at_ns + step * 1_000_000 for step in range(-SAMPLES + 1, 1))
-        values = tuple(round(20 + chance.gauss(0, 1), 2) for _ in stamps)
-        evidence = Evidence(event.tag, stamps, values, (0,) * SAMPLES, SAMPLES)
-        made.append(Mapped(event, map_event(event, config), evidence))
+    config, chance, made = make_config(), random.Random(1), []
+    with engine_folders() as (state, ring):
+        file = Path(state, "plant.toml")
+        file.write_text(PLANT.format(state=f"{state}/state", ring=ring))
+        with Engine(load_config(file, is_environment_known=False), clock="manual") as engine:
+            for number in range(count):
+                event = make_event(number, order=f"O{number % 50}", asset=f"M{number % MACHINES}")
+                tag = engine.tag(event.tag, source="line")
+                stamps = array("q", range(event.at_ns - SAMPLES * MS, event.at_ns, MS))
+                values = array("d", [round(chance.gauss(20, 1), 2) for _ in stamps])
+                engine.feed(tag, stamps, values, source="line", recv_time_ns=event.at_ns)
+                evidence = engine.evidence(tag, LAST, SAMPLES, 0)
+                made.append(Mapped(event, map_event(event, config), evidence))
     return [made[start : start + size] for start in range(0, count, size)]
 
 

@@ -496,6 +496,10 @@ PSTK_API PSTK_MUST_CHECK int pstk_engine_evidence(pstk_engine *engine, uint32_t 
                                                   size_t before_max, size_t after_max,
                                                   pstk_sample *out_samples, size_t *out_before,
                                                   size_t *out_count, pstk_error *err);
+/* Samples of one tag of this type, oldest first, in few bytes; returns how many. out holds
+ * PSTK_PACKED_BYTES_MAX(count); of more than 65,535 samples the first are taken. */
+#define PSTK_PACKED_BYTES_MAX(count) (16u + 24u * (size_t)(count))
+PSTK_API size_t pstk_samples_pack(const pstk_sample *samples, size_t count, int type, uint8_t *out);
 
 #ifdef __cplusplus
 }

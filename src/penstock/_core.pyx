@@ -15,7 +15,7 @@ from penstock cimport _native as c
 
 from penstock.errors import (ConfigError, EngineClosed, EngineError, EngineFailed, LockedError,
                              RingFull, StateError, UnsupportedPlatform)
-from penstock.events import Context, Event, Evidence
+from penstock.events import Context, Event, PackedEvidence
 
 if sizeof(c.pstk_event) != 384 or sizeof(c.pstk_sample) != 24 or sizeof(c.pstk_result) != 96:
     raise ImportError("penstock was built with another layout of its records; reinstall it")
@@ -423,20 +423,18 @@ cdef class Engine:
     def evidence(self, uint32_t tag, uint64_t pos, size_t before_max, size_t after_max):
         """Samples of one tag around a journal position; see penstock.h."""
         cdef c.pstk_error err
-        cdef size_t before = 0, count = 0
-        cdef int status
-        cdef c.pstk_sample *samples = <c.pstk_sample *>calloc(before_max + after_max + 1, sizeof(c.pstk_sample))
+        cdef size_t before = 0, count = 0, most = before_max + after_max + 1
+        cdef int status, kind = c.pstk_engine_tag_type(self._h, tag)
+        cdef c.pstk_sample *samples = <c.pstk_sample *>calloc(most, 2 * sizeof(c.pstk_sample) + 16)
+        cdef uint8_t *packed = <uint8_t *>(samples + most)  # PSTK_PACKED_BYTES_MAX
         if samples == NULL:
             raise MemoryError()
-        kind = c.pstk_engine_tag_type(self._h, tag)
         try:
             with nogil:
                 status = c.pstk_engine_evidence(self._h, tag, pos, before_max, after_max, samples, &before, &count,
                                                 &err)
             _check(status, &err)
-            return Evidence(self.tag_name(tag), tuple([samples[i].time_ns for i in range(count)]),
-                            tuple([float(_value(samples[i].value, kind)) for i in range(count)]),
-                            tuple([samples[i].quality for i in range(count)]), before)
+            return PackedEvidence(self.tag_name(tag), packed[:c.pstk_samples_pack(samples, count, kind, packed)], before)
         finally:
             free(samples)
 

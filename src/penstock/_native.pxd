@@ -368,3 +368,4 @@ cdef extern from "penstock.h" nogil:
     int pstk_engine_asset_name(pstk_engine *engine, uint32_t asset, char *out_name, size_t capacity)
     int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char *out_text, size_t capacity)
     int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t before_max, size_t after_max, pstk_sample *out_samples, size_t *out_before, size_t *out_count, pstk_error *err)
+    size_t pstk_samples_pack(const pstk_sample *samples, size_t count, int type, uint8_t *out)

@@ -22,7 +22,7 @@ from penstock.errors import (
     RingFull,
     UnsupportedPlatform,
 )
-from penstock.events import Event, Evidence
+from penstock.events import Event, Evidence, PackedEvidence
 
 try:
     from penstock import _core
@@ -169,7 +169,7 @@ class Batch:
         more.
         """
         found = self._engine.evidence(self._tags[event.id], event.pos, EVIDENCE_BEFORE, 0)
-        return found if found.time_ns else None
+        return found if len(found) else None
 
     def acknowledge(self) -> None:
         """Cumulative: these and all earlier events are done with. Unacknowledged ones come again
@@ -469,9 +469,9 @@ class Engine:
         rules, tags = columns.pop("rule_names"), columns.pop("tag_names")
         return Results(columns, rules, tags)
 
-    def evidence(self, tag: int, pos: int, before: int, after: int) -> Evidence:
+    def evidence(self, tag: int, pos: int, before: int, after: int) -> PackedEvidence:
         """Samples of one tag around a journal position; what the ring no longer holds is absent."""
-        found: Evidence = self._core.evidence(tag, pos, before, after)
+        found: PackedEvidence = self._core.evidence(tag, pos, before, after)
         return found
 
     def evidence_after(self, event: Event, *, source: str | None = None) -> Evidence:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from penstock.samples import count_samples, unpack_samples
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -83,3 +85,42 @@ class Evidence:
     values: tuple[float, ...]
     quality: tuple[int, ...]
     before: int  # how many of them lie at or before the event's block
+
+
+class PackedEvidence(Evidence):
+    """Evidence as the engine packed it, for those who only keep it; unpacked when looked into."""
+
+    __slots__ = ("_columns", "packed")
+    packed: bytes
+    _columns: tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]] | None
+
+    def __init__(self, tag: str, packed: bytes, before: int) -> None:
+        for name, value in (("tag", tag), ("packed", packed), ("before", before)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_columns", None)
+
+    def __len__(self) -> int:
+        return count_samples(self.packed)
+
+    @property
+    def time_ns(self) -> tuple[int, ...]:
+        """See ``Evidence``."""
+        return self._unpacked()[0]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """See ``Evidence``."""
+        return self._unpacked()[1]
+
+    @property
+    def quality(self) -> tuple[int, ...]:
+        """See ``Evidence``."""
+        return self._unpacked()[2]
+
+    def _unpacked(self) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        columns = self._columns
+        if columns is None:
+            times, values, quality = unpack_samples(self.packed)
+            columns = tuple(times), tuple(values), tuple(quality)
+            object.__setattr__(self, "_columns", columns)
+        return columns

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields
 from decimal import Decimal
-from functools import lru_cache
 from math import isfinite
-from operator import sub
 from typing import Any, Final
 
 from penstock.errors import LedgerError
-from penstock.events import Context, Event, Evidence
+from penstock.events import Context, Event, Evidence, PackedEvidence
+from penstock.samples import pack_samples, unpack_samples
 
 BEFORE_MAX: Final = 192
 AFTER_MAX: Final = 64
 
 _EVENT_FIELDS: Final = tuple(each.name for each in fields(Event))
 _CONTEXT_FIELDS: Final = tuple(each.name for each in fields(Context))
-_LAYOUT: Final = 1
-_HEAD: Final = struct.Struct("<BH")  # layout, samples
 _LENGTHS_MADE: Final = 4096
 _LENGTHS: Final = tuple(size.to_bytes(8, "little") for size in range(_LENGTHS_MADE))
 _text: Final = json.encoder.encode_basestring
@@ -99,34 +94,16 @@ def content_hash(parts: Iterable[str | int | bytes]) -> str:
     return hashlib.sha256(b"".join(pieces)).hexdigest()
 
 
-def pack_samples(time_ns: Sequence[int], values: Sequence[float], quality: Sequence[int]) -> bytes:
-    """Samples as a small blob: layout, count, deflated columns of time steps, values, qualities."""
-    count = len(time_ns)
-    steps = map(sub, time_ns[1:], time_ns)
-    columns = _columns(count).pack(*time_ns[:1], *steps, *values, *quality)
-    return _HEAD.pack(_LAYOUT, count) + zlib.compress(columns, 1)
-
-
-def unpack_samples(blob: bytes) -> tuple[list[int], list[float], list[int]]:
-    """Time, values and qualities of ``pack_samples``."""
-    try:
-        layout, count = _HEAD.unpack_from(blob)
-        if layout != _LAYOUT:
-            raise LedgerError(f"evidence has layout {layout}, this build reads {_LAYOUT}")
-        columns = _columns(count).unpack(zlib.decompress(blob[_HEAD.size :]))
-    except (struct.error, zlib.error) as wrong:
-        raise LedgerError(f"a piece of evidence cannot be read: {wrong}") from wrong
-    times: list[int] = []
-    for step in columns[:count]:
-        times.append(step + (times[-1] if times else 0))
-    return times, list(columns[count : 2 * count]), list(columns[2 * count :])
-
-
 def split_evidence(evidence: Evidence) -> tuple[bytes, bytes]:
     """The packed samples up to the event's block, and those behind it.
 
     ``b""`` where there are none.
     """
+    if isinstance(evidence, PackedEvidence) and (count := len(evidence)):
+        if evidence.before == count <= BEFORE_MAX:
+            return evidence.packed, b""
+        if evidence.before == 0 and count <= AFTER_MAX:
+            return b"", evidence.packed
     before = slice(max(0, evidence.before - BEFORE_MAX), evidence.before)
     after = slice(evidence.before, evidence.before + AFTER_MAX)
     return _packed(evidence, before), _packed(evidence, after)
@@ -143,11 +120,6 @@ def join_evidence(tag: str, before: bytes, after: bytes) -> Evidence:
         quality=tuple(early[2] + late[2]),
         before=len(early[0]),
     )
-
-
-@lru_cache(maxsize=BEFORE_MAX + AFTER_MAX + 1)
-def _columns(count: int) -> struct.Struct:
-    return struct.Struct(f"<{count}q{count}d{count}H")
 
 
 def _number(value: int | float | None) -> str:
