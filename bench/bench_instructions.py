@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from builds import IS_INSTALLED
 from measure import CPU_SENDER, Bench, Child, Figure, Skip, compare, engine_folders
 
 BUDGET = Path(__file__).resolve().parent / "budget.json"
@@ -66,6 +67,8 @@ def budget() -> dict[str, float]:
 
 
 def callgrind(out: Path, function: str, command: Sequence[str]) -> list[str]:
+    if IS_INSTALLED:
+        raise Skip("the programs of a wheel have no symbols: run it in the source tree")
     if not shutil.which("valgrind"):
         raise Skip("valgrind is missing: apt-get install -y valgrind")
     return ["valgrind", "--tool=callgrind", f"--log-file={out}.log", f"--callgrind-out-file={out}",
@@ -133,8 +136,8 @@ def run(bench: Bench, name: str) -> Figure:
     work = WORKLOADS.get(name)
     wire = f"{work.wire} recorded, {work.form} {' '.join(work.options)}" if work else "columns"
     return bench.plain(
-        name, "instructions/sample", [value], [known] if known else [], n=samples, wire=wire.strip(),
-        note=f"budget of {compiler()}" if known else f"no budget of {compiler()}", problem=problem,
+        name, "instructions/sample", [value], [known] if known else [], n=samples,
+        wire=wire.strip(), note=f"{'' if known else 'no '}budget of {compiler()}", problem=problem,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from builds import IS_INSTALLED
 from figure import Figure
 from measure import CPU_RECEIVER, ROOT, Bench, Skip
 
@@ -48,14 +49,16 @@ def import_time(bench: Bench) -> Figure:
 def is_fresh(wheel: Path) -> bool:
     """Nothing the wheel is made of is newer."""
     made_of = [ROOT / "CMakeLists.txt", ROOT / "pyproject.toml"]
-    for folder in ("native", "src"):
+    for folder in ("native", "src", "bench"):
         for base, folders, names in os.walk(ROOT / folder):
-            folders[:] = [each for each in folders if each != "__pycache__"]
+            folders[:] = [each for each in folders if each not in ("__pycache__", "out")]
             made_of += [Path(base, name) for name in names if not name.endswith((".so", ".pyc"))]
     return wheel.stat().st_mtime >= max(each.stat().st_mtime for each in made_of)
 
 
 def wheel_size(bench: Bench) -> Figure:
+    if IS_INSTALLED:
+        raise Skip("the wheel itself is not kept where it is installed")
     wheels = sorted((ROOT / "dist").glob("penstock-*.whl"), key=lambda each: each.stat().st_mtime)
     if not wheels or not is_fresh(wheels[-1]):
         raise Skip("dist/ has no wheel of today's sources; build and install one: dev.py wheel")

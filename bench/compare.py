@@ -22,9 +22,10 @@ from types import ModuleType
 from typing import Any
 
 import bench_instructions
-from figure import Figure, figure_from, is_bigger_better, rounded
+from builds import BUILD, configure_and_build
+from figure import Figure, is_bigger_better, rounded
 from machine import ROOT
-from measure import BUILD, Bench, Sizes, Skip
+from measure import Bench, Sizes, Skip
 from pairs import CONFIDENCE, SAME, SLOWER, Effect, Verdict, effect_of, verdict_of
 
 SECONDS = 7.5  # a figure, instructions apart
@@ -136,17 +137,6 @@ def build_revision(revision: str, say: Callable[[str], None]) -> Path:
     return folder
 
 
-def configure_and_build(source: Path, folder: Path, *defines: str) -> str:
-    """ "" when it is built, else what the compiler said."""
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-    configure = ["cmake", "-S", str(source), "-B", str(folder), *generator, *defines]
-    for command in (configure, ["cmake", "--build", str(folder)]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            return f"{done.stdout}{done.stderr}\n{' '.join(command)} failed"
-    return ""
-
-
 # ---- pairs -------------------------------------------------------------------------------------
 
 
@@ -240,25 +230,3 @@ def bench_for(box: Mapping[str, Any], sizes: Sizes | None = None, build: Path = 
 
 def is_slower(found: Sequence[Comparison]) -> bool:
     return any(each.verdict.word == SLOWER for each in found)
-
-
-# ---- a file from before ------------------------------------------------------------------------
-
-
-def beside_file(figures: Sequence[Figure], path: Path) -> list[tuple[str, ...]]:
-    """Rows: each figure, what the file says of it, and now ÷ then of both. It judges nothing: a box
-    is never twice the same.
-    """
-    before = {each.name: each for each in map(figure_from, path.read_text().splitlines())}
-    rows = [("figure", "now", "then", "better by", "ratio now", "ratio then", "date then")]
-    for figure in figures:
-        then = before.get(figure.name)
-        if then is None or then.value is None or figure.value is None:
-            continue
-        by = figure.value / then.value if then.value else math.nan
-        by = by if is_bigger_better(figure.unit) else 1 / by if by else math.nan
-        rows.append(
-            (figure.name, f"{figure.value:,.2f} {figure.unit}", f"{then.value:,.2f}", f"{by:.2f}",
-             f"{figure.ratio or 0:.2f}", f"{then.ratio or 0:.2f}", str(then.box.get("date", "")))
-        )  # fmt: skip
-    return rows

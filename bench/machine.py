@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 PYTHON_PEERS = (
     "bytewax", "chdb", "duckdb", "nats-py", "numpy", "pathway", "penstock", "polars", "pyarrow",
     "pyomq", "pyzmq",
@@ -34,7 +35,9 @@ class BusyTime:
         self._begin = (busy_ns(), process_ns(less_pid))
 
     def so_far_ns(self) -> int:
-        return busy_ns() - self._begin[0] - (process_ns(self._pid) - self._begin[1])
+        """Not below 0, which a span of a few ticks could be."""
+        sender_ns = process_ns(self._pid) - self._begin[1]
+        return max(0, busy_ns() - self._begin[0] - sender_ns)
 
 
 def busy_ns(text: str | None = None) -> int:

@@ -7,6 +7,7 @@ over exactly the messages that count: the sender waits between the warm-up and t
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import selectors
@@ -21,12 +22,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from builds import BUILD, IS_INSTALLED
 from figure import Figure, figure_of, rounded
-from machine import ROOT, BusyTime, default_ring_bytes
+from machine import ROOT as ROOT
+from machine import BusyTime, default_ring_bytes
 
-BUILD = ROOT / "build" / "bench"
 PATIENCE_S = 150.0
 NOT_OURS = ("send_", "recv_raw", "recv_libzmq", "recv_natsc", "read_", "write_")
+LOADED = {"libzmq3-dev": "libzmq.so.5"}  # not linked, but loaded when the program runs
 CPU_RECEIVER = 0
 CPU_SENDER = 1 if (os.cpu_count() or 1) > 1 else 0
 
@@ -90,8 +93,10 @@ class Bench:
         """A program of the build; ``package``: what it needs of the system."""
         path = self.build / name
         self.is_used = self.is_used or not name.startswith(NOT_OURS)
-        if package and not path.exists():
-            raise Skip(f"{name} needs a library: apt-get install -y {package}")
+        if package and not (path.exists() and has_library(LOADED.get(package, ""))):
+            raise Skip(f"{name} needs a library: {how_to_get(package)}")
+        if IS_INSTALLED and not path.exists():
+            raise Skip(f"{name} is built in the source tree only")
         return str(path)
 
     def take_turns(
@@ -155,6 +160,21 @@ class Bench:
         return Figure(
             name, "", None, None, None, 0, None, None, None, "", self.box, f"skipped: {why}"
         )
+
+
+def has_library(name: str) -> bool:
+    """Whether the loader finds it; "" is linked, or nothing."""
+    try:
+        ctypes.CDLL(name or None)
+    except OSError:
+        return False
+    return True
+
+
+def how_to_get(package: str) -> str:
+    if package not in LOADED and IS_INSTALLED:
+        return f"{package}, and the source tree, whose build links it"
+    return f"apt-get install -y {package}"
 
 
 def median_ns(readings: Sequence[Reading]) -> float:

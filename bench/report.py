@@ -14,7 +14,6 @@ import table
 from figure import Figure
 from targets import RATIO, TARGETS
 
-OUT = Path(__file__).resolve().parent / "out" / "report.html"
 BOX_ROWS = (
     ("date", "date"), ("revision", "git revision"), ("cpu", "CPU"), ("cpus", "CPUs"),
     ("memory_gib", "memory, GiB"), ("kernel", "Linux"), ("libc", "libc"), ("cc", "compiler"),
@@ -138,6 +137,6 @@ def page(figures: Sequence[Figure]) -> str:
     )
 
 
-def write(figures: Sequence[Figure], path: Path = OUT) -> None:
+def write(figures: Sequence[Figure], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(figures), encoding="utf-8")

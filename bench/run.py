@@ -17,7 +17,6 @@ import argparse
 import fnmatch
 import importlib
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,15 +24,16 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-import compare
 import report
 import table
+from builds import BUILD, IS_INSTALLED, build
 from figure import Figure
 from machine import describe_box
-from measure import BUILD, Bench, Sizes, Skip
+from measure import Bench, Sizes, Skip
 from targets import in_order, judged
 
 HERE = Path(__file__).resolve().parent
+REPORT = BUILD / "report.html" if IS_INSTALLED else HERE / "out" / "report.html"
 BUDGET_S = {False: 20 * 60, True: 5 * 60}  # by --quick: the whole run, on two cores
 GUESS_S = {False: 30.0, True: 7.0}  # a figure that was never timed here
 Pairs = Sequence[tuple[ModuleType, str]]
@@ -41,15 +41,6 @@ Pairs = Sequence[tuple[ModuleType, str]]
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def build(folder: Path = BUILD, *defines: str) -> None:
-    """Senders, baselines and receivers: Release, without crash points, in build/bench."""
-    if not shutil.which("cmake"):
-        raise SystemExit("run.py: cmake is missing; start it by: python3 tools/dev.py bench")
-    told = compare.configure_and_build(HERE, folder, *defines)
-    if told:
-        raise SystemExit(f"{told}\nrun.py: the benches do not build")
 
 
 # ---- which figures -----------------------------------------------------------------------------
@@ -153,14 +144,19 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="one JSON line a figure")
     parser.add_argument("--compare", metavar="REV|FILE",
                         help="against a git revision, built here; or beside a file")  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=compare.SECONDS, metavar="S",
+    parser.add_argument("--seconds", type=float, default=7.5, metavar="S",
                         help="of pairs a figure, with --compare REV")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="the figures' names")
-    parser.add_argument("--report", type=Path, metavar="FILE", default=report.OUT,
-                        help="the page with plots (bench/out/report.html)")  # fmt: skip
+    parser.add_argument("--report", type=Path, metavar="FILE", default=REPORT,
+                        help=f"the page with plots ({REPORT})")  # fmt: skip
     parser.add_argument("--write-readme", action="store_true",
                         help="puts this run into bench/README.md and README.md")  # fmt: skip
     options = parser.parse_args(given)
+    if IS_INSTALLED and options.write_readme:
+        parser.error("--write-readme wants the source tree")
+    if options.compare and not Path(options.compare).is_file() and IS_INSTALLED:
+        parser.error(f"--compare {options.compare}: no such file; and a revision is built from the"
+                     " source tree, which an installed wheel has not")  # fmt: skip
     if options.messages is not None and options.messages < 1000:
         parser.error("--messages: 1000 or more")
     if not chosen(options.only):
@@ -183,6 +179,8 @@ def write_json(path: Path | None, figures: Sequence[Figure]) -> None:
 
 
 def compare_with_revision(options: argparse.Namespace, box: Mapping[str, object]) -> int:
+    import compare  # not in a wheel
+
     bench = compare.bench_for(box)
     try:
         base = compare.build_revision(options.compare, say)
@@ -210,7 +208,7 @@ def main(given: Sequence[str] | None = None) -> int:
     figures = list(take(Bench(sizes_of(options), box, say), pairs, progress))
     print(table.plain(figures))
     if options.compare:
-        print("\n" + table.aligned(compare.beside_file(figures, Path(options.compare))))
+        print("\n" + table.aligned(table.beside_file(figures, Path(options.compare))))
     write_json(options.json, figures)
     report.write(figures, options.report)
     say(f"plots: {options.report}")

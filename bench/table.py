@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from figure import Figure
+from figure import Figure, figure_from, ratio_of
 from machine import ROOT
 
 MARKS = ("<!-- run: begin -->", "<!-- run: end -->")
@@ -78,6 +78,24 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def plain(figures: Sequence[Figure]) -> str:
     return aligned([HEAD, *map(cells, figures)])
+
+
+def beside_file(figures: Sequence[Figure], path: Path) -> list[tuple[str, ...]]:
+    """Rows: each figure now and in an earlier --json. It judges nothing: a box is never twice the
+    same.
+    """
+    before = {each.name: each for each in map(figure_from, path.read_text().splitlines())}
+    rows = [("figure", "now", "then", "better by", "ratio now", "ratio then", "date then")]
+    for figure in figures:
+        then = before.get(figure.name)
+        if then is None or then.value is None or figure.value is None:
+            continue
+        by = ratio_of(figure.unit, figure.value, then.value)
+        rows.append(
+            (figure.name, f"{number(figure.value)} {figure.unit}", number(then.value), number(by),
+             number(figure.ratio), number(then.ratio), str(then.box.get("date", "")))
+        )  # fmt: skip
+    return rows
 
 
 def box_text(box: Mapping[str, Any]) -> str:

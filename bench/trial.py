@@ -21,10 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import compare
+from builds import build
 from machine import ROOT
 from measure import Sizes
 from pairs import FASTER, SAME, SLOWER
-from run import build, chosen, clock, say
+from run import chosen, clock, say
 
 FIGURES = "zmtp.packed64.vs_raw,nats.packed64.vs_natsc_cpu,feed.random1k.vs_memory"
 SLOW_PERCENT = 10

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,7 @@ PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "penstock-stamps.json"
 GROUPS = ("test", "lint", "build")
 EXTRAS = ("cli", "post")
+BENCH_BYTES_MAX = 200_000
 
 
 class Missing(Exception):
@@ -178,6 +180,8 @@ def build_extension() -> None:
         ".",
         "-C",
         "cmake.define.PENSTOCK_CRASH_POINTS=ON",
+        "-C",
+        "cmake.define.PENSTOCK_BENCH=OFF",
         "-C",
         "build-dir=build/dev",
         quiet=True,
@@ -344,6 +348,12 @@ def tag_wheel(wheel: Path) -> Path:
     return next((ROOT / "dist").glob("*.whl"))
 
 
+def bench_bytes(wheel: Path) -> int:
+    """What `penstock bench` takes of the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.getinfo("penstock/bench.tar.xz").compress_size
+
+
 def task_wheel(_: argparse.Namespace, __: list[str]) -> None:
     setup()
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
@@ -358,7 +368,10 @@ def task_wheel(_: argparse.Namespace, __: list[str]) -> None:
     run(sys.executable, "-m", "venv", empty)
     run(empty / "bin" / "python", "-m", "pip", "install", "-q", "--no-deps", wheel)
     run(empty / "bin" / "python", "-I", ROOT / "tests" / "border" / "wheel_smoke.py")
-    say(f"{wheel.name}: {wheel.stat().st_size:,} bytes")
+    bench = bench_bytes(wheel)
+    if bench > BENCH_BYTES_MAX:
+        raise Failed(f"the bench takes {bench:,} bytes of the wheel, {BENCH_BYTES_MAX:,} at most")
+    say(f"{wheel.name}: {wheel.stat().st_size:,} bytes, of them {bench:,} the bench")
 
 
 TASKS = {

@@ -22,6 +22,7 @@ STAGES = ("base", "intake", "parse", "ring", "rule", "window")
 # Flow order of src/penstock: a module imports only from a lower room (or its own).
 ROOMS = {
     "errors": 0,
+    "bench": 0,
     "units": 0,
     "categories": 0,
     "samples": 1,

@@ -5,7 +5,7 @@
 
 #include <time.h>
 
-#define DEBT_NS_MIN 20000 /* paid in few large parts, so that the clock's own cost does not count */
+#define DEBT_NS_MIN 20000 /* paid in few large parts: the clock has a cost of its own */
 
 bool __real_pstk_judge_block(pstk_judge *judge, const pstk_block *block);
 bool __wrap_pstk_judge_block(pstk_judge *judge, const pstk_block *block);

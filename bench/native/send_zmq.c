@@ -5,8 +5,7 @@
 #include "child.h"
 #include "pace.h"
 #include "plan.h"
-
-#include <zmq.h>
+#include "zmq_load.h"
 
 static plan the_plan;
 static plan_writer writer;
@@ -17,8 +16,8 @@ static uint64_t sent;
 static void put(uint64_t i, plan_sample sample) {
     uint8_t message[PLAN_MESSAGE_BYTES];
     plan_write(&writer, 7, i, sample, message);
-    if (zmq_send(socket_, message, sizeof message, 0) < 0)
-        child_die("zmq_send: %s", zmq_strerror(zmq_errno()));
+    if (lib.zmq_send(socket_, message, sizeof message, 0) < 0)
+        child_die("zmq_send: %s", lib.zmq_strerror(lib.zmq_errno()));
 }
 
 static void flush(void) {} /* libzmq's own thread does */
@@ -54,22 +53,23 @@ static void obey(void) {
 int main(int argc, char **argv) {
     if (argc != 2)
         child_die("usage: send_zmq packed|json");
+    zmq_load();
     plan_writer_init(&writer, strcmp(argv[1], "json") == 0);
     the_plan = PLAN_DEFAULT;
-    void *context = zmq_ctx_new();
-    socket_ = zmq_socket(context, ZMQ_PUSH);
+    void *context = lib.zmq_ctx_new();
+    socket_ = lib.zmq_socket(context, ZMQ_PUSH);
     const int queue = 100000, linger = 0;
-    zmq_setsockopt(socket_, ZMQ_SNDHWM, &queue, sizeof queue);
-    zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
+    lib.zmq_setsockopt(socket_, ZMQ_SNDHWM, &queue, sizeof queue);
+    lib.zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
     char where[64];
     size_t size = sizeof where;
-    if (zmq_bind(socket_, "tcp://127.0.0.1:*") < 0 ||
-        zmq_getsockopt(socket_, ZMQ_LAST_ENDPOINT, where, &size) < 0)
-        child_die("zmq_bind: %s", zmq_strerror(zmq_errno()));
+    if (lib.zmq_bind(socket_, "tcp://127.0.0.1:*") < 0 ||
+        lib.zmq_getsockopt(socket_, ZMQ_LAST_ENDPOINT, where, &size) < 0)
+        child_die("zmq_bind: %s", lib.zmq_strerror(lib.zmq_errno()));
     printf("port %s opening 0\n", strrchr(where, ':') + 1);
     fflush(stdout);
     obey();
-    zmq_close(socket_);
-    zmq_ctx_term(context);
+    lib.zmq_close(socket_);
+    lib.zmq_ctx_term(context);
     return 0;
 }

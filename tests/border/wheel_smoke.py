@@ -6,6 +6,9 @@ only. Exits 1 with a sentence where something is missing.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 import tempfile
 from array import array
@@ -100,6 +103,27 @@ def run_engine(folder: str, ring: str) -> None:
     say("fed 100 samples, took 2 events and 10 windows, closed and opened again")
 
 
+def run_bench(folder: str) -> None:
+    """Our own side of two figures, tiny: programs unpack, run, and did the sender's work."""
+    from penstock import bench
+
+    os.environ["XDG_CACHE_HOME"] = folder
+    program = bench.find()
+    if program is None:
+        raise SystemExit("the wheel has no bench")
+    lines = Path(folder) / "figures.jsonl"
+    command = [
+        sys.executable, str(program), "--only", "zmtp.packed64.vs_raw,feed.random1k.vs_memory",
+        "--messages", "20000", "--json", str(lines),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"the bench of the wheel failed:\n{done.stdout}{done.stderr}")
+    taken = [json.loads(line) for line in lines.read_text().splitlines()]
+    if len(taken) != 2 or not all(each["ratio"] for each in taken):
+        raise SystemExit(f"the bench of the wheel said {taken}")
+
+
 def main() -> int:
     check_import()
     check_is_release()
@@ -109,6 +133,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix=prefix, dir="/dev/shm") as ring,
     ):
         run_engine(folder, ring)
+        run_bench(folder)
     return 0
 
 

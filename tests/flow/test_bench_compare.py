@@ -18,10 +18,11 @@ BENCH = ROOT / "bench"
 COLUMNS = "feed.random1k.vs_memory"  # needs nothing but a compiler
 
 sys.path.append(str(BENCH))
+import builds  # noqa: E402
 import compare  # noqa: E402
-import run  # noqa: E402
 import trial  # noqa: E402
-from measure import BUILD, Sizes  # noqa: E402
+from builds import BUILD  # noqa: E402
+from measure import Sizes  # noqa: E402
 from pairs import SAME, SLOWER  # noqa: E402
 
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a tree without git")
@@ -36,15 +37,15 @@ def one_run(side: trial.Side) -> list[str]:
 
 @pytest.mark.timeout(300)
 def test_a_build_that_burns_as_much_again_is_slower() -> None:
-    run.build()
+    builds.build()
     slow = ROOT / "build" / "bench-slow"
-    run.build(slow, "-DBENCH_PLANT_SLOW=100")
+    builds.build(slow, "-DBENCH_PLANT_SLOW=100")
     assert one_run(trial.Side("slow", slow)) == [SLOWER]
 
 
 @pytest.mark.timeout(300)
 def test_a_twin_is_no_different(tmp_path: Path) -> None:
-    run.build()
+    builds.build()
     twin = tmp_path / "twin"
     twin.symlink_to(BUILD)
     assert one_run(trial.Side("twin", twin)) == [SAME]

@@ -36,6 +36,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("ledger", "List and show the entries of the posting ledger."),
     ("config", "Check or show a configuration, or print its JSON Schema."),
     ("size", "Say which cores, RAM, disk and ERP calls a plant takes, measured on this box."),
+    ("bench", "Measure this box: each figure beside its limit or its peer."),
     ("version", "Print the version."),
 )
 
