@@ -82,9 +82,12 @@ static void read_section(void *context, const pstk_section *section, uint64_t at
     pstk_judge_snapshot_read(it->judge, section, at, out, bytes);
 }
 
+/* What waits in the ring says how much the judge is about to change: an idle one changes nothing,
+ * whatever the number of its tags. */
 static void prepare_snapshot(pstk_engine *engine) {
     pthread_mutex_lock(&engine->lock);
-    uint32_t pages = pstk_judge_snapshot_pages(engine->judge);
+    uint64_t waiting = pstk_ring_written(engine->ring) - pstk_ring_checkpointed(engine->ring);
+    uint32_t pages = pstk_judge_snapshot_pages(engine->judge, waiting * 4);
     pthread_mutex_unlock(&engine->lock);
     pstk_judge_snapshot_prepare(engine->judge, pages);
 }

@@ -68,7 +68,8 @@ void pstk_judge_source_counters(const pstk_judge *judge, uint16_t source, uint64
  * returns the count; pending events (acknowledged..head) are among them. Between blocks only. One
  * at a time: begin and end under the writer lock, read and clear by one thread without it; clear
  * behind end, before the next begin. */
-uint32_t pstk_judge_snapshot_pages(const pstk_judge *judge); /* writer lock; what prepare wants */
+/* Writer lock; what prepare wants: for the tables that change most, at most as many bytes. */
+uint32_t pstk_judge_snapshot_pages(const pstk_judge *judge, uint64_t bytes_max);
 /* Before begin, without the lock: memory that the judge will want at once is there. */
 void pstk_judge_snapshot_prepare(pstk_judge *judge, uint32_t pages);
 size_t pstk_judge_snapshot_begin(pstk_judge *judge, pstk_section *out_sections);

@@ -174,12 +174,12 @@ void pstk_judge_snapshot_read(const pstk_judge *judge, const pstk_section *secti
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
-uint32_t pstk_judge_snapshot_pages(const pstk_judge *judge) {
+uint32_t pstk_judge_snapshot_pages(const pstk_judge *judge, uint64_t bytes_max) {
     uint64_t bytes = 0;
     static const int often[] = {JUDGE_HOT, JUDGE_WINDOW};
     for (size_t k = 0; k < sizeof often / sizeof *often; k++)
         bytes += (uint64_t)judge->arena[often[k]].count * judge->arena[often[k]].item;
-    bytes = PSTK_MIN(bytes + bytes / 4, judge->snapshot.bytes);
+    bytes = PSTK_MIN(PSTK_MIN(bytes + bytes / 4, judge->snapshot.bytes), bytes_max);
     return (uint32_t)(bytes / JUDGE_PAGE_BYTES);
 }
 

@@ -328,6 +328,28 @@ static void test_extreme_times_are_no_trouble(void) {
     place_end();
 }
 
+/* Half a ring asks for an image, and a wish that came while one was written is not kept for later.
+ */
+static void test_an_image_stands_for_half_a_ring_at_least(void) {
+    place_begin();
+    setup s = one_source();
+    pstk_engine *engine = must_open(&s);
+    uint32_t tag = must_tag(engine, 0, "m.level", PSTK_TYPE_F64);
+    int64_t time_ns = pstk_wall_ns() - 3600 * SECOND;
+    pstk_stats before = stats_of(engine), after = before;
+    while (after.written - before.written < 30 * RING_BYTES) {
+        REQUIRE(feed_rows(engine, 0, tag, 1000, time_ns, NO_POSITION) == PSTK_OK);
+        time_ns += SECOND;
+        after = stats_of(engine);
+    }
+    uint64_t halves = (after.written - before.checkpointed) / (RING_BYTES / 2);
+    CHECK(after.checkpoints - before.checkpoints <=
+          halves + halves / 3); /* of what it calls free */
+    CHECK(after.checkpoints - before.checkpoints >= halves / 2 - 1);
+    must_close(engine);
+    place_end();
+}
+
 int main(void) {
     test_options_out_of_bounds_are_refused_by_name();
     test_second_open_is_locked_and_a_failed_one_leaves_nothing();
@@ -336,5 +358,6 @@ int main(void) {
     test_forked_child_is_refused_while_the_parent_runs();
     test_start_that_fails_may_be_tried_again();
     test_extreme_times_are_no_trouble();
+    test_an_image_stands_for_half_a_ring_at_least();
     return check_result("test_engine_life");
 }

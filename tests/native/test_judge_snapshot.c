@@ -276,7 +276,7 @@ static void test_read_beside_the_judge(void) {
     race r;
     pthread_t judge;
     wide_open(&r);
-    uint32_t pages = pstk_judge_snapshot_pages(r.judge);
+    uint32_t pages = pstk_judge_snapshot_pages(r.judge, UINT64_MAX);
     REQUIRE(pthread_create(&judge, NULL, judge_on, &r) == 0);
     pstk_judge_snapshot_prepare(r.judge, pages); /* beside it too */
     for (uint32_t n = 0; n < 60 || (judged_beside < 20 && n < 5000); n++)
