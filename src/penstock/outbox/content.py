@@ -87,7 +87,13 @@ def content_hash(parts: Iterable[str | int | bytes]) -> str:
     """SHA-256 over parts, each with its length, hex."""
     pieces: list[bytes] = []
     for part in parts:
-        raw = part if isinstance(part, bytes) else str(part).encode()
+        raw = (
+            part.encode()
+            if part.__class__ is str
+            else part
+            if isinstance(part, bytes)
+            else str(part).encode()
+        )
         size = len(raw)
         pieces.append(_LENGTHS[size] if size < _LENGTHS_MADE else size.to_bytes(8, "little"))
         pieces.append(raw)
@@ -125,7 +131,7 @@ def join_evidence(tag: str, before: bytes, after: bytes) -> Evidence:
 def _number(value: int | float | None) -> str:
     if value is None:
         return "null"
-    if isinstance(value, float) and not isfinite(value):
+    if value.__class__ is not int and not isfinite(value):
         raise ValueError(f"{value!r} is no number in JSON")
     return repr(value)
 
