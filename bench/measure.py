@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import selectors
 import shutil
@@ -30,6 +31,7 @@ from machine import BusyTime, default_ring_bytes
 PATIENCE_S = 150.0
 NOT_OURS = ("send_", "recv_raw", "recv_libzmq", "recv_natsc", "read_", "write_")
 LOADED = {"libzmq3-dev": "libzmq.so.5"}  # not linked, but loaded when the program runs
+ROUNDS_MIN = 2
 CPU_RECEIVER = 0
 CPU_SENDER = 1 if (os.cpu_count() or 1) > 1 else 0
 
@@ -47,12 +49,13 @@ class Sizes:
     slow: int = 300_000  # messages for a peer that takes microseconds each
     rows: int = 12_000_000
     rounds: int = 5
+    turns_s: float = 30.0  # for all rounds of a figure: thirty-odd figures in twenty minutes
     paced_s: float = 2.5  # of a paced sender, for delays; 0: as long as ``messages`` take
 
     @classmethod
     def quick(cls) -> Self:
         return cls(messages=2_000_000, warm=2_000_000, slow=100_000, rows=2_000_000, rounds=3,
-                   paced_s=0.8)  # fmt: skip
+                   turns_s=6.0, paced_s=0.8)  # fmt: skip
 
     @classmethod
     def short(cls) -> Self:
@@ -105,7 +108,8 @@ class Bench:
         """Every contestant once a round; "penstock" is ours. ``rounds`` 0: what the sizes say."""
         if self.is_alone:
             contestants = {"penstock": contestants["penstock"]}
-        return take_turns(contestants, rounds or self.sizes.rounds, self.say)
+        wanted = rounds or self.sizes.rounds
+        return take_turns(contestants, wanted, self.say, self.sizes.turns_s)
 
     def figure(
         self,
@@ -186,11 +190,21 @@ def median_rate(readings: Sequence[Reading]) -> float:
 
 
 def take_turns(
-    contestants: Mapping[str, Callable[[], Reading]], rounds: int, say: Callable[[str], None]
+    contestants: Mapping[str, Callable[[], Reading]],
+    rounds: int,
+    say: Callable[[str], None],
+    turns_s: float = math.inf,
 ) -> dict[str, list[Reading]]:
-    """Runs every contestant once a round, the order turned round each time."""
+    """Runs every contestant once a round, the order turned round each time. A slow box takes fewer
+    rounds, two at least: a new one begins only if it is likely to end within ``turns_s``.
+    """
     taken: dict[str, list[Reading]] = {name: [] for name in contestants}
+    begin = time.monotonic()
     for turn in range(rounds):
+        spent = time.monotonic() - begin
+        if turn >= ROUNDS_MIN and spent + spent / turn > turns_s:
+            say(f"  {turn} of {rounds} rounds: {turns_s:.0f} s are what a figure may take")
+            break
         names = list(contestants)
         for name in names if turn % 2 == 0 else reversed(names):
             reading = contestants[name]()

@@ -93,6 +93,13 @@ def test_the_engine_of_the_benches_has_the_defaults_of_the_configuration(
     assert used["events_per_minute_max"] == core["rules"][0]["events_per_minute_max"]
 
 
+@pytest.mark.timeout(300)
+def test_the_smallest_pieces_compute_what_they_say() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "--benchmark-disable", "test_micro.py"]
+    done = subprocess.run(command, cwd=BENCH, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_work_that_differs_from_the_plan_is_named() -> None:
     assert compare(DONE, PLAN, tail=1000) == ""
     for name in DONE.keys() - {"trips", "folded"}:

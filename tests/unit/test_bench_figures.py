@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import run
 import table
 from figure import Figure, figure_from, figure_of, ratio_of
 from machine import TICK_NS, BusyTime, busy_ns, process_ns
+from measure import Reading, take_turns
 from targets import TARGETS, in_order, judged, text_of
 
 REPORTED = ("instructions.", "peers.")  # families without a target
@@ -117,3 +119,18 @@ def test_the_senders_own_time_is_not_the_receivers() -> None:
             assert busy.so_far_ns() < busy_ns() - whole_ns - burnt_ns + 60_000_000
         finally:
             burner.kill()
+
+
+def test_rounds_alternate_and_stop_where_time_is_over() -> None:
+    order: list[str] = []
+
+    def reading(name: str, seconds: float) -> Reading:
+        order.append(name)
+        time.sleep(seconds)
+        return Reading(1.0, 1.0)
+
+    quick = {name: partial(reading, name, 0.0) for name in "ab"}
+    assert [len(each) for each in take_turns(quick, 3, print, 5.0).values()] == [3, 3]
+    assert order == list("abbaab")
+    slow = {name: partial(reading, name, 0.03) for name in "ab"}
+    assert [len(each) for each in take_turns(slow, 50, print, 0.1).values()] == [2, 2]
