@@ -81,16 +81,18 @@ static inline uint64_t child_option(char **argv, const char *name, uint64_t usua
     return text ? child_number(text) : usual;
 }
 
-/* Resident memory that is not the ring's: anonymous pages and the program, in bytes. */
+/* Resident memory that is neither the ring's nor a program's text, in bytes. The page tables are
+ * asked: the counters of /proc/self/status are kept by processor and may lag by tens of pages. */
 static inline uint64_t child_memory_bytes(void) {
-    FILE *file = fopen("/proc/self/status", "r");
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
     unsigned long long kib, sum = 0;
     char line[256];
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "RssAnon: %llu", &kib) == 1 || sscanf(line, "RssFile: %llu", &kib) == 1)
+        if (sscanf(line, "Anonymous: %llu", &kib) == 1)
             sum += kib;
-    if (file)
-        fclose(file);
+    if (!file || !sum)
+        child_die("/proc/self/smaps_rollup does not tell how much memory is used");
+    fclose(file);
     return sum * 1024;
 }
 
