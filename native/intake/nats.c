@@ -14,8 +14,6 @@
 #include <stdio.h>
 
 #define WORDS_MAX 6u
-#define CRLF 0x0a0du
-#define PLAIN_TAIL_BYTES 48 /* sid, two sizes of 9 digits, spaces and CR LF behind a subject */
 
 typedef enum step { STEP_ON, STEP_WAIT, STEP_CLOSE, STEP_OVERSIZE } step;
 
@@ -127,23 +125,6 @@ static step take_pong(intake_pass *pass) {
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
-static void deliver(intake_pass *pass, const pstk_nats_seen *seen) {
-    pstk_frame *frame = &pass->frames->frame[pass->frames->count++];
-    frame->subject = seen->subject;
-    frame->payload = seen->payload;
-    frame->subject_bytes = (uint32_t)seen->subject_bytes;
-    frame->payload_bytes = (uint32_t)seen->payload_bytes;
-    if (PSTK_UNLIKELY(pass->session->seen != NULL)) {
-        pass->session->seen(pass->session->seen_context, seen);
-    }
-}
-
-/* Every header block begins with its version and ends with an empty line (ADR-4). */
-static inline bool is_header_block(const uint8_t *bytes, size_t size) {
-    return size >= 12 && memcmp(bytes, "NATS/1.0", 8) == 0 &&
-           memcmp(bytes + size - 4, "\r\n\r\n", 4) == 0;
-}
-
 /* Digits only; saturates. */
 static bool read_number(slice word, uint64_t *out_number) {
     uint64_t number = 0;
@@ -230,7 +211,7 @@ static step take_message(intake_pass *pass, pstk_nats_verb verb, slice line, con
         return refuse(session, "a message is longer than its line says");
     }
     pass->at += whole;
-    if (verb == PSTK_NATS_HMSG && !is_header_block(body, (size_t)headers)) {
+    if (verb == PSTK_NATS_HMSG && !pstk_nats_is_header_block(body, (size_t)headers)) {
         pass->took->malformed++;
         return STEP_ON;
     }
@@ -239,7 +220,7 @@ static step take_message(intake_pass *pass, pstk_nats_verb verb, slice line, con
     seen.headers_bytes = (size_t)headers;
     seen.payload = body + headers;
     seen.payload_bytes = (size_t)(total - headers);
-    deliver(pass, &seen);
+    pstk_nats_deliver(pass->session, pass->frames, &seen);
     return STEP_ON;
 }
 
@@ -370,148 +351,6 @@ static step take_line(intake_pass *pass) {
     return take_short(pass, verb, line);
 }
 
-/* ---- the hot path --------------------------------------------------------------------------- */
-
-/* First byte below 0x21 in [at, limit), eight at a time; at least 8 bytes must be readable at each
- * word before limit. The borrow of the subtraction only runs upward, so the lowest marked byte is
- * exact. */
-static inline const uint8_t *find_blank(const uint8_t *at, const uint8_t *limit) {
-    while (at < limit) {
-        uint64_t word = pstk_load_u64(at);
-        uint64_t marks =
-            (word - UINT64_C(0x2121212121212121)) & ~word & UINT64_C(0x8080808080808080);
-        if (marks) {
-            return at + (__builtin_ctzll(marks) >> 3);
-        }
-        at += 8;
-    }
-    return NULL;
-}
-
-/* Up to nine digits; returns where they end (at, where there is none). */
-static inline const uint8_t *read_digits(const uint8_t *at, uint32_t *out_number) {
-    uint32_t number = 0;
-    const uint8_t *limit = at + 9;
-    uint8_t digit;
-    while (at < limit && (digit = (uint8_t)(*at - '0')) < 10) {
-        number = number * 10 + digit;
-        at++;
-    }
-    *out_number = number;
-    return at;
-}
-
-/* The MSG line of the message before: the next one mostly differs in its subject alone. */
-typedef struct nats_line {
-    size_t subject_bytes, tail_bytes; /* 0 = none; the tail is all behind the subject */
-    uint64_t first, last;             /* of the tail: its first and its last eight bytes */
-    uint32_t sid, total;
-} nats_line;
-
-static void keep_line(nats_line *line, const uint8_t *blank, const uint8_t *body, uint32_t sid,
-                      uint32_t total) {
-    line->tail_bytes = (size_t)(body - blank);
-    line->first = pstk_load_u64(blank);
-    line->last = pstk_load_u64(body - 8);
-    line->sid = sid;
-    line->total = total;
-}
-
-/* Whether a whole message lies at `at` that differs from the one before in its subject and payload
- * alone. Whatever was judged of that line holds for this one. */
-static inline bool is_like(const nats_line *line, const uint8_t *at, const uint8_t *end) {
-    const uint8_t *blank = at + 4 + line->subject_bytes, *body = blank + line->tail_bytes;
-    if ((size_t)(end - at) < 4 + line->subject_bytes + line->tail_bytes + line->total + 2 + 8)
-        return false;
-    uint64_t odd =
-        (pstk_load_u64(body - 8) ^ line->last) >> (64 - 8 * PSTK_MIN(line->tail_bytes, 8));
-    if (line->tail_bytes > 8)
-        odd |= pstk_load_u64(blank) ^ line->first;
-    return odd == 0 && memcmp(at, "MSG ", 4) == 0 && find_blank(at + 4, blank + 1) == blank &&
-           pstk_load_u16(body + line->total) == CRLF;
-}
-
-/* As many plain messages as there are: MSG or HMSG with single blanks, no reply, whole, for one of
- * our sids, within the limits. Stops at anything else, which take_line then judges: what is
- * accepted here is accepted there just so. */
-static const uint8_t *take_plain(intake_pass *pass) {
-    const pstk_nats_session *session = pass->session;
-    const uint8_t *end = pass->end;
-    const uint8_t *at = pass->at;
-    uint32_t frame_bytes_max = session->options->frame_bytes_max;
-    uint32_t subject_count = session->options->subject_count;
-    nats_line line = {0};
-    while (pass->frames->count < PSTK_FRAMES_MAX && end - at > PLAIN_TAIL_BYTES) {
-        if (line.tail_bytes && is_like(&line, at, end)) {
-            const uint8_t *payload = at + 4 + line.subject_bytes + line.tail_bytes;
-            deliver(pass, &(pstk_nats_seen){.verb = PSTK_NATS_MSG,
-                                            .sid = line.sid,
-                                            .subject = at + 4,
-                                            .headers = payload,
-                                            .payload = payload,
-                                            .subject_bytes = line.subject_bytes,
-                                            .payload_bytes = line.total});
-            at = payload + line.total + 2;
-            continue;
-        }
-        bool has_headers = *at == 'H';
-        const uint8_t *subject = at + 4 + has_headers;
-        if (memcmp(at + has_headers, "MSG ", 4) != 0) {
-            break;
-        }
-        const uint8_t *blank = find_blank(subject, end - PLAIN_TAIL_BYTES);
-        if (blank == NULL || *blank != ' ' || blank == subject || end - blank < PLAIN_TAIL_BYTES) {
-            break;
-        }
-        uint32_t sid, headers = 0, total;
-        const uint8_t *sid_end = read_digits(blank + 1, &sid);
-        const uint8_t *size_at = sid_end + 1;
-        if (*sid_end != ' ' || sid - 1 >= subject_count) {
-            break;
-        }
-        if (has_headers) {
-            const uint8_t *headers_end = read_digits(size_at, &headers);
-            if (*headers_end != ' ' || headers_end == size_at) {
-                break;
-            }
-            size_at = headers_end + 1;
-        }
-        const uint8_t *size_end = read_digits(size_at, &total);
-        const uint8_t *body = size_end + 2;
-        size_t subject_bytes = (size_t)(blank - subject);
-        if (pstk_load_u16(size_end) != CRLF || size_end == size_at || headers > total ||
-            body - at > PSTK_NATS_LINE_BYTES_MAX || subject_bytes + total > frame_bytes_max ||
-            (size_t)(body - at) + total + 2 > (size_t)frame_bytes_max + 64) {
-            break;
-        }
-#ifndef PSTK_PLANT_NATS /* fuzz --self-test takes this check away and must find that it is gone */
-        if ((size_t)(end - body) < (size_t)total + 2) {
-            break;
-        }
-#endif
-        if (pstk_load_u16(body + total) != CRLF ||
-            (has_headers && !is_header_block(body, headers))) {
-            break;
-        }
-        pstk_nats_seen seen = {.verb = has_headers ? PSTK_NATS_HMSG : PSTK_NATS_MSG,
-                               .sid = sid,
-                               .subject = subject,
-                               .headers = body,
-                               .payload = body + headers,
-                               .subject_bytes = subject_bytes,
-                               .headers_bytes = headers,
-                               .payload_bytes = total - headers};
-        deliver(pass, &seen);
-        line.tail_bytes = 0;
-        if (!has_headers && body - blank <= 16) {
-            line.subject_bytes = subject_bytes;
-            keep_line(&line, blank, body, sid, total);
-        }
-        at = body + total + 2;
-    }
-    return at;
-}
-
 /* ---- the wire ------------------------------------------------------------------------------- */
 
 static step take_step(intake_pass *pass) {
@@ -523,7 +362,7 @@ static step take_step(intake_pass *pass) {
         return take_info(pass);
     }
     if (session->phase != PSTK_NATS_PHASE_INFO) {
-        pass->at = take_plain(pass);
+        pass->at = pstk_nats_take_plain(pass->session, pass->frames, pass->at, pass->end);
         if (pass->at == pass->end || pass->frames->count == PSTK_FRAMES_MAX) {
             return STEP_ON;
         }

@@ -93,4 +93,26 @@ bool pstk_nats_has_sound_subjects(const pstk_source_options *options);
 /* The text of an -ERR, put into session->text. True: the connection is of no use, close it. */
 bool pstk_nats_is_refusal(pstk_nats_session *session, const uint8_t *text, size_t text_bytes);
 
+#define PSTK_NATS_CRLF 0x0a0du
+
+static inline void pstk_nats_deliver(const pstk_nats_session *session, pstk_frames *frames,
+                                     const pstk_nats_seen *seen) {
+    frames->frame[frames->count++] = (pstk_frame){
+        seen->subject, seen->payload, (uint32_t)seen->subject_bytes, (uint32_t)seen->payload_bytes};
+    if (PSTK_UNLIKELY(session->seen != NULL))
+        session->seen(session->seen_context, seen);
+}
+
+/* Every header block begins with its version and ends with an empty line (ADR-4). */
+static inline bool pstk_nats_is_header_block(const uint8_t *bytes, size_t size) {
+    return size >= 12 && memcmp(bytes, "NATS/1.0", 8) == 0 &&
+           memcmp(bytes + size - 4, "\r\n\r\n", 4) == 0;
+}
+
+/* nats_plain.c: the hot path. As many plain messages as there are from at on: MSG or HMSG with
+ * single blanks, no reply, whole, for one of our sids, within the limits. Returns where it stopped:
+ * what is accepted here, take_line accepts just so. */
+const uint8_t *pstk_nats_take_plain(const pstk_nats_session *session, pstk_frames *frames,
+                                    const uint8_t *at, const uint8_t *end);
+
 #endif
