@@ -129,6 +129,8 @@ static int open_locks(pstk_engine *engine, pstk_error *err) {
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->checkpoint, NULL);
     pthread_cond_init(&engine->keeper_wake, &attributes);
+    pthread_cond_init(&engine->disk.wake, &attributes);
+    pthread_cond_init(&engine->disk.moved, &attributes);
     pthread_condattr_destroy(&attributes);
     engine->is_locks_made = true;
     engine->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -179,6 +181,8 @@ static void let_go(pstk_engine *engine) {
         pstk_parser_close(engine->parser);
     if (engine->tags)
         pstk_tags_close(engine->tags);
+    pstk_engine_disk_stop(engine); /* an open that failed half-way */
+    pstk_engine_disk_close(engine);
     if (engine->ring)
         pstk_ring_close(engine->ring);
     if (engine->state)
@@ -212,6 +216,8 @@ int pstk_engine_open(const pstk_engine_options *options, const pstk_source_optio
         status = pstk_engine_recover(engine, sources, source_count, rules, rule_count, err);
     if (status == PSTK_OK)
         status = pstk_engine_threads_start(engine, false, err);
+    if (status == PSTK_OK)
+        status = pstk_engine_disk_start(engine, err);
     if (status == PSTK_OK && !register_engine(engine, NULL))
         status = pstk_fail(err, PSTK_E_FULL, 0, "more than %d engines in one process", ENGINES_MAX);
     if (status != PSTK_OK) {
@@ -273,6 +279,8 @@ int pstk_engine_close(pstk_engine *engine, pstk_error *err) {
     if (engine->ring && !atomic_load(&engine->is_failed)) {
         put_due_counts(engine);
         status = pstk_engine_checkpoint_now(engine, true, err);
+        if (status == PSTK_OK)
+            pstk_engine_disk_remove(engine);
         if (status == PSTK_E_FULL)
             status = PSTK_OK; /* the ring keeps what the full event ring has left unjudged */
     }
@@ -299,6 +307,8 @@ void pstk_engine_free(pstk_engine *engine) {
         pthread_mutex_destroy(&engine->lock);
         pthread_mutex_destroy(&engine->checkpoint);
         pthread_cond_destroy(&engine->keeper_wake);
+        pthread_cond_destroy(&engine->disk.wake);
+        pthread_cond_destroy(&engine->disk.moved);
     }
     free(engine->source);
     free(engine->source_image);

@@ -33,6 +33,8 @@ typedef struct pstk_source { /* index = the source's number in the journal, stab
     uint64_t bytes, bytes_checkpointed; /* journal bytes written, and at the last checkpoint: what
                                            the ring holds for it */
     uint64_t position, position_ord;    /* feed: batch under way or done; ord 0 = done */
+    uint64_t told_position, told_pos;   /* POWER: a batch and where it ends in the journal */
+    uint64_t safe_position;             /* the newest one known to be durable */
     int32_t intake;                     /* index in intake, -1 = feed */
     uint16_t counts_stream;             /* whose progress the next COUNTS tells, where it is due */
     uint8_t is_paused;
@@ -63,6 +65,24 @@ typedef struct pstk_open_block { /* the SAMPLES block being filled; one source, 
     uint64_t source_pos;
     uint32_t source_ord;
 } pstk_open_block;
+
+/* The disk journal and the thread that writes it (engine_disk.c). */
+typedef struct pstk_disk_state {
+    pstk_disk *disk; /* by open, then by the disk thread alone */
+    pthread_t thread;
+    bool has_thread, is_recovered; /* recovered: what the ring had lost was read from the disk */
+    pthread_cond_t wake, moved;    /* moved: durable has, or the disk is full */
+    uint64_t mark;                 /* written reaches it: wake the thread; UINT64_MAX = never */
+    bool wants_sync;
+    atomic_uint_least64_t durable;
+    atomic_uint_least64_t bytes, written, full_waits;
+    atomic_bool is_full;
+    pstk_disk *tail_disk;     /* reads what only the disk holds while the thread writes */
+    uint8_t *block;           /* one block of it, being judged */
+    bool has_block;           /* the judge stands inside it */
+    uint64_t tail, tail_next; /* judged so far of what only the disk holds */
+    uint64_t tail_end;        /* there the ring begins; tail == tail_end: all judged */
+} pstk_disk_state;
 
 typedef struct pstk_clock {
     int64_t offset_ns; /* T = BOOTTIME + offset */
@@ -124,6 +144,7 @@ struct pstk_engine {
     uint64_t generation; /* of images */
     atomic_int_least64_t saved_boot_ns;
     atomic_uint_least64_t saved;
+    pstk_disk_state disk;
 
     atomic_uint_least64_t polled; /* the consumer's cursor; stats reads it from any thread */
     uint64_t signalled;           /* events the eventfd has told of */
@@ -154,6 +175,7 @@ uint64_t pstk_engine_ring_bytes(const char *ring_dir, const uint8_t journal_id[1
 int pstk_engine_scan_tail(pstk_engine *engine, uint64_t from, pstk_error *err);
 
 /* engine_recover.c */
+void pstk_engine_add_notice(pstk_engine *engine, const char *text);
 int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
                         size_t source_count, const pstk_rule *rules, size_t rule_count,
                         pstk_error *err);
@@ -200,7 +222,35 @@ void pstk_engine_turn_to_stream(pstk_engine *engine, uint16_t source, uint16_t s
 bool pstk_engine_claim_block(pstk_engine *engine, uint16_t source, uint16_t stream);
 void pstk_engine_drop(pstk_engine *engine, uint16_t source, pstk_drop reason, uint64_t count);
 
+/* engine_disk.c */
+int pstk_engine_disk_open(pstk_engine *engine, pstk_error *err);
+/* Where the disk journal that begins at an image ends; what of it the ring lacks is judged first.
+ */
+uint64_t pstk_engine_disk_follow(pstk_engine *engine, uint64_t pos);
+int pstk_engine_disk_scan(pstk_engine *engine,
+                          int (*scan)(pstk_engine *, const pstk_block *, pstk_error *),
+                          pstk_error *err);
+int pstk_engine_disk_tail(pstk_engine *engine, uint64_t from, uint64_t end, pstk_error *err);
+void pstk_engine_disk_begin(pstk_engine *engine, uint64_t pos);
+int pstk_engine_disk_start(pstk_engine *engine, pstk_error *err);
+void pstk_engine_disk_stop(pstk_engine *engine);
+void pstk_engine_disk_remove(pstk_engine *engine);
+void pstk_engine_disk_close(pstk_engine *engine);
+/* Writer lock held. */
+bool pstk_engine_disk_judge(pstk_engine *engine);
+uint64_t pstk_engine_judged(const pstk_engine *engine);
+bool pstk_engine_disk_wait(pstk_engine *engine);
+void pstk_engine_disk_wake(pstk_engine *engine);
+bool pstk_engine_is_disk_behind(const pstk_engine *engine);
+uint64_t pstk_engine_safe_position(pstk_engine *engine, pstk_source *source, uint64_t position);
+static inline void pstk_engine_tell_disk(pstk_engine *engine, uint64_t written) {
+    if (PSTK_UNLIKELY(written >= engine->disk.mark))
+        pstk_engine_disk_wake(engine);
+}
+
 /* engine_loops.c */
+int pstk_engine_thread_start(pthread_t *out_thread, void *(*body)(void *), pstk_engine *engine,
+                             pstk_error *err);
 int pstk_engine_threads_start(pstk_engine *engine, bool with_sockets, pstk_error *err);
 void pstk_engine_threads_stop(pstk_engine *engine);
 

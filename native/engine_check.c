@@ -40,6 +40,10 @@ static int check_bounds(const pstk_engine_options *o, pstk_error *err) {
         {"reorder_slots", o->reorder_slots, 256, 1u << 24, false},
         {"codes_max", o->codes_max, 1, CODES_MAX, false},
         {"checkpoint_ns", (uint64_t)o->checkpoint_ns, 1, TIME_NS_MAX, false},
+        {"durability", o->durability, PSTK_DURABILITY_PROCESS, PSTK_DURABILITY_POWER, false},
+        {"sync_ns", o->sync_ns ? (uint64_t)o->sync_ns : 1000000, 1000000, TIME_NS_MAX, false},
+        {"journal_bytes_max", o->journal_bytes_max ? o->journal_bytes_max : 1u << 20, 1u << 20,
+         UINT64_C(1) << 40, false},
         {"clock", o->clock, PSTK_CLOCK_SYSTEM, PSTK_CLOCK_MANUAL, false},
     };
     int status = PSTK_OK;

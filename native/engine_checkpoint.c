@@ -10,6 +10,7 @@
 #include <time.h>
 
 #define FULL_PAUSE_NS (PSTK_NS_PER_S / 100)
+#define DISK_PAUSE_NS (PSTK_NS_PER_S / 4)
 #define PIECES_A_TURN 16u /* 512 KiB: about 0.2 ms */
 #define TAG_OF(a, b, c, d)                                                                         \
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
@@ -55,7 +56,7 @@ static size_t gather(pstk_engine *engine, pstk_section *sections, pstk_image_hea
                                        engine->stream_count * sizeof *engine->stream_image};
     sections[count++] = (pstk_section){TAG_OF('C', 'G', 'E', 'N'), 1, &engine->config_gen_image,
                                        sizeof engine->config_gen_image};
-    *out_head = (pstk_image_head){.pos = pstk_ring_judged(engine->ring),
+    *out_head = (pstk_image_head){.pos = pstk_engine_judged(engine),
                                   .engine_time_ns = engine->clock.last_ns,
                                   .generation = ++engine->generation,
                                   .layout = PSTK_JUDGE_LAYOUT,
@@ -109,7 +110,8 @@ static void end_snapshot(pstk_engine *engine, const pstk_image_head *head, bool 
     pthread_mutex_lock(&engine->lock);
     pstk_judge_snapshot_end(engine->judge);
     if (is_written) {
-        pstk_ring_set_checkpointed(engine->ring, head->pos);
+        if (head->pos >= engine->disk.tail_end) /* else of what lies before the ring */
+            pstk_ring_set_checkpointed(engine->ring, head->pos);
         engine->checkpoints++;
         engine->wants_checkpoint = 0; /* wished before there was room again; or wished anew */
     }
@@ -188,8 +190,12 @@ void *pstk_engine_keeper(void *context) {
             break;
         pstk_error err;
         int status = pstk_engine_checkpoint_now(engine, left_ns(engine) <= 0, &err);
+        bool is_disk_full = status == PSTK_E_SYSTEM && engine->disk.has_thread &&
+                            (err.os_error == ENOSPC || err.os_error == EDQUOT);
         if (status == PSTK_E_FULL)
             wait_a_while(engine, FULL_PAUSE_NS, true); /* nobody has acknowledged yet */
+        else if (is_disk_full)
+            wait_a_while(engine, DISK_PAUSE_NS, true); /* the image before stands */
         else if (status != PSTK_OK)
             pstk_engine_fail(engine, &err);
     }

@@ -29,13 +29,18 @@ static bool make_room(pstk_engine *engine) {
     pthread_mutex_lock(&engine->lock);
     if (status != PSTK_OK && status != PSTK_E_FULL)
         pstk_engine_fail(engine, &err);
-    return status == PSTK_OK;
+    return pstk_engine_disk_wait(engine) || status == PSTK_OK;
 }
 
 static int full(const pstk_engine *engine, pstk_error *err) {
     int status = pstk_engine_check(engine, err);
     if (status != PSTK_OK)
         return status;
+    if (atomic_load(&engine->disk.is_full))
+        return pstk_fail(err, PSTK_E_FULL, 0,
+                         "the ring is full: the disk journal in %.100s has no room; make some, "
+                         "or raise engine.journal_bytes_max, then feed the rest again",
+                         engine->options.state_dir);
     return pstk_fail(err, PSTK_E_FULL, 0,
                      "the ring is full behind unacknowledged events; poll, acknowledge, then feed "
                      "the rest again");
@@ -390,11 +395,12 @@ int pstk_engine_position(pstk_engine *engine, uint32_t source_index, uint64_t *o
     if (status != PSTK_OK)
         return status;
     pthread_mutex_lock(&engine->lock);
-    const pstk_source *source = &engine->source[engine->config_source[source_index]];
+    pstk_source *source = &engine->source[engine->config_source[source_index]];
     bool is_inside = source->position != PSTK_POSITION_NONE && source->position_ord != 0;
     *out_position = !is_inside         ? source->position
                     : source->position ? source->position - 1
                                        : PSTK_POSITION_NONE;
+    *out_position = pstk_engine_safe_position(engine, source, *out_position);
     pthread_mutex_unlock(&engine->lock);
     return PSTK_OK;
 }

@@ -78,6 +78,12 @@ void pstk_engine_judge(pstk_engine *engine) {
     uint64_t pos = pstk_ring_judged(engine->ring), next = pos;
     const pstk_block *block;
     engine->is_backlogged = 0;
+    if (PSTK_UNLIKELY(engine->disk.tail < engine->disk.tail_end) &&
+        !pstk_engine_disk_judge(engine)) {
+        engine->is_backlogged = 1;
+        pstk_engine_wake_consumer(engine);
+        return;
+    }
     while ((block = pstk_ring_peek(engine->ring, pos, &next)) != NULL) {
         if (!judge_block(engine, block)) {
             engine->is_backlogged = 1;
@@ -103,6 +109,7 @@ bool pstk_engine_put(pstk_engine *engine, pstk_block *block, const void *payload
     block->config_gen = engine->config_gen;
     block->recv_time_ns = pstk_engine_now(engine);
     pstk_ring_commit(engine->ring, block, size);
+    pstk_engine_tell_disk(engine, pstk_ring_written(engine->ring));
     engine->room = 0;
     engine->blocks++;
     if (!engine->is_backlogged)
@@ -265,6 +272,7 @@ void pstk_engine_commit_block(pstk_engine *engine) {
     }
     PSTK_CRASH("engine.commit.after");
     engine->room -= PSTK_MIN(engine->room, open->count * sizeof(pstk_sample) + 2 * sizeof block);
+    pstk_engine_tell_disk(engine, pstk_ring_written(engine->ring));
     source->bytes += open->count * sizeof(pstk_sample) + sizeof block;
     engine->blocks++;
     open->payload = NULL;
@@ -292,7 +300,7 @@ bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t
     uint64_t size = pstk_ring_size(engine->ring);
     uint64_t wanted = PSTK_MIN(payload_bytes * 4u + PSTK_RING_RESERVE * 2u, size / 2);
     uint64_t room = pstk_ring_free(engine->ring);
-    if (room < size / 2)
+    if (pstk_ring_written(engine->ring) - pstk_ring_checkpointed(engine->ring) > size / 2)
         pstk_engine_want_checkpoint(engine);
     *out_reason = PSTK_DROP_RING_FULL;
     if (room < wanted)

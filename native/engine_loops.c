@@ -136,7 +136,8 @@ static int64_t duty_cycle(pstk_engine *engine) {
     serve_intake(engine);
     int64_t deadline = pstk_judge_deadline_ns(engine->judge);
     int64_t wait = deadline == INT64_MAX ? IDLE_WAIT_NS : deadline - pstk_engine_now(engine);
-    bool is_held = engine->is_backlogged || engine->wants_checkpoint;
+    bool is_held =
+        engine->is_backlogged || engine->wants_checkpoint || pstk_engine_is_disk_behind(engine);
     pthread_mutex_unlock(&engine->lock);
     if (is_held)
         return HELD_WAIT_NS;
@@ -218,8 +219,8 @@ static void close_intake(pstk_engine *engine) {
     pstk_intake_close(intake);
 }
 
-static int start_thread(pthread_t *out_thread, void *(*body)(void *), pstk_engine *engine,
-                        pstk_error *err) {
+int pstk_engine_thread_start(pthread_t *out_thread, void *(*body)(void *), pstk_engine *engine,
+                             pstk_error *err) {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* the host's handlers never run on our threads */
@@ -232,13 +233,13 @@ static int start_thread(pthread_t *out_thread, void *(*body)(void *), pstk_engin
 int pstk_engine_threads_start(pstk_engine *engine, bool with_sockets, pstk_error *err) {
     int status = PSTK_OK;
     if (!with_sockets) {
-        status = start_thread(&engine->keeper_thread, pstk_engine_keeper, engine, err);
+        status = pstk_engine_thread_start(&engine->keeper_thread, pstk_engine_keeper, engine, err);
         engine->has_keeper_thread = status == PSTK_OK;
         return status;
     }
     status = open_intake(engine, err);
     if (status == PSTK_OK)
-        status = start_thread(&engine->engine_thread, engine_main, engine, err);
+        status = pstk_engine_thread_start(&engine->engine_thread, engine_main, engine, err);
     engine->has_engine_thread = status == PSTK_OK;
     if (status != PSTK_OK)
         close_intake(engine); /* start may be called again */
@@ -253,6 +254,7 @@ void pstk_engine_threads_stop(pstk_engine *engine) {
         engine->has_engine_thread = false;
     }
     close_intake(engine);
+    pstk_engine_disk_stop(engine);
     if (!engine->has_keeper_thread)
         return;
     pthread_mutex_lock(&engine->lock);

@@ -87,9 +87,14 @@ int pstk_engine_stats(pstk_engine *engine, pstk_stats *out) {
         return PSTK_E_CLOSED;
     pthread_mutex_lock(&engine->lock);
     out->written = pstk_ring_written(engine->ring);
-    out->judged = pstk_ring_judged(engine->ring);
+    out->judged = pstk_engine_judged(engine);
     out->checkpointed = pstk_ring_checkpointed(engine->ring);
     out->saved = atomic_load(&engine->saved);
+    out->durable = atomic_load(&engine->disk.durable);
+    out->journal_bytes = atomic_load(&engine->disk.bytes);
+    out->disk_full_waits = atomic_load(&engine->disk.full_waits);
+    out->disk_written = atomic_load(&engine->disk.written);
+    out->is_disk_full = atomic_load(&engine->disk.is_full);
     out->ring_bytes = pstk_ring_size(engine->ring);
     out->tags = pstk_tags_count(engine->tags);
     out->streams = engine->stream_count;

@@ -12,30 +12,36 @@
 typedef struct found { /* what the disk and the ring folder hold */
     pstk_image image;
     bool has_image, is_state_new, is_ring_new,
-        is_moved;  /* moved: the image's journal is gone, its state goes on in a new one */
-    uint64_t from; /* journal position to judge from */
+        is_moved;     /* moved: the image's journal is gone, its state goes on in a new one */
+    bool needs_save;  /* nothing on the disk to begin with */
+    bool has_saved;   /* an image of this journal lies on the disk */
+    uint64_t from;    /* journal position to judge from */
+    uint64_t saved;   /* of the image on the disk */
+    uint64_t journal; /* where the disk journal that follows it ends */
+    uint64_t begin;   /* where this run's part of it begins */
 } found;
 
 /* ---- choosing an image ---------------------------------------------------------------------- */
 
 /* What open goes on in spite of: told once, never swallowed. */
-static void add_notice(pstk_engine *engine, const char *text) {
+void pstk_engine_add_notice(pstk_engine *engine, const char *text) {
     size_t used = strlen(engine->notice), left = sizeof engine->notice - used;
     snprintf(engine->notice + used, left, "%s%s", used ? "; " : "", text);
 }
 
-static int open_ring(pstk_engine *engine, bool *out_is_new, pstk_error *err) {
+static int open_ring(pstk_engine *engine, uint64_t start, bool *out_is_new, pstk_error *err) {
     const uint8_t *journal_id = pstk_state_journal_id(engine->state);
     if (engine->options.ring_bytes == 0)
         engine->options.ring_bytes = pstk_engine_ring_bytes(engine->options.ring_dir, journal_id);
     pstk_ring_options options = {.ring_dir = engine->options.ring_dir,
                                  .ring_bytes = engine->options.ring_bytes,
-                                 .layout = PSTK_JUDGE_LAYOUT};
+                                 .layout = PSTK_JUDGE_LAYOUT,
+                                 .start = start};
     pstk_error told = {0};
     memcpy(options.journal_id, journal_id, sizeof options.journal_id);
     int status = pstk_ring_open(&options, &engine->ring, out_is_new, &told);
     if (status == PSTK_OK && told.text[0])
-        add_notice(engine, told.text);
+        pstk_engine_add_notice(engine, told.text);
     if (status != PSTK_OK && err)
         *err = told;
     return status;
@@ -70,13 +76,19 @@ static int move_to_new_journal(pstk_engine *engine, pstk_error *err) {
     pstk_ring_remove(engine->options.ring_dir, old_id);
     int status = pstk_state_new_journal(engine->state, err);
     bool is_new;
-    return status == PSTK_OK ? open_ring(engine, &is_new, err) : status;
+    if (status == PSTK_OK)
+        status = open_ring(engine, 0, &is_new, err);
+    return status == PSTK_OK ? pstk_engine_disk_open(engine, err) : status;
 }
 
 static int load_images(pstk_engine *engine, found *out, pstk_error *err) {
     uint32_t damaged = 0, damaged_there = 0;
     int status = pstk_image_load(pstk_state_folder(engine->state), NULL, PSTK_JUDGE_LAYOUT,
                                  &out->image, &out->has_image, &damaged, err);
+    out->has_saved =
+        status == PSTK_OK && out->has_image &&
+        memcmp(out->image.head.journal_id, pstk_state_journal_id(engine->state), 16) == 0;
+    out->saved = out->has_saved ? out->image.head.pos : 0;
     if (status == PSTK_OK && !out->is_ring_new) {
         pstk_image other;
         bool has_other = false;
@@ -91,7 +103,7 @@ static int load_images(pstk_engine *engine, found *out, pstk_error *err) {
         char text[96];
         snprintf(text, sizeof text, "%u of the checkpoint images %s damaged and passed over",
                  damaged, damaged == 1 ? "is" : "are");
-        add_notice(engine, text);
+        pstk_engine_add_notice(engine, text);
     }
     return status;
 }
@@ -104,9 +116,63 @@ static bool began_from_nothing(const pstk_engine *engine) {
     return !block || (block->kind == PSTK_RECORD_CONFIG && block->config_gen == 1);
 }
 
-static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
-    int status = load_images(engine, out, err);
+/* The image on disk and the journal behind it reach further than the ring: it is gone, or stale. A
+ * new one goes on where the disk ends; what lies before is judged from the disk. */
+static int go_on_from_disk(pstk_engine *engine, found *out, pstk_error *err) {
+    char text[160];
+    uint8_t id[16];
+    bool is_new;
+    memcpy(id, pstk_state_journal_id(engine->state), sizeof id);
+    pstk_ring_close(engine->ring);
+    engine->ring = NULL;
+    pstk_ring_remove(engine->options.ring_dir, id);
+    int status = open_ring(engine, out->journal, &is_new, err);
     if (status != PSTK_OK)
+        return status;
+    snprintf(text, sizeof text,
+             "the ring is gone: %llu bytes of journal behind the checkpoint are read from the "
+             "disk, what came after them is lost and told as a gap",
+             (unsigned long long)(out->journal - out->from));
+    pstk_engine_add_notice(engine, text);
+    engine->disk.is_recovered = true;
+    return PSTK_OK;
+}
+
+/* The image that lies on the disk, where load_images preferred one of the ring folder. */
+static int take_saved_image(pstk_engine *engine, found *out, pstk_error *err) {
+    uint32_t damaged;
+    if (out->image.head.pos == out->saved)
+        return PSTK_OK;
+    pstk_image_free(&out->image);
+    return pstk_image_load(pstk_state_folder(engine->state), pstk_state_journal_id(engine->state),
+                           PSTK_JUDGE_LAYOUT, &out->image, &out->has_image, &damaged, err);
+}
+
+/* Does the disk journal hold what the ring lacks? Then *out_is_used, and out says from where. */
+static int find_on_disk(pstk_engine *engine, found *out, bool *out_is_used, pstk_error *err) {
+    *out_is_used = false;
+    if (!out->has_saved)
+        return PSTK_OK;
+    out->journal = pstk_engine_disk_follow(engine, out->saved);
+    bool has_files = pstk_disk_bytes(engine->disk.disk) > 0;
+    bool is_behind = out->is_ring_new || pstk_ring_written(engine->ring) < out->journal;
+    bool is_joined = out->journal >= pstk_ring_oldest(engine->ring);
+    if (!has_files || (!is_behind && (is_usable(engine, &out->image) || !is_joined)))
+        return PSTK_OK; /* the ring has everything, as after every kill */
+    *out_is_used = true;
+    int status = take_saved_image(engine, out, err);
+    out->from = out->saved;
+    if (status == PSTK_OK && is_behind)
+        status = go_on_from_disk(engine, out, err);
+    return status == PSTK_OK ? pstk_engine_disk_tail(engine, out->from, out->journal, err) : status;
+}
+
+static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
+    bool is_used = false;
+    int status = load_images(engine, out, err);
+    if (status == PSTK_OK)
+        status = find_on_disk(engine, out, &is_used, err);
+    if (status != PSTK_OK || is_used)
         return status;
     if (out->has_image && is_usable(engine, &out->image)) {
         out->from = out->image.head.pos;
@@ -124,9 +190,11 @@ static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
                            before it */
     engine->is_cold_start = !out->has_image;
     if (engine->is_cold_start)
-        add_notice(engine, "no checkpoint can be read: a cold start, counters begin anew");
+        pstk_engine_add_notice(engine,
+                               "no checkpoint can be read: a cold start, counters begin anew");
     else
-        add_notice(engine, "the ring is gone: the last checkpoint goes on in a new journal");
+        pstk_engine_add_notice(engine,
+                               "the ring is gone: the last checkpoint goes on in a new journal");
     out->is_moved = true;
     return move_to_new_journal(engine, err);
 }
@@ -291,25 +359,45 @@ static void set_clock(pstk_engine *engine) {
     pstk_engine_now(engine);
 }
 
+/* Where the disk journal of this run begins: where that of the last one ends, as long as the ring
+ * holds what follows; else at the image we go on from, which then must lie on the disk too. */
+static int choose_begin(pstk_engine *engine, found *base, pstk_error *err) {
+    uint64_t from = base->is_moved ? 0 : base->from;
+    bool is_joined = base->has_saved && !base->is_moved &&
+                     base->journal >= pstk_ring_oldest(engine->ring) &&
+                     base->journal <= pstk_ring_written(engine->ring);
+    base->begin = is_joined ? base->journal : from;
+    base->needs_save = !is_joined && !base->has_image;
+    if (is_joined || base->is_moved || !base->has_image ||
+        engine->options.durability != PSTK_DURABILITY_POWER)
+        return PSTK_OK;
+    return pstk_image_copy(pstk_ring_folder(engine->ring), pstk_state_folder(engine->state),
+                           &base->image.head, err);
+}
+
 static int take_base(pstk_engine *engine, found *base, pstk_error *err) {
     for (uint32_t i = 0; i < PSTK_SOURCES_MAX; i++) {
-        engine->source[i].position = PSTK_POSITION_NONE;
+        engine->source[i].position = engine->source[i].safe_position = PSTK_POSITION_NONE;
         engine->source[i].counts_stream = PSTK_STREAM_NONE;
         engine->source[i].intake = -1;
     }
     int status = base->has_image ? restore_image(engine, &base->image, err) : PSTK_OK;
+    if (status == PSTK_OK)
+        status = choose_begin(engine, base, err);
     if (base->has_image)
         pstk_image_free(&base->image);
     if (status != PSTK_OK)
         return status;
     if (base->is_moved)
         base->from = 0;
+    base->from = PSTK_MAX(base->from, engine->disk.tail_end);
     status = pstk_engine_scan_tail(engine, base->from, err);
     if (status != PSTK_OK)
         return status;
     pstk_ring_set_judged(engine->ring, base->from);
     if (base->from > pstk_ring_checkpointed(engine->ring))
         pstk_ring_set_checkpointed(engine->ring, base->from);
+    pstk_engine_disk_begin(engine, base->begin);
     engine->saved_boot_ns = pstk_boot_ns();
     pstk_engine_judge(engine);
     return pstk_engine_check(engine, err);
@@ -322,7 +410,9 @@ int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
     int status = pstk_state_open(engine->options.state_dir, engine->options.plant, &engine->state,
                                  &base.is_state_new, err);
     if (status == PSTK_OK)
-        status = open_ring(engine, &base.is_ring_new, err);
+        status = open_ring(engine, 0, &base.is_ring_new, err);
+    if (status == PSTK_OK)
+        status = pstk_engine_disk_open(engine, err);
     if (status == PSTK_OK)
         status = find_base(engine, &base, err);
     if (status == PSTK_OK)
@@ -339,7 +429,12 @@ int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
         if (!pstk_engine_put_config(engine, rules, rule_count))
             return pstk_fail(err, PSTK_E_FULL, 0,
                              "the ring has no room for the configuration; raise engine.ring_bytes");
-    status = base.is_moved ? pstk_engine_checkpoint_now(engine, true, err) : PSTK_OK;
+    bool is_power = engine->options.durability == PSTK_DURABILITY_POWER;
+    bool is_due =
+        base.is_moved || (is_power ? base.needs_save : pstk_disk_bytes(engine->disk.disk));
+    status = is_due ? pstk_engine_checkpoint_now(engine, true, err) : PSTK_OK;
+    if (status == PSTK_OK && is_due && !is_power)
+        pstk_engine_disk_remove(engine); /* left by a run with another durability */
     /* A full event ring: the new journal is whole and its image is the one it began with. */
     return status == PSTK_E_FULL ? PSTK_OK : status;
 }

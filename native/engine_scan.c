@@ -192,6 +192,9 @@ static void settle_totals(pstk_source *source) {
 int pstk_engine_scan_tail(pstk_engine *engine, uint64_t from, pstk_error *err) {
     const pstk_block *block;
     uint64_t next = from;
+    int tail = pstk_engine_disk_scan(engine, scan_block, err);
+    if (tail != PSTK_OK)
+        return tail;
     while ((block = pstk_ring_peek(engine->ring, from, &next)) != NULL) {
         int status = scan_block(engine, block, err);
         if (status != PSTK_OK)

@@ -329,6 +329,12 @@ typedef enum pstk_clock_kind {
     PSTK_CLOCK_MANUAL = 1, /* T comes from feed and tick only: replays and tests */
 } pstk_clock_kind;
 
+#define PSTK_JOURNAL_BYTES_DEFAULT (UINT64_C(1) << 30)
+typedef enum pstk_durability {
+    PSTK_DURABILITY_PROCESS = 0, /* survives a kill: the ring; the disk gets checkpoints */
+    PSTK_DURABILITY_POWER = 1,   /* the disk gets every block too */
+} pstk_durability;
+
 typedef struct pstk_engine_options {
     uint32_t abi_version; /* PSTK_ABI_VERSION */
     uint32_t clock;       /* pstk_clock_kind */
@@ -345,7 +351,11 @@ typedef struct pstk_engine_options {
     uint32_t reorder_slots; /* samples waiting for the watermark */
     uint32_t codes_max;     /* texts per tag */
     int64_t checkpoint_ns;  /* to disk, default 30 s */
-    uint64_t reserved[8];
+    uint32_t durability;    /* pstk_durability */
+    uint32_t reserved0;
+    int64_t sync_ns;            /* POWER: at most this long between two fdatasync; 0 = 1 s */
+    uint64_t journal_bytes_max; /* POWER: of the disk journal's files together; 0 = 1 GiB */
+    uint64_t reserved[5];
 } pstk_engine_options;
 
 typedef struct pstk_engine pstk_engine;
@@ -408,7 +418,12 @@ typedef struct pstk_stats {
     uint64_t redelivered; /* events given again from the checkpoint at open */
     int64_t engine_time_ns;
     uint32_t config_gen;
-    uint8_t is_failed, is_event_ring_full, is_cold_start, reserved;
+    uint8_t is_failed, is_event_ring_full, is_cold_start;
+    uint8_t is_disk_full;     /* the journal waits: its budget or the disk has no room */
+    uint64_t durable;         /* POWER: survives a power cut; else 0 */
+    uint64_t journal_bytes;   /* POWER: files of the disk journal */
+    uint64_t disk_full_waits; /* POWER: times the journal had to wait for room on disk */
+    uint64_t disk_written;    /* POWER: bytes given to the disk by this process */
 } pstk_stats;
 
 PSTK_API uint32_t pstk_abi_version(void);
@@ -450,7 +465,8 @@ PSTK_API PSTK_MUST_CHECK int pstk_engine_baseline(pstk_engine *engine,
                                                   const pstk_baseline *baseline, pstk_error *err);
 PSTK_API PSTK_MUST_CHECK int pstk_engine_reconfigure(pstk_engine *engine, const pstk_rule *rules,
                                                      size_t rule_count, pstk_error *err);
-/* Position of the last batch of a feed source that is wholly journaled; UINT64_MAX = none yet. */
+/* Position of the last batch of a feed source that is wholly journaled, with POWER wholly durable:
+ * what may be acknowledged upstream; UINT64_MAX = none yet. */
 PSTK_API PSTK_MUST_CHECK int pstk_engine_position(pstk_engine *engine, uint32_t source,
                                                   uint64_t *out_position, pstk_error *err);
 

@@ -15,7 +15,13 @@ static const pstk_engine_options engine_defaults = {.abi_version = PSTK_ABI_VERS
                                                     .result_slots = 16384,
                                                     .reorder_slots = 65536,
                                                     .codes_max = 256,
-                                                    .checkpoint_ns = 30 * S};
+                                                    .checkpoint_ns = 30 * S
+#ifdef PSTK_JOURNAL_BYTES_DEFAULT
+                                                    ,
+                                                    .sync_ns = S,
+                                                    .journal_bytes_max = PSTK_JOURNAL_BYTES_DEFAULT
+#endif
+};
 
 static const pstk_source_options source_defaults = {.name = "line",
                                                     .host = "127.0.0.1",
@@ -77,6 +83,7 @@ bench_shape bench_shape_from(char **argv) {
     shape.limits = (uint32_t)child_option(argv, "limits", shape.limits);
     shape.windows = (uint32_t)child_option(argv, "windows", shape.windows);
     shape.results = (uint32_t)child_option(argv, "results", 0);
+    shape.is_power = child_option(argv, "power", 0) != 0;
     return shape;
 }
 
@@ -128,6 +135,9 @@ pstk_engine *bench_engine_open_shape(const char *folder, const char *ring_folder
     snprintf(options.state_dir, sizeof options.state_dir, "%s", folder);
     snprintf(options.ring_dir, sizeof options.ring_dir, "%s", ring_folder);
     options.ring_bytes = ring_bytes;
+#ifdef PSTK_JOURNAL_BYTES_DEFAULT /* an older revision beside this one has one durability */
+    options.durability = shape->is_power ? PSTK_DURABILITY_POWER : PSTK_DURABILITY_PROCESS;
+#endif
     if (shape->sources > PSTK_SOURCES_MAX)
         child_die("more than %u sources", PSTK_SOURCES_MAX);
     make_tables(shape, &options);
@@ -267,9 +277,14 @@ void bench_engine_print_defaults(void) {
     const pstk_source_options *s = &source_defaults;
     printf("{\"options\": {\"tags_max\": %u, \"instances_max\": %u, \"streams_max\": %u, "
            "\"assets_max\": %u, \"event_slots\": %u, \"result_slots\": %u, \"reorder_slots\": %u, "
-           "\"codes_max\": %u, \"checkpoint_ns\": %lld}, ",
+           "\"codes_max\": %u, \"checkpoint_ns\": %lld",
            o->tags_max, o->instances_max, o->streams_max, o->assets_max, o->event_slots,
            o->result_slots, o->reorder_slots, o->codes_max, (long long)o->checkpoint_ns);
+#ifdef PSTK_JOURNAL_BYTES_DEFAULT
+    printf(", \"durability\": %u, \"sync_ns\": %lld, \"journal_bytes_max\": %llu", o->durability,
+           (long long)o->sync_ns, (unsigned long long)o->journal_bytes_max);
+#endif
+    printf("}, ");
     printf("\"source\": {\"lateness_ns\": %lld, \"idle_after_ns\": %lld, \"future_max_ns\": %lld, "
            "\"heartbeat_ns\": %lld, \"handshake_ns_max\": %lld, \"reconnect_ns_min\": %lld, "
            "\"reconnect_ns_max\": %lld, \"coalesce_ns\": %lld, \"frame_bytes_max\": %u, "

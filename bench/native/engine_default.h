@@ -15,6 +15,7 @@ typedef struct bench_shape { /* what a figure asks about; the rest is the defaul
     uint32_t tags;           /* above what the default tables hold they are as large as is needed */
     uint32_t limits;         /* on every tag; the first is crossed, the others stand above it */
     uint32_t windows;        /* on every tag; of 1 s, 2 s, ... */
+    bool is_power;           /* the disk gets every block too */
     uint32_t results;        /* slots for closed windows; 0: as many as close at once, twice */
 } bench_shape;
 #define BENCH_SHAPE_DEFAULT ((bench_shape){.sources = 1, .tags = 1000, .limits = 1, .windows = 1})

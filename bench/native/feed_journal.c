@@ -4,7 +4,8 @@
  * results are taken after each batch. feed_journal_bare is the same with the ring in plain memory
  * and no image (bare_ring.c, bare_image.c), feed_journal_plain without images alone.
  *
- *   feed_journal FOLDER RING_FOLDER RING_BYTES ROWS BATCH [rate=ROWS A SECOND] [tags=1000] ... */
+ *   feed_journal FOLDER RING_FOLDER RING_BYTES ROWS BATCH [rate=ROWS A SECOND] [tags=1000]
+ *                [power=1] ... */
 #include "child.h"
 #include "engine_default.h"
 #include "plan.h"
@@ -121,14 +122,24 @@ static uint64_t image_bytes(const char *ring_folder) {
     return most;
 }
 
+/* By the disk journal; an older revision beside this one has none. */
+static uint64_t disk_bytes(const pstk_stats *before, const pstk_stats *after) {
+#ifdef PSTK_JOURNAL_BYTES_DEFAULT
+    return after->disk_written - before->disk_written;
+#else
+    return (void)before, (void)after, 0;
+#endif
+}
+
 static void print_written(const pstk_stats *before, const pstk_stats *after,
                           const char *ring_folder) {
     printf("journal {\"ring_bytes\": %llu, \"checkpoints\": %llu, \"image_bytes\": %llu, "
-           "\"pause_ns\": %llu}\n",
+           "\"pause_ns\": %llu, \"disk_bytes\": %llu}\n",
            (unsigned long long)(after->written - before->written),
            (unsigned long long)(after->checkpoints - before->checkpoints),
            (unsigned long long)image_bytes(ring_folder),
-           (unsigned long long)after->checkpoint_ns_max);
+           (unsigned long long)after->checkpoint_ns_max,
+           (unsigned long long)disk_bytes(before, after));
     fflush(stdout);
 }
 

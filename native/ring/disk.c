@@ -122,6 +122,7 @@ void pstk_disk_forget(pstk_disk *disk, uint32_t index) {
 }
 
 uint64_t pstk_disk_bytes(const pstk_disk *disk) { return disk->held; }
+uint64_t pstk_disk_given(const pstk_disk *disk) { return disk->given; }
 
 /* ---- reading -------------------------------------------------------------------------------- */
 

@@ -57,7 +57,8 @@ struct pstk_disk {
     uint64_t sealed; /* end of the last block that has its checksum */
     uint64_t placed; /* written to files up to here: a page */
     uint64_t durable;
-    int fd; /* the segment being written, -1 = none */
+    uint64_t given; /* bytes written, headers and last pages too */
+    int fd;         /* the segment being written, -1 = none */
     uint32_t at;
     bool is_cached; /* the file system takes no direct writes */
 

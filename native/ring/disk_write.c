@@ -99,6 +99,7 @@ static int put(int fd, const struct iovec *part, uint64_t at) {
 /* Where the file system refuses direct writes, it says so at the first one. */
 static int put_whole(pstk_disk *disk, const struct iovec *part, uint64_t at) {
     int reason = put(disk->fd, part, at);
+    disk->given += part->iov_len;
     if (reason != EINVAL || disk->is_cached)
         return reason;
     disk->is_cached = true;

@@ -221,6 +221,7 @@ int pstk_disk_open(const pstk_disk_options *options, pstk_disk **out_disk, uint3
 void pstk_disk_close(pstk_disk *disk);
 void pstk_disk_remove(pstk_disk *disk); /* every file of it: the handle may only be closed */
 uint64_t pstk_disk_bytes(const pstk_disk *disk);
+uint64_t pstk_disk_given(const pstk_disk *disk); /* bytes written so far */
 /* The whole block at pos, its checksum right; PAD is skipped. False: the journal ends here. */
 bool pstk_disk_read(pstk_disk *disk, uint64_t pos, uint8_t out_block[PSTK_BLOCK_BYTES_MAX],
                     uint64_t *out_next);

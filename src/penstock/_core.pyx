@@ -82,8 +82,9 @@ cdef int _fill_options(c.pstk_engine_options *out, dict o) except -1:
     out.ring_bytes, out.checkpoint_ns = o["ring_bytes"], o["checkpoint_ns"]
     out.tags_max, out.instances_max = o["tags_max"], o["instances_max"]
     out.streams_max, out.assets_max = o["streams_max"], o["assets_max"]
-    out.event_slots, out.result_slots = o["event_slots"], o["result_slots"]
-    out.reorder_slots, out.codes_max = o["reorder_slots"], o["codes_max"]
+    out.event_slots, out.result_slots, out.reorder_slots = o["event_slots"], o["result_slots"], o["reorder_slots"]
+    out.codes_max, out.durability, out.sync_ns = o["codes_max"], o["durability"], o["sync_ns"]
+    out.journal_bytes_max = o["journal_bytes_max"]
     return 0
 
 

@@ -241,6 +241,9 @@ cdef extern from "penstock.h" nogil:
     ctypedef enum pstk_clock_kind:
         PSTK_CLOCK_SYSTEM
         PSTK_CLOCK_MANUAL
+    ctypedef enum pstk_durability:
+        PSTK_DURABILITY_PROCESS
+        PSTK_DURABILITY_POWER
     ctypedef struct pstk_engine_options:
         uint32_t abi_version
         uint32_t clock
@@ -257,7 +260,11 @@ cdef extern from "penstock.h" nogil:
         uint32_t reorder_slots
         uint32_t codes_max
         int64_t checkpoint_ns
-        uint64_t reserved[8]
+        uint32_t durability
+        uint32_t reserved0
+        int64_t sync_ns
+        uint64_t journal_bytes_max
+        uint64_t reserved[5]
     ctypedef struct pstk_engine:
         pass
     ctypedef struct pstk_feed:
@@ -333,7 +340,11 @@ cdef extern from "penstock.h" nogil:
         uint8_t is_failed
         uint8_t is_event_ring_full
         uint8_t is_cold_start
-        uint8_t reserved
+        uint8_t is_disk_full
+        uint64_t durable
+        uint64_t journal_bytes
+        uint64_t disk_full_waits
+        uint64_t disk_written
     uint32_t pstk_abi_version()
     const char *pstk_version()
     const char *pstk_status_text(int status)

@@ -76,6 +76,7 @@ class Stats:
     judged: int
     checkpointed: int
     saved: int
+    durable: int
     ring_bytes: int
     tags: int
     instances: int
@@ -100,6 +101,10 @@ class Stats:
     is_failed: bool
     is_event_ring_full: bool
     is_cold_start: bool
+    is_disk_full: bool
+    journal_bytes: int
+    disk_full_waits: int
+    disk_written: int
 
     @property
     def received(self) -> int:
@@ -487,7 +492,7 @@ class Engine:
         """Figures of the engine and of each source; costs a lock and a copy."""
         native = dict(self._core.stats())
         native.pop("reserved", None)
-        for flag in ("is_failed", "is_event_ring_full", "is_cold_start"):
+        for flag in ("is_failed", "is_event_ring_full", "is_cold_start", "is_disk_full"):
             native[flag] = bool(native[flag])
         return Stats(sources=tuple(self._source_stats(i) for i in self._sources.values()), **native)
 

@@ -1,6 +1,10 @@
 /* replay: a recorded shift through one engine, resumed by position: what the crash harness kills.
  *
- *   tool_engine_replay STATE_DIR RING_DIR EVENTS_FILE BATCHES [RING_BYTES]
+ *   tool_engine_replay STATE_DIR RING_DIR EVENTS_FILE BATCHES [RING_BYTES [ACKNOWLEDGED_FILE]]
+ *
+ * With ACKNOWLEDGED_FILE durability is power, and the position the engine calls safe goes there
+ * after each batch: what the upstream forgets. An engine that comes back with less has lost it for
+ * good: exit 3.
  *
  * The recording is a function of the batch number, so nothing but the position must survive a kill.
  * Each event's id and digest go to EVENTS_FILE by one O_APPEND write before it is acknowledged: the
@@ -18,6 +22,7 @@
 #define MACHINES 4
 #define ROWS_A_BATCH 50 /* instants, 10 ms apart */
 #define TAGS_A_MACHINE 6
+#define FULL_TRIES_MAX 1000 /* 10 ms apart */
 #define START_NS INT64_C(1790000000000000000)
 
 enum { GOOD, LOT, GOOD_START, STATE, SINCE, PRESSURE };
@@ -146,11 +151,18 @@ static void feed_batch(pstk_engine *engine, uint32_t tags[MACHINES][TAGS_A_MACHI
                       .values = values};
     pstk_feed_result result;
     pstk_error err;
-    if (pstk_engine_feed(engine, &feed, &result, &err) != PSTK_OK)
+    int status = pstk_engine_feed(engine, &feed, &result, &err);
+    for (int i = 0; status == PSTK_E_FULL && i < FULL_TRIES_MAX; i++) {
+        if (i == 0)
+            fprintf(stderr, "feed: %s\n", err.text);
+        usleep(10000);
+        status = pstk_engine_feed(engine, &feed, &result, &err); /* the rest of the batch */
+    }
+    if (status != PSTK_OK)
         die("feed", &err);
 }
 
-static pstk_engine *open_engine(char **argv, uint64_t ring_bytes) {
+static pstk_engine *open_engine(char **argv, uint64_t ring_bytes, bool is_power) {
     pstk_engine_options options = {.abi_version = PSTK_ABI_VERSION,
                                    .clock = PSTK_CLOCK_MANUAL,
                                    .plant = "replay",
@@ -164,6 +176,11 @@ static pstk_engine *open_engine(char **argv, uint64_t ring_bytes) {
                                    .reorder_slots = 4096,
                                    .codes_max = 16,
                                    .checkpoint_ns = INT64_C(20000000)};
+    if (is_power) {
+        options.durability = PSTK_DURABILITY_POWER;
+        options.sync_ns = 2000000;
+        options.journal_bytes_max = 16u << 20; /* segments of 1 MiB */
+    }
     snprintf(options.state_dir, sizeof options.state_dir, "%s", argv[1]);
     snprintf(options.ring_dir, sizeof options.ring_dir, "%s", argv[2]);
     pstk_source_options source = {.name = "recording",
@@ -181,6 +198,23 @@ static pstk_engine *open_engine(char **argv, uint64_t ring_bytes) {
     return engine;
 }
 
+/* What the upstream was told last; UINT64_MAX = nothing. */
+static uint64_t acknowledged(int file) {
+    uint64_t position = UINT64_MAX;
+    return pread(file, &position, sizeof position, 0) == sizeof position ? position : UINT64_MAX;
+}
+
+static void acknowledge(pstk_engine *engine, int file) {
+    uint64_t position;
+    pstk_error err;
+    if (file < 0)
+        return;
+    if (pstk_engine_position(engine, 0, &position, &err) != PSTK_OK)
+        die("position", &err);
+    if (position != UINT64_MAX && pwrite(file, &position, sizeof position, 0) != sizeof position)
+        exit(2);
+}
+
 int main(int argc, char **argv) {
     if (argc < 5) {
         fprintf(stderr,
@@ -188,16 +222,25 @@ int main(int argc, char **argv) {
         return 2;
     }
     uint64_t batches = strtoull(argv[4], NULL, 10), first = 0;
-    pstk_engine *engine = open_engine(argv, argc > 5 ? strtoull(argv[5], NULL, 10) : 1u << 20);
+    pstk_engine *engine =
+        open_engine(argv, argc > 5 ? strtoull(argv[5], NULL, 10) : 1u << 20, argc > 6);
     int file = open(argv[3], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int told = argc > 6 ? open(argv[6], O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     uint32_t tags[MACHINES][TAGS_A_MACHINE];
     pstk_error err;
     make_tags(engine, tags);
     hand_over(engine, file); /* what the killed process had not acknowledged */
     if (pstk_engine_position(engine, 0, &first, &err) != PSTK_OK)
         die("position", &err);
+    uint64_t told_last = told >= 0 ? acknowledged(told) : UINT64_MAX;
+    if (told_last != UINT64_MAX && (first == UINT64_MAX || first < told_last)) {
+        fprintf(stderr, "acknowledged %llu, came back with %lld\n", (unsigned long long)told_last,
+                (long long)first);
+        return 3;
+    }
     for (uint64_t batch = first == UINT64_MAX ? 0 : first + 1; batch < batches; batch++) {
         feed_batch(engine, tags, batch);
+        acknowledge(engine, told);
         if (batch % 3 == 2) /* events lie unacknowledged across checkpoints */
             hand_over(engine, file);
     }

@@ -140,6 +140,9 @@ def test_a_whole_file_becomes_typed_values(tmp_path: Path) -> None:
 def test_core_gets_nanoseconds_numbers_and_clear_text(tmp_path: Path) -> None:
     found = load(tmp_path, WHOLE).options_for_core()
     assert found["options"]["checkpoint_ns"] == 30_000_000_000
+    assert found["options"]["durability"] == 0
+    assert found["options"]["sync_ns"] == 1_000_000_000
+    assert found["options"]["journal_bytes_max"] == 1 << 30
     line1, line3 = found["sources"]
     assert (line1["kind"], line1["is_bind"], line1["host"], line1["port"]) == (
         1,
@@ -253,9 +256,14 @@ def test_an_error_prints_place_reason_and_fix(tmp_path: Path) -> None:
             "not a finite number",
         ),
         (
-            b"[plant]\nname='a'\n[engine]\ndurability='power'",
+            b"[plant]\nname='a'\n[engine]\ndurability='disk'",
             "engine.durability",
-            "power is not in this release",
+            "'disk' is not known",
+        ),
+        (
+            b"[plant]\nname='a'\n[engine]\njournal_bytes_max='1 KiB'",
+            "engine.journal_bytes_max",
+            "1024 is out of bounds",
         ),
         (b"[plant]\nname='a'\n[engine]\nring_bytes='1 TB'", "engine.ring_bytes", "is no size"),
     ],

@@ -22,7 +22,8 @@ def options_for_core(config: Config) -> dict[str, Any]:
 
         {"options": pstk_engine_options: abi_version clock plant state_dir ring_dir ring_bytes
                     tags_max instances_max streams_max assets_max event_slots result_slots
-                    reorder_slots codes_max checkpoint_ns
+                    reorder_slots codes_max checkpoint_ns durability sync_ns
+                    journal_bytes_max
          "sources": list of pstk_source_options: name kind format is_bind full port subject_count
                     host user password token subjects (list of str, subject_count long)
                     lateness_ns idle_after_ns future_max_ns heartbeat_ns handshake_ns_max
@@ -68,6 +69,9 @@ def _engine(engine: EngineOptions, plant: str) -> dict[str, Any]:
         "plant": plant,
         **{name: getattr(engine, name) for name in names},
         "checkpoint_ns": to_ns(engine.checkpoint_s),
+        "durability": words.DURABILITIES[engine.durability],
+        "sync_ns": to_ns(engine.sync_every_s),
+        "journal_bytes_max": engine.journal_bytes_max,
     }
 
 

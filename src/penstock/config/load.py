@@ -218,12 +218,6 @@ class _Reading:
                 )
 
     def _finish_engine(self, engine: EngineOptions) -> EngineOptions:
-        if engine.durability == "power":
-            self._refuse(
-                "engine.durability",
-                "power is not in this release: a power cut loses samples after the last checkpoint",
-                'write durability = "process"',
-            )
         runtime = self._environment.first_folder("RUNTIME_DIRECTORY")
         places = {
             "state_dir": engine.state_dir,

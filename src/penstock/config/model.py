@@ -118,9 +118,17 @@ class EngineOptions:
     codes_max: int = _key(Integer(1, 4096), "Most different texts of one tag.", 256)
     checkpoint_s: float = _key(Number(0.1, 3600.0), "Time between checkpoints on disk.", 30.0)
     durability: str = _key(
-        Choice(("process", "power")),
-        "What survives: process = a kill. power is not in this release.",
+        Choice(tuple(words.DURABILITIES)),
+        "What survives: process = a kill; power = a power cut too, every block goes to disk.",
         "process",
+    )
+    sync_every_s: float = _key(
+        Number(0.001, 3600.0), "power: longest time between two syncs of the disk journal.", 1.0
+    )
+    journal_bytes_max: int = _key(
+        Size(words.JOURNAL_BYTES_MIN, words.JOURNAL_BYTES_MAX),
+        "power: most the disk journal may take in state_dir; full is like a full ring.",
+        1 << 30,
     )
 
 

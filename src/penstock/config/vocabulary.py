@@ -32,11 +32,14 @@ RULES_MAX: Final = 4096
 STATES_MAX: Final = 16
 RING_BYTES_MIN: Final = 1 << 20
 RING_BYTES_MAX: Final = 1 << 30
+JOURNAL_BYTES_MIN: Final = 1 << 20
+JOURNAL_BYTES_MAX: Final = 1 << 40
 PANES_MAX: Final = 64
 
 SOURCE_KINDS: Final[Mapping[str, int]] = MappingProxyType(
     {"feed": 0, "zmq_pull": 1, "zmq_sub": 2, "nats": 3, "replay": 4}
 )
+DURABILITIES: Final[Mapping[str, int]] = MappingProxyType({"process": 0, "power": 1})
 FORMATS: Final[Mapping[str, int]] = MappingProxyType({"packed": 0, "json": 1})
 FULL: Final[Mapping[str, int]] = MappingProxyType({"block": 0, "drop": 1})
 TYPES: Final[Mapping[str, int]] = MappingProxyType({"f64": 1, "i64": 2, "bool": 3, "code": 4})
