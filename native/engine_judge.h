@@ -54,7 +54,7 @@ int pstk_judge_asset_name(const pstk_judge *judge, uint32_t asset, char *out, si
 typedef struct pstk_judge_counters {
     uint64_t events, results, results_overwritten, late, out_of_order, reorder_overflow, chattering,
         instances, assets, streams;
-    uint64_t instance_limit; /* instances refused because instances_max was reached */
+    uint64_t instance_limit; /* rule x tag refused: instances_max, assets_max, rules per tag */
 } pstk_judge_counters;
 void pstk_judge_counters_get(const pstk_judge *judge, pstk_judge_counters *out_counters);
 void pstk_judge_source_counters(const pstk_judge *judge, uint16_t source, uint64_t *out_late,

@@ -77,6 +77,7 @@ static void add_judge_figures(pstk_engine *engine, pstk_stats *out) {
     out->reorder_overflow = counters.reorder_overflow;
     out->chattering = counters.chattering;
     out->instances = counters.instances;
+    out->instances_refused = counters.instance_limit;
     out->assets = counters.assets;
 }
 

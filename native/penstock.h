@@ -412,6 +412,9 @@ typedef struct pstk_stats {
     uint64_t written, judged, checkpointed, saved; /* cursors, bytes */
     uint64_t ring_bytes;
     uint64_t tags, instances, streams, assets;
+    uint64_t
+        instances_refused; /* rule x tag that has no room: instances_max, assets_max, or a tag's 16
+                              rules are reached; such a rule does not judge that tag */
     uint64_t events, events_pending, events_polled, results, results_overwritten;
     uint64_t late, out_of_order, reorder_overflow, chattering;
     uint64_t checkpoints, checkpoint_ns_max, ticks, blocks;

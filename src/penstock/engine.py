@@ -80,6 +80,7 @@ class Stats:
     ring_bytes: int
     tags: int
     instances: int
+    instances_refused: int
     streams: int
     assets: int
     events: int

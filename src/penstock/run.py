@@ -231,6 +231,17 @@ class Gauge:
         self._ledger = ledger
         self._relay = relay
         self._before: tuple[float, float, int] | None = None
+        self._refused = 0
+
+    def _warn_of_refused(self, refused: int) -> None:
+        """A rule that judges nothing of a tag is no small thing: it is said, each time more are."""
+        if refused > self._refused:
+            _log.warning(
+                "%d rules at tags have no room and do not judge them: raise engine.instances_max"
+                " or engine.assets_max, or give the rules one asset; a tag takes 16 rules",
+                refused,
+            )
+        self._refused = refused
 
     def read(self) -> Status:
         """The figures now. Raises EngineFailed where the engine has failed."""
@@ -239,6 +250,7 @@ class Gauge:
             raise EngineFailed(
                 "the engine has failed; the journal and the ledger are safe, start again"
             )
+        self._warn_of_refused(stats.instances_refused)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         now = (time.monotonic(), usage.ru_utime + usage.ru_stime, stats.received)
         before = self._before or now

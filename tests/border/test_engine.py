@@ -441,3 +441,19 @@ unit = "C62"
 def test_the_public_names_are_all_there() -> None:
     for name in penstock.__all__:
         assert getattr(penstock, name) is not None
+
+
+# ---- bounds -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("bound", "refused"), [("", 0), ("instances_max = 4", 2)])
+def test_a_rule_that_finds_no_room_at_a_tag_is_counted(
+    open_engine: Open, bound: str, refused: int
+) -> None:
+    """Three rules at two tags; what does not fit judges nothing, and nobody has to find out late."""
+    engine = open_engine(engine=bound)
+    rows = samples(0, 10)
+    engine.feed_frames([packed(rows)], source="line", recv_time_ns=rows[-1][1])
+    stats = engine.stats()
+    assert stats.instances_refused == refused
+    assert stats.instances == 6 - refused
