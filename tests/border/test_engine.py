@@ -450,7 +450,7 @@ def test_the_public_names_are_all_there() -> None:
 def test_a_rule_that_finds_no_room_at_a_tag_is_counted(
     open_engine: Open, bound: str, refused: int
 ) -> None:
-    """Three rules at two tags; what does not fit judges nothing, and nobody has to find out late."""
+    """Three rules at two tags; what does not fit judges nothing, and is told."""
     engine = open_engine(engine=bound)
     rows = samples(0, 10)
     engine.feed_frames([packed(rows)], source="line", recv_time_ns=rows[-1][1])

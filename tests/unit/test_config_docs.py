@@ -60,6 +60,6 @@ def test_defaults_on_the_page_are_those_of_the_classes() -> None:
     actual = {
         each.name: each.default for model in (Source, EngineOptions) for each in fields(model)
     }
-    assert len(rows) == 7
+    assert len(rows) == 8
     for name, value in rows:
         assert float(value) == actual[name], name
