@@ -398,8 +398,11 @@ static void take_short(const zmtp_session *s, zmtp_input *in) {
 #endif
             if (size > max)
                 break;
-            *frame++ = (pstk_frame){NULL, at + 2, 0, (uint32_t)size};
-            at += 2 + size;
+            const uint16_t head = pstk_load_u16(at);
+            do { /* the next ones of the same size need no more than that */
+                *frame++ = (pstk_frame){NULL, at + 2, 0, (uint32_t)size};
+                at += 2 + size;
+            } while (frame < full && (size_t)(end - at) >= 2 + size && pstk_load_u16(at) == head);
             continue;
         }
         if (at[0] != ZMTP_MORE || left < 2 + size + 2 || at[2 + size] != 0)

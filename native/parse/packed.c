@@ -1,6 +1,8 @@
 /* packed: a packed v1 payload (native/README.md) becomes samples, in place. */
 #include "parse_private.h"
 
+#include <stddef.h>
+
 #define COUNT_AT 4
 #define NAME_COUNT_AT 6
 #define TYPE_AT 7
@@ -70,16 +72,33 @@ static uint8_t accepted_by(uint8_t wire_type) {
     return wire_type < 4 ? accepted[wire_type] : 0;
 }
 
-/* The tag of that name, or PSTK_TAG_NONE. */
-static PSTK_INLINE uint32_t find_plain(const pstk_tags *tags, pstk_slice name, uint64_t hash) {
-    uint32_t at = (uint32_t)hash & tags->slot_mask;
-    for (;; at = (at + 1) & tags->slot_mask) {
-        const pstk_tag_slot *slot = &tags->slot[at];
-        if (slot->id_plus == 0)
-            return PSTK_TAG_NONE;
-        if (slot->hash == (uint32_t)(hash >> 32) &&
-            pstk_tag_is_named(&tags->tag[slot->id_plus - 1], name))
-            return slot->id_plus - 1;
+/* The first eight bytes of a tag that is f64 and the source's: one compare instead of three. */
+_Static_assert(offsetof(pstk_tag, name_bytes) == 0 && offsetof(pstk_tag, source) == 2 &&
+                   offsetof(pstk_tag, type) == 4 && offsetof(pstk_tag, code_count) == 8,
+               "head_of");
+static inline uint64_t head_of(uint16_t source, size_t name_bytes) {
+    return (uint64_t)PSTK_TYPE_F64 << 32 | (uint64_t)source << 16 | name_bytes;
+}
+
+/* The one tag that this hash leaves, PSTK_TAG_NONE where there is none. No tag was read for it. */
+static PSTK_INLINE uint32_t candidate(const pstk_tag_slot *slot, uint32_t mask, uint64_t hash) {
+    const pstk_tag_slot *at = slot + ((uint32_t)hash & mask);
+    while (PSTK_UNLIKELY(at->hash != (uint32_t)(hash >> 32)) && at->id_plus)
+        at = slot + ((uint32_t)(at - slot + 1) & mask);
+    return at->id_plus - 1;
+}
+
+/* And asks for their lines. */
+static PSTK_INLINE void find_candidates(const pstk_tags *tags, const uint64_t *hash, size_t count,
+                                        uint32_t *out_id) {
+    const pstk_tag_slot *const slot = tags->slot; /* held here: a store below changes none */
+    const pstk_tag *const tag = tags->tag;
+    const uint32_t mask = tags->slot_mask;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t id = candidate(slot, mask, hash[i]);
+        out_id[i] = id;
+        if (PSTK_LIKELY(id != PSTK_TAG_NONE))
+            __builtin_prefetch(tag + id);
     }
 }
 
@@ -112,26 +131,24 @@ static void resolve_known(pstk_parser *parser, uint32_t first) {
     pstk_packed *packed = &parser->packed;
     const pstk_tags *tags = parser->tags;
     uint64_t hash[PSTK_PLAIN_BATCH];
+    uint32_t id[PSTK_PLAIN_BATCH];
     uint32_t count = PSTK_MIN(packed->name_count - first, PSTK_PLAIN_BATCH);
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *at = packed->payload + packed->name[first + i].at;
         hash[i] = pstk_hash_name((pstk_slice){at + 2, at[1]});
         __builtin_prefetch(&tags->slot[(uint32_t)hash[i] & tags->slot_mask]);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t id_plus = tags->slot[(uint32_t)hash[i] & tags->slot_mask].id_plus;
-        if (id_plus)
-            __builtin_prefetch(&tags->tag[id_plus - 1]);
-    }
+    find_candidates(tags, hash, count, id);
     for (uint32_t i = 0; i < count; i++) {
         pstk_packed_name *out = &packed->name[first + i];
         const uint8_t *at = packed->payload + out->at;
-        if (out->is_resolved || at[0] != PSTK_TYPE_F64 || at[1] == 0 || at[1] >= PSTK_NAME_BYTES)
+        if (out->is_resolved || at[0] != PSTK_TYPE_F64 || id[i] == PSTK_TAG_NONE)
             continue;
-        uint32_t id = find_plain(tags, (pstk_slice){at + 2, at[1]}, hash[i]);
-        if (id == PSTK_TAG_NONE || tags->kind[id] != PSTK_TAG_KIND(parser->source, PSTK_TYPE_F64))
+        const pstk_tag *tag = &tags->tag[id[i]];
+        if (pstk_load_u64(tag) != head_of(parser->source, at[1]) ||
+            !pstk_is_same(tag->name, at + 2, at[1]))
             continue;
-        out->tag_id = id;
+        out->tag_id = id[i];
         out->is_resolved = out->is_plain = true;
         out->wire_type = out->tag_type = PSTK_TYPE_F64;
     }
@@ -263,65 +280,78 @@ void pstk_packed_step(pstk_parser *parser, pstk_sample *out_samples, size_t capa
 
 /* ---- runs of plain messages ------------------------------------------------------------------ */
 
-/* "PSK1", count 1, name_count 1; the type in the last byte belongs to a subject. */
+/* "PSK1", count 1, name_count 1; the type in the eighth byte belongs to a subject. */
 #define PLAIN_START UINT64_C(0x00010001314B5350)
-#define PLAIN_START_MASK UINT64_C(0x00FFFFFFFFFFFFFF)
 #define NAME_AT (PSTK_PACKED_HEADER_BYTES + 2)
+#define PLAIN_BYTES_LEAST (NAME_AT + PSTK_PACKED_SAMPLE_BYTES)
 
-/* Whether a message is plain as far as its own bytes tell. */
+/* Whether a message is plain as far as its own bytes tell; then its name has 1 to 95 bytes. */
 static PSTK_INLINE bool is_plain(const pstk_plain *plain, uint64_t seq, const uint8_t *at,
                                  size_t size) {
-    if (size < NAME_AT + PSTK_PACKED_SAMPLE_BYTES)
+    size_t name_bytes = size - PLAIN_BYTES_LEAST;
+    if (name_bytes - 1 >= PSTK_NAME_BYTES - 1) /* too short as well: it wraps */
         return false;
-    size_t name_bytes = at[NAME_AT - 1];
-    if (size != NAME_AT + name_bytes + PSTK_PACKED_SAMPLE_BYTES || name_bytes == 0)
-        return false;
-    uint64_t odd = (pstk_load_u64(at) & PLAIN_START_MASK) ^ PLAIN_START;
+    uint64_t odd = (pstk_load_u64(at) ^ PLAIN_START) << 8;
     odd |= (pstk_load_u64(at + STREAM_AT) ^ plain->head) & plain->head_mask;
     odd |= pstk_load_u64(at + SEQ_AT) ^ seq;
-    odd |= at[NAME_AT - 2] ^ (uint64_t)PSTK_TYPE_F64;
-    odd |= pstk_load_u16(at + NAME_AT + name_bytes + 12); /* which name */
+    odd |= pstk_load_u16(at + PSTK_PACKED_HEADER_BYTES) ^ (PSTK_TYPE_F64 | name_bytes << 8);
+    odd |= pstk_load_u16(at + size - 4); /* which name */
     return odd == 0;
 }
 
 /* False, and nothing is made, where the sample is not plain. */
-static PSTK_INLINE bool make_plain(const pstk_tags *tags, const pstk_plain *plain, uint64_t hash,
-                                   const uint8_t *at, pstk_sample *out) {
-    pstk_slice name = {at + NAME_AT, at[NAME_AT - 1]};
-    const uint8_t *sample = name.bytes + name.size;
-    uint64_t bits = pstk_load_u64(sample);
-    int64_t time0_ns = (int64_t)pstk_load_u64(at + TIME0_AT), time_ns;
-    uint32_t id = find_plain(tags, name, hash);
-    if (PSTK_UNLIKELY(id == PSTK_TAG_NONE) ||
-        tags->kind[id] != PSTK_TAG_KIND(plain->source, PSTK_TYPE_F64) ||
-        (bits & EXPONENT_BITS) == EXPONENT_BITS || time0_ns == PSTK_TIME_NONE ||
-        __builtin_add_overflow(time0_ns, (int64_t)pstk_load_u32(sample + 8), &time_ns) ||
-        time_ns > plain->future_after_ns)
+static PSTK_INLINE bool make_plain(const pstk_tag *tag, const pstk_plain *plain, const uint8_t *at,
+                                   size_t name_bytes, pstk_sample *out) {
+    const uint8_t *sample = at + NAME_AT + name_bytes;
+    uint64_t bits = pstk_load_u64(sample), dt_ns = pstk_load_u32(sample + 8);
+    int64_t time0_ns = (int64_t)pstk_load_u64(at + TIME0_AT);
+    if (pstk_load_u64(tag) != head_of(plain->source, name_bytes) ||
+        !pstk_is_same(tag->name, at + NAME_AT, name_bytes))
         return false;
-    *out = (pstk_sample){
-        time_ns, {.bits = bits == SIGN_BIT ? 0 : bits}, id, pstk_load_u16(sample + 14), 0};
+    if ((bits & EXPONENT_BITS) == EXPONENT_BITS || time0_ns == PSTK_TIME_NONE ||
+        time0_ns > plain->future_after_ns ||
+        dt_ns > (uint64_t)plain->future_after_ns - (uint64_t)time0_ns)
+        return false;
+    out->time_ns = time0_ns + (int64_t)dt_ns;
+    out->value.bits = bits == SIGN_BIT ? 0 : bits;
+    out->quality = pstk_load_u16(sample + 14);
+    out->flags = 0;
     return true;
+}
+
+/* How many are plain by their own bytes, and the hashes of their names; their slots are asked for.
+ */
+static PSTK_INLINE size_t hash_plain(const pstk_tags *tags, const pstk_plain *plain,
+                                     const pstk_payload *in, size_t count, uint64_t *hash) {
+    const pstk_tag_slot *slot = tags->slot;
+    const uint32_t mask = tags->slot_mask;
+    const pstk_plain like = *plain;
+    uint64_t seq = like.seq;
+    size_t i = 0;
+    for (; i < count && is_plain(&like, seq, in[i].bytes, in[i].size); i++) {
+        hash[i] =
+            pstk_hash_name((pstk_slice){in[i].bytes + NAME_AT, in[i].size - PLAIN_BYTES_LEAST});
+        __builtin_prefetch(&slot[(uint32_t)hash[i] & mask]);
+        seq += like.step;
+    }
+    return i;
 }
 
 size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_payload *in,
                         size_t count, pstk_sample *out) {
-    const pstk_tags *tags = parser->tags;
-    uint64_t hash[PSTK_PLAIN_BATCH], seq = plain->seq;
-    size_t ready = 0, made = 0;
-    count = PSTK_MIN(count, PSTK_PLAIN_BATCH);
-    for (; ready < count && is_plain(plain, seq, in[ready].bytes, in[ready].size); ready++) {
-        const uint8_t *at = in[ready].bytes;
-        hash[ready] = pstk_hash_name((pstk_slice){at + NAME_AT, at[NAME_AT - 1]});
-        __builtin_prefetch(&tags->slot[(uint32_t)hash[ready] & tags->slot_mask]);
-        seq += plain->step;
+    const pstk_tag *const tags = parser->tags->tag;
+    const pstk_plain like = *plain; /* a copy: no store below can change it */
+    uint64_t hash[PSTK_PLAIN_BATCH];
+    uint32_t id[PSTK_PLAIN_BATCH];
+    size_t ready = hash_plain(parser->tags, plain, in, PSTK_MIN(count, PSTK_PLAIN_BATCH), hash);
+    find_candidates(parser->tags, hash, ready, id);
+    size_t made = 0;
+    for (; made < ready && id[made] != PSTK_TAG_NONE; made++) {
+        if (!make_plain(tags + id[made], &like, in[made].bytes, in[made].size - PLAIN_BYTES_LEAST,
+                        &out[made]))
+            break;
+        out[made].tag_id = id[made];
     }
-    for (size_t i = 0; i < ready; i++) {
-        uint32_t id_plus = tags->slot[(uint32_t)hash[i] & tags->slot_mask].id_plus;
-        if (id_plus)
-            __builtin_prefetch(&tags->tag[id_plus - 1]);
-    }
-    while (made < ready && make_plain(tags, plain, hash[made], in[made].bytes, &out[made]))
-        made++;
-    plain->seq += made * plain->step;
+    plain->seq += made * like.step;
     return made;
 }

@@ -16,7 +16,8 @@
 #define PSTK_TAG_NONE UINT32_MAX
 #define PSTK_CODES_TOTAL_MAX 65536u /* of all tags: the memory must not be tags_max x codes_max */
 
-typedef struct pstk_tag { /* what a look-up compares lies in front, mostly in one cache line */
+/* 128 bytes, on two lines: what a look-up compares lies in the first, for names up to 48 bytes. */
+typedef struct pstk_tag {
     uint16_t name_bytes;
     uint16_t source;
     uint8_t type; /* pstk_type */
@@ -24,7 +25,9 @@ typedef struct pstk_tag { /* what a look-up compares lies in front, mostly in on
     uint32_t code_count;
     uint32_t next; /* successor prediction: the tag that followed last time */
     char name[PSTK_NAME_BYTES];
+    uint8_t unused[16];
 } pstk_tag;
+_Static_assert(sizeof(pstk_tag) == 128, "pstk_tag: two cache lines");
 
 typedef struct pstk_tags pstk_tags;
 
@@ -117,7 +120,7 @@ void pstk_parse_skip(pstk_parser *parser, size_t count);
  * begin and step make of it, without their cost. Whatever is not so ends the run and goes that way.
  */
 
-#define PSTK_PLAIN_BATCH 16u /* messages looked up together, so that their cache misses overlap */
+#define PSTK_PLAIN_BATCH 32u /* messages looked up together, so that their cache misses overlap */
 #define PSTK_PLAIN_BYTES_MAX                                                                       \
     (PSTK_PACKED_HEADER_BYTES + 2 + (PSTK_NAME_BYTES - 1) + PSTK_PACKED_SAMPLE_BYTES)
 

@@ -40,7 +40,8 @@ typedef struct pstk_code_entry {
 } pstk_code_entry;
 
 struct pstk_tags {
-    pstk_tag *tag;
+    pstk_tag *tag; /* on a line's border in tag_memory */
+    void *tag_memory;
     uint32_t *kind;      /* by tag: PSTK_TAG_KIND */
     pstk_tag_slot *slot; /* at most half full, so that a probe ends */
     uint32_t slot_mask;

@@ -21,14 +21,16 @@ static bool reserve(pstk_tags *tags) {
     tags->slot_mask = slots - 1;
     tags->code_mask = code_slots - 1;
     /* calloc: pages are touched when the first name comes that needs them. */
-    tags->tag = calloc(tags->max, sizeof *tags->tag);
+    tags->tag_memory = calloc((size_t)tags->max + 1, sizeof *tags->tag);
+    tags->tag = (void *)(((uintptr_t)tags->tag_memory + sizeof *tags->tag - 1) &
+                         ~(uintptr_t)(sizeof *tags->tag - 1));
     tags->kind = calloc(tags->max, sizeof *tags->kind);
     tags->slot = calloc(slots, sizeof *tags->slot);
     tags->code = calloc(codes, sizeof *tags->code);
     tags->code_by_text = calloc(code_slots, sizeof *tags->code_by_text);
     tags->code_by_number = calloc(code_slots, sizeof *tags->code_by_number);
     tags->new_code = calloc(codes, sizeof *tags->new_code);
-    return tags->tag && tags->kind && tags->slot && tags->code && tags->code_by_text &&
+    return tags->tag_memory && tags->kind && tags->slot && tags->code && tags->code_by_text &&
            tags->code_by_number && tags->new_code;
 }
 
@@ -59,7 +61,7 @@ int pstk_tags_open(uint32_t tags_max, uint32_t codes_max, pstk_tags **out_tags, 
 void pstk_tags_close(pstk_tags *tags) {
     if (!tags)
         return;
-    free(tags->tag);
+    free(tags->tag_memory);
     free(tags->kind);
     free(tags->slot);
     free(tags->code);
