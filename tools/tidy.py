@@ -35,6 +35,7 @@ ROOMS = {
     "outbox": 5,
     "post": 5,
     "relay": 6,
+    "replay": 7,
     "run": 7,
     "cli": 8,
     "__main__": 9,

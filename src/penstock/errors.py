@@ -12,6 +12,7 @@ fix.
     │   ├── EngineClosed       the engine is closed, or belongs to the parent process
     │   ├── RingFull           a bounded table or the ring is full
     │   └── UnsupportedPlatform  no native engine on this machine; the rest works
+    ├── InputError             a recorded file cannot be read as it is declared
     ├── MappingError           an event cannot become a document: names event kind and field
     ├── LedgerError            the ledger refused or could not be written
     └── PostError              what a target answered, or did not
@@ -65,6 +66,10 @@ class RingFull(EngineError):
 
 class UnsupportedPlatform(EngineError):
     """There is no native engine on this machine."""
+
+
+class InputError(PenstockError):
+    """A recorded file cannot be read as declared; names the file, the place and the fix."""
 
 
 class MappingError(PenstockError):

@@ -32,6 +32,7 @@ EXTRAS = {"cyclopts": "cli", "rich": "cli"}
 
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("run", "Run the configured plant: sources in, documents out."),
+    ("replay", "Run recorded samples through the rules: events, results, documents."),
     ("explain", "Show the chain behind an ERP document or an event, down to its samples."),
     ("ledger", "List and show the entries of the posting ledger."),
     ("config", "Check or show a configuration, or print its JSON Schema."),
