@@ -200,7 +200,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     yield (
         f"{summary['rows']:,} rows, {summary['samples']:,} samples of {summary['tags']:,} tags: "
         f"{summary['events']:,} events, {summary['results']:,} results"
-        + (f", {summary['documents']:,} documents" if summary["documents"] else "")
+        + (f", {summary['commands']:,} documents" if summary["commands"] else "")
     )
     for each in summary["refused_first"]:
         yield f"  {each}"
