@@ -150,7 +150,8 @@ static int check_rule(const pstk_rule *rule, size_t index, pstk_error *err) {
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: kind %u is unknown", rule->name,
                          (unsigned)rule->kind);
     bool are_spans = is_span(rule->size_ns) && is_span(rule->min_duration_ns) &&
-                     rule->offset_ns <= TIME_NS_MAX && rule->offset_ns >= -TIME_NS_MAX;
+                     is_span(rule->micro_every_ns) && rule->offset_ns <= TIME_NS_MAX &&
+                     rule->offset_ns >= -TIME_NS_MAX;
     for (int level = 0; level < PSTK_LEVEL_COUNT; level++)
         are_spans = are_spans && is_span(rule->level[level].on_delay_ns) &&
                     is_span(rule->level[level].off_delay_ns);
@@ -161,6 +162,10 @@ static int check_rule(const pstk_rule *rule, size_t index, pstk_error *err) {
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: a window needs a size", rule->name);
     if (rule->kind == PSTK_RULE_TOTAL && rule->rate_unit_ns <= 0)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: a total needs the unit of its flow",
+                         rule->name);
+    if (rule->state_on > PSTK_ON_BOTH || rule->micro > PSTK_MICRO_FOLD ||
+        rule->negative > PSTK_NEGATIVE_IGNORE)
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: state_on, micro or negative is unknown",
                          rule->name);
     return PSTK_OK;
 }

@@ -11,7 +11,7 @@
 #include "parse/parse.h"
 #include "ring/ring.h"
 
-#define PSTK_JUDGE_LAYOUT 3u /* version of the sections below; another one is refused */
+#define PSTK_JUDGE_LAYOUT 4u /* version of the sections below; another one is refused */
 
 typedef struct pstk_judge_options {
     char plant[64];
@@ -54,6 +54,7 @@ int pstk_judge_asset_name(const pstk_judge *judge, uint32_t asset, char *out, si
 typedef struct pstk_judge_counters {
     uint64_t events, results, results_overwritten, late, out_of_order, reorder_overflow, chattering,
         instances, assets, streams;
+    uint64_t micro_dropped;  /* micro-stops that made no event, as their rule says */
     uint64_t instance_limit; /* rule x tag refused: instances_max, assets_max, rules per tag */
 } pstk_judge_counters;
 void pstk_judge_counters_get(const pstk_judge *judge, pstk_judge_counters *out_counters);

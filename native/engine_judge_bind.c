@@ -25,7 +25,8 @@ bool judge_rule_is_valid(const pstk_rule *rule) {
         if (!is_duration(rule->level[k].on_delay_ns) || !is_duration(rule->level[k].off_delay_ns))
             return false;
     if (!is_duration(rule->size_ns) || !is_duration(rule->min_duration_ns) ||
-        rule->offset_ns > (INT64_C(1) << 60) || rule->offset_ns < -(INT64_C(1) << 60))
+        !is_duration(rule->micro_every_ns) || rule->offset_ns > (INT64_C(1) << 60) ||
+        rule->offset_ns < -(INT64_C(1) << 60))
         return false;
     if (rule->kind == PSTK_RULE_WINDOW)
         return rule->size_ns > 0;
@@ -83,10 +84,7 @@ static bool open_state(pstk_judge *judge, uint32_t index, const pstk_rule *rule,
     instance->state = judge_arena_take(judge, JUDGE_GROUP);
     if (!instance->state)
         return false;
-    judge_group *group = judge_group_at(judge, instance->state);
-    group->instance = index;
-    group->last_ns = INT64_MIN;
-    group->wake_ns = PSTK_TIME_NONE;
+    judge_group_open(judge, instance->state, index);
     return true;
 }
 
@@ -239,15 +237,6 @@ static bool bind_limit(pstk_judge *judge, uint32_t tag, uint32_t index) {
     return bind_append(judge, tag, index, PSTK_ROLE_VALUE);
 }
 
-/* Another register under the same name: what was counted belongs to the old one. */
-static void restart_group(judge_group *group) {
-    uint32_t instance = group->instance;
-    memset(group, 0, sizeof *group);
-    group->instance = instance;
-    group->last_ns = INT64_MIN;
-    group->wake_ns = PSTK_TIME_NONE;
-}
-
 static bool bind_role(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t role_index) {
     uint32_t group_index = judge_instance_raw(judge, index)->state;
     judge_group *group = judge_group_at(judge, group_index);
@@ -255,8 +244,8 @@ static bool bind_role(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t 
     if (role->is_bound)
         return true;
     bool is_other = role->tag && role->tag != tag + 1;
-    if (is_other && role_index == PSTK_ROLE_VALUE)
-        restart_group(group);
+    if (is_other && role_index == PSTK_ROLE_VALUE) /* what was counted is of another register */
+        judge_group_open(judge, group_index, index);
     else if (is_other)
         *role = (judge_role){0};
     if (!bind_append(judge, tag, index, role_index))

@@ -145,10 +145,11 @@ static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) 
     memcpy(event->digest, hash, sizeof event->digest);
 }
 
-/* Trips and clears never repeat a stamp, and restarts bring their own count; the others are told
- * apart here. */
+/* Trips and clears never repeat a stamp; restarts and what comes between the ends of states bring
+ * their own count; the others are told apart here. */
 static void count_occurrence(pstk_judge *judge, judge_instance *instance, pstk_event *event) {
-    if (event->kind < PSTK_EVENT_LIMIT_CHATTERING || event->kind == PSTK_EVENT_RULE_RESTARTED)
+    if (event->kind < PSTK_EVENT_LIMIT_CHATTERING || event->kind == PSTK_EVENT_RULE_RESTARTED ||
+        event->kind == PSTK_EVENT_STATE_ENTER || event->kind == PSTK_EVENT_STATE_MICRO)
         return;
     bool is_first = !instance->last;
     if (is_first)

@@ -25,6 +25,18 @@ bool judge_convert(uint8_t from, pstk_value value, uint8_t to, pstk_value *out) 
     return (double)out->i64 == value.f64;
 }
 
+void judge_group_open(pstk_judge *judge, uint32_t index, uint32_t instance) {
+    judge_group *group = judge_group_at(judge, index);
+    memset(group, 0, sizeof *group);
+    group->instance = instance;
+    group->last_ns = INT64_MIN;
+    group->wake_ns = PSTK_TIME_NONE;
+    if (judge_instance_raw(judge, instance)->kind == PSTK_RULE_STATE) {
+        pstk_micro_init(&group->u.state.micro);
+        group->u.state.enter_ns = PSTK_TIME_NONE;
+    }
+}
+
 /* ---- roles ---------------------------------------------------------------------------------- */
 
 void judge_group_role(pstk_judge *judge, uint32_t index, uint32_t role_index,
@@ -231,18 +243,22 @@ static bool has_to_tell(const pstk_rule *rule, const judge_group *group) {
     return rule->emits_zero || is_flowing || sum->exact != 0 || sum->sum != 0.0;
 }
 
+/* The instance transits once more when the watermark passes. */
+static void wake_at(pstk_judge *judge, judge_group *group, int64_t at_ns) {
+    uint32_t clock = judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->clock;
+    if (group->wake_ns == at_ns)
+        return;
+    if (judge_heap_push(judge, clock, &(judge_node){.instance = group->instance, .time_ns = at_ns}))
+        group->wake_ns = at_ns;
+}
+
 /* So that a segment of a silent tag ends with its interval, not with the next sample. */
 static void wake_at_boundary(pstk_judge *judge, judge_group *group, int64_t start_ns) {
     const pstk_rule *rule = rule_of(judge, group);
     if (rule->size_ns <= 0 || !has_to_tell(rule, group))
         return;
-    int64_t next_ns = pstk_time_floor(start_ns, rule->size_ns, rule->offset_ns) + rule->size_ns;
-    uint32_t clock = judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->clock;
-    if (group->wake_ns == next_ns)
-        return;
-    if (judge_heap_push(judge, clock,
-                        &(judge_node){.instance = group->instance, .time_ns = next_ns}))
-        group->wake_ns = next_ns;
+    wake_at(judge, group,
+            pstk_time_floor(start_ns, rule->size_ns, rule->offset_ns) + rule->size_ns);
 }
 
 static uint32_t quality_flags(const judge_role *role, int64_t time_ns) {
@@ -362,6 +378,8 @@ static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, c
 static bool is_listed(const pstk_judge *judge, const pstk_rule *rule, const judge_role *value,
                       int64_t code) {
     const char *text = NULL;
+    if (rule->is_any_state)
+        return true;
     if (value->type == PSTK_TYPE_CODE)
         text = pstk_tags_code_text(judge->tags, value->tag - 1, code);
     for (uint32_t k = 0; k < PSTK_MIN(rule->state_count, PSTK_STATES_MAX); k++) {
@@ -374,43 +392,103 @@ static bool is_listed(const pstk_judge *judge, const pstk_rule *rule, const judg
     return false;
 }
 
-static void emit_state(pstk_judge *judge, judge_group *group, const pstk_state_fact *fact) {
-    pstk_event *event =
-        judge_event_begin(judge, group->instance, PSTK_EVENT_STATE_END, fact->start_ns);
+/* What began at the same stamp before: the machine may say one twice. */
+static uint32_t count_enter(judge_group *group, const pstk_event *event) {
+    bool is_again =
+        group->u.state.enter_ns == event->at_ns && group->u.state.enter_epoch == event->time_epoch;
+    group->u.state.enter_occurrence = is_again ? group->u.state.enter_occurrence + 1 : 0;
+    group->u.state.enter_ns = event->at_ns;
+    group->u.state.enter_epoch = event->time_epoch;
+    return group->u.state.enter_occurrence;
+}
+
+static void emit_state(pstk_judge *judge, judge_group *group, pstk_event_kind kind,
+                       const pstk_state_fact *fact) {
+    pstk_event *event = judge_event_begin(judge, group->instance, kind, fact->start_ns);
     event->end_ns = fact->end_ns;
     event->value.i64 = fact->code;
     event->count = fact->count;
     event->flags = fact->flags;
-    if (event->value_type != PSTK_TYPE_CODE)
+    if (event->value_type != PSTK_TYPE_CODE || kind == PSTK_EVENT_STATE_MICRO)
         event->value_type = PSTK_TYPE_I64;
-    fill_context(judge, group, false, event);
+    if (kind == PSTK_EVENT_STATE_ENTER)
+        event->occurrence = count_enter(group, event);
+    if (kind == PSTK_EVENT_STATE_MICRO) /* of many states: the asset's, as of the interval */
+        judge_context_fill(judge, event->asset,
+                           judge_context_at(judge, event->asset, event->start_ns, &event->context),
+                           event->end_ns - 1, &event->context);
+    else
+        fill_context(judge, group, false, event);
     judge_event_commit(judge, group->instance, event);
 }
 
-static void step_state(pstk_judge *judge, judge_group *group, int64_t time_ns) {
+/* An interval of micro-stops whose end has passed. */
+static void tell_micro(pstk_judge *judge, judge_group *group, uint32_t flags) {
+    pstk_state_fact fact;
+    pstk_micro_take(&group->u.state.micro, &fact);
+    fact.flags |= flags;
+    emit_state(judge, group, PSTK_EVENT_STATE_MICRO, &fact);
+}
+
+static void fold_micro(pstk_judge *judge, judge_group *group, const pstk_state_fact *stop,
+                       int64_t time_ns) {
+    pstk_micro_fold *fold = &group->u.state.micro;
+    if (pstk_micro_add(rule_of(judge, group), fold, stop, time_ns)) {
+        tell_micro(judge, group, 0);
+        (void)pstk_micro_add(rule_of(judge, group), fold, stop, time_ns);
+    }
+}
+
+static void end_state(pstk_judge *judge, judge_group *group, const pstk_state_fact *fact,
+                      int64_t time_ns) {
+    uint8_t micro = fact->is_micro ? rule_of(judge, group)->micro : PSTK_MICRO_FLAG;
+    if (micro == PSTK_MICRO_FOLD)
+        fold_micro(judge, group, fact, time_ns);
+    else if (micro == PSTK_MICRO_DROP)
+        JUDGE_COUNT(judge->head.counters.micro_dropped, 1);
+    else
+        emit_state(judge, group, PSTK_EVENT_STATE_END, fact);
+}
+
+static bool state_input(pstk_judge *judge, judge_group *group, int64_t time_ns,
+                        pstk_state_input *in) {
     const judge_role *value = &group->role[PSTK_ROLE_VALUE], *since = &group->role[PSTK_ROLE_SINCE];
     const pstk_rule *rule = rule_of(judge, group);
-    pstk_state_run *run = &group->u.run;
-    pstk_state_input in = {.time_ns = time_ns, .flags = quality_flags(value, time_ns)};
-    pstk_value code, at;
-    adopt_roles(group);
+    const pstk_state_run *run = &group->u.state.run;
     uint8_t whole = value->type == PSTK_TYPE_CODE ? PSTK_TYPE_CODE : PSTK_TYPE_I64;
+    pstk_value code, at;
+    *in = (pstk_state_input){.time_ns = time_ns, .flags = quality_flags(value, time_ns)};
     if (!is_new(value, time_ns) || !judge_convert(value->type, value->value, whole, &code))
-        return;
-    in.code = code.i64;
-    in.is_listed = is_listed(judge, rule, value, in.code);
+        return false;
+    in->code = code.i64;
+    in->is_listed = is_listed(judge, rule, value, in->code);
     if (is_new(since, time_ns) && judge_convert(since->type, since->value, PSTK_TYPE_I64, &at))
-        in.has_since = !__builtin_mul_overflow(at.i64, rule->since_unit_ns, &in.since_ns) &&
-                       in.since_ns < PSTK_RULE_TIME_MAX && in.since_ns > -PSTK_RULE_TIME_MAX;
-    bool was_open = run->is_open;
-    int64_t was_since_ns = run->since_ns, was_code = run->code;
-    if (was_open)
-        in.has_gap = judge_gap_between(judge, stream_of(judge, group), run->last_ns, time_ns);
-    pstk_state_fact fact;
-    if (pstk_state_step(rule, run, &in, &fact))
-        emit_state(judge, group, &fact);
-    if (!was_open || run->code != was_code || run->since_ns != was_since_ns)
+        in->has_since = !__builtin_mul_overflow(at.i64, rule->since_unit_ns, &in->since_ns) &&
+                        in->since_ns < PSTK_RULE_TIME_MAX && in->since_ns > -PSTK_RULE_TIME_MAX;
+    if (run->is_open)
+        in->has_gap = judge_gap_between(judge, stream_of(judge, group), run->last_ns, time_ns);
+    return true;
+}
+
+static void step_state(pstk_judge *judge, judge_group *group, int64_t time_ns) {
+    pstk_state_run *run = &group->u.state.run;
+    pstk_state_input in;
+    if (group->u.state.micro.count && time_ns >= group->u.state.micro.end_ns)
+        tell_micro(judge, group, 0);
+    adopt_roles(group);
+    if (!state_input(judge, group, time_ns, &in))
+        return;
+    pstk_state_run was = *run;
+    pstk_state_fact fact[PSTK_STATE_FACTS_MAX];
+    size_t count = pstk_state_step(rule_of(judge, group), run, &in, fact), k = 0;
+    if (count && !fact[0].is_enter)
+        end_state(judge, group, &fact[k++], time_ns);
+    if (!was.is_open || run->code != was.code || run->since_ns != was.since_ns)
         open_context(judge, group, run->since_ns);
+    if (k < count)
+        emit_state(judge, group, PSTK_EVENT_STATE_ENTER, &fact[k]);
+    if (group->u.state.micro.count)
+        wake_at(judge, group, group->u.state.micro.end_ns);
 }
 
 /* ---- one instant of one instance ------------------------------------------------------------ */
@@ -431,17 +509,25 @@ void judge_group_step(pstk_judge *judge, uint32_t index, int64_t time_ns) {
     group->is_cut_late = 0;
 }
 
+static void regress_state(pstk_judge *judge, judge_group *group) {
+    pstk_state_fact fact;
+    if (pstk_state_regress(rule_of(judge, group), &group->u.state.run, &fact))
+        emit_state(judge, group, PSTK_EVENT_STATE_END, &fact);
+    if (group->u.state.micro.count)
+        tell_micro(judge, group, PSTK_FLAG_CLOCK_REGRESS);
+    pstk_micro_init(&group->u.state.micro);
+}
+
 void judge_group_regress(pstk_judge *judge, uint32_t index) {
     judge_group *group = judge_group_at(judge, index);
     uint8_t kind = judge_instance_at(judge, group->instance)->kind;
     pstk_segment_fact segment;
-    pstk_state_fact state;
     if (kind == PSTK_RULE_COUNTER && pstk_counter_regress(&group->u.counter, &segment))
         emit_segment(judge, group, &segment);
     else if (kind == PSTK_RULE_TOTAL && pstk_total_regress(&group->u.total, &segment))
         emit_segment(judge, group, &segment);
-    else if (kind == PSTK_RULE_STATE && pstk_state_regress(&group->u.run, &state))
-        emit_state(judge, group, &state);
+    else if (kind == PSTK_RULE_STATE)
+        regress_state(judge, group);
     group->last_ns = INT64_MIN;
     group->wake_ns = PSTK_TIME_NONE;
     group->baseline_type = 0;

@@ -155,7 +155,12 @@ typedef struct judge_group { /* counter, total, state */
     union {
         pstk_counter counter;
         pstk_total total;
-        pstk_state_run run;
+        struct {
+            pstk_state_run run;
+            pstk_micro_fold micro;
+            int64_t enter_ns; /* identity of the newest STATE_ENTER */
+            uint32_t enter_epoch, enter_occurrence;
+        } state;
     } u;
 } judge_group;
 
@@ -549,6 +554,7 @@ void judge_deadlines_rebuild(pstk_judge *judge);
 
 /* ---- engine_judge_group.c: counters, totals, states ----------------------------------------- */
 
+void judge_group_open(pstk_judge *judge, uint32_t group, uint32_t instance); /* all zero but that */
 void judge_group_role(pstk_judge *judge, uint32_t group, uint32_t role, const judge_node *node,
                       uint8_t type);
 void judge_group_step(pstk_judge *judge, uint32_t group, int64_t time_ns);

@@ -187,6 +187,25 @@ typedef enum pstk_order {
 } pstk_order;
 typedef enum pstk_output { PSTK_EMIT_EVENT = 0, PSTK_EMIT_RESULT = 1 } pstk_output;
 
+/* counter: what a reading below the last one means where it is no rollover. */
+typedef enum pstk_negative {
+    PSTK_NEGATIVE_RESET = 0,    /* the register was reset: only the new reading counts */
+    PSTK_NEGATIVE_SUBTRACT = 1, /* a correction: the quantity becomes less, flagged CORRECTED */
+    PSTK_NEGATIVE_IGNORE = 2,   /* passed over until readings reach the last one again */
+} pstk_negative;
+
+typedef enum pstk_state_on { /* state: what makes an event */
+                             PSTK_ON_END = 0,
+                             PSTK_ON_ENTER = 1,
+                             PSTK_ON_BOTH = 2,
+} pstk_state_on;
+
+typedef enum pstk_micro { /* state: what becomes of a listed state shorter than min_duration_ns */
+                          PSTK_MICRO_FLAG = 0, /* its event is flagged MICRO */
+                          PSTK_MICRO_DROP = 1, /* no event, counted micro_dropped */
+                          PSTK_MICRO_FOLD = 2, /* one STATE_MICRO each micro_every_ns */
+} pstk_micro;
+
 #define PSTK_CUT_LOT_TAG 1u   /* a change of the LOT tag cuts */
 #define PSTK_CUT_ORDER_TAG 2u /* a change of the ORDER tag cuts */
 #define PSTK_CUT_CONTEXT_ORDER 4u
@@ -221,9 +240,13 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
     int64_t offset_ns; /* window alignment: start = offset + k * size */
     int64_t since_unit_ns;   /* state: 1 or 1000000 */
     int64_t rate_unit_ns;    /* total: the flow is per this much time (3600e9 for m3/h) */
-    int64_t min_duration_ns; /* state: shorter stops are flagged MICRO */
+    int64_t min_duration_ns; /* state: shorter ones are micro-stops */
+    int64_t micro_every_ns;  /* state, MICRO_FOLD: k * this; 0 = an hour */
     uint32_t state_count;
-    uint32_t reserved1;
+    uint8_t is_any_state;                 /* state: every state is listed */
+    uint8_t state_on;                     /* pstk_state_on */
+    uint8_t micro;                        /* pstk_micro */
+    uint8_t negative;                     /* counter: pstk_negative */
     int64_t state_code[PSTK_STATES_MAX];  /* states that make an event when they end (i64 tags) */
     char state_text[PSTK_STATES_MAX][32]; /* the same for code tags; "" = use state_code */
 } pstk_rule;
@@ -244,7 +267,9 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
     X(TOTAL_SEGMENT, "total.segment")                                                              \
     X(STATE_END, "state.end")                                                                      \
     X(WINDOW_CLOSE, "window.close")                                                                \
-    X(RULE_RESTARTED, "rule.restarted")
+    X(RULE_RESTARTED, "rule.restarted")                                                            \
+    X(STATE_ENTER, "state.enter")                                                                  \
+    X(STATE_MICRO, "state.micro")
 
 typedef enum pstk_event_kind {
 #define PSTK_EVENT_ENUM(name, text) PSTK_EVENT_##name,
@@ -268,7 +293,8 @@ typedef enum pstk_event_kind {
     X(CLOCK_REGRESS, 7, "clock_regress", "the stream's clock went back; closed early")             \
     X(BASELINE, 8, "baseline", "starts where the last document ended, as the ledger says")         \
     X(UNKNOWN_LOT, 9, "unknown_lot", "which lot made this quantity is not known")                  \
-    X(REPLACED_QUALITY, 10, "uncertain", "a sample of uncertain quality took part")
+    X(REPLACED_QUALITY, 10, "uncertain", "a sample of uncertain quality took part")                \
+    X(CORRECTED, 11, "corrected", "the register went back inside, and the quantity with it")
 
 enum {
 #define PSTK_FLAG_ENUM(name, bit, text, help) PSTK_FLAG_##name = 1 << bit,
@@ -417,6 +443,7 @@ typedef struct pstk_stats {
                               rules are reached; such a rule does not judge that tag */
     uint64_t events, events_pending, events_polled, results, results_overwritten;
     uint64_t late, out_of_order, reorder_overflow, chattering;
+    uint64_t micro_dropped; /* micro-stops that made no event, as their rule says */
     uint64_t checkpoints, checkpoint_ns_max, ticks, blocks;
     uint64_t redelivered; /* events given again from the checkpoint at open */
     int64_t engine_time_ns;

@@ -1,9 +1,10 @@
 /* counter: a register that only grows becomes quantities between cuts.
  * Method: quantity = sum of deltas since the segment's start. A reading below the last one is a
  * rollover where the rule names one and the step is at most half of it, else a reset: then what was
- * counted between the last reading and the reset is unknown and only the new reading counts. Where
- * the machine gives the reading at which the lot began, the cut lies exactly there; else at the
- * last reading before the change. */
+ * counted between the last reading and the reset is unknown and only the new reading counts. A rule
+ * may say that a register corrects itself (the quantity goes back with it) or that such a reading
+ * is a mistake (it is passed over). Where the machine gives the reading at which the lot began, the
+ * cut lies exactly there; else at the last reading before the change. */
 #include "quantity.h"
 
 static bool roll_value(const pstk_rule *rule, uint8_t type, pstk_value *out) {
@@ -19,11 +20,28 @@ static bool roll_value(const pstk_rule *rule, uint8_t type, pstk_value *out) {
     return true;
 }
 
+/* Through zero at its modulus: by at most half of it, or it was something else. */
+static bool has_rolled(const pstk_rule *rule, uint8_t type, pstk_value from, pstk_value to,
+                       pstk_value *out_moved) {
+    pstk_value roll, rest;
+    if (!roll_value(rule, type, &roll) || !pstk_value_minus(type, roll, from, &rest))
+        return false;
+    pstk_quantity sum = {0};
+    bool fits = pstk_quantity_add(&sum, type, rest) && pstk_quantity_add(&sum, type, to);
+    *out_moved = pstk_quantity_value(&sum, type);
+    if (type == PSTK_TYPE_F64)
+        roll.f64 /= 2;
+    else
+        roll.i64 /= 2;
+    return fits && pstk_value_compare(type, *out_moved, (pstk_value){0}) >= 0 &&
+           pstk_value_compare(type, *out_moved, roll) <= 0;
+}
+
 /* How far the register moved on its way from one reading to a later one; *flags says what happened.
  */
 static pstk_value step_between(const pstk_rule *rule, uint8_t type, pstk_value from, pstk_value to,
                                uint32_t *flags) {
-    pstk_value delta, roll, rest;
+    pstk_value delta;
     if (pstk_value_compare(type, to, from) >= 0) {
         if (!pstk_value_minus(type, to, from, &delta)) {
             delta.i64 = INT64_MAX;
@@ -31,28 +49,33 @@ static pstk_value step_between(const pstk_rule *rule, uint8_t type, pstk_value f
         }
         return delta;
     }
-    if (roll_value(rule, type, &roll) && pstk_value_minus(type, roll, from, &rest)) {
-        pstk_quantity sum = {0};
-        bool fits = pstk_quantity_add(&sum, type, rest) && pstk_quantity_add(&sum, type, to);
-        pstk_value moved = pstk_quantity_value(&sum, type);
-        pstk_value half = roll;
-        if (type == PSTK_TYPE_F64)
-            half.f64 /= 2;
-        else
-            half.i64 /= 2;
-        bool is_forward = pstk_value_compare(type, moved, (pstk_value){0}) >= 0;
-        if (fits && is_forward && pstk_value_compare(type, moved, half) <= 0) {
-            *flags |= PSTK_FLAG_ROLLOVER;
-            return moved;
-        }
+    if (has_rolled(rule, type, from, to, &delta)) {
+        *flags |= PSTK_FLAG_ROLLOVER;
+        return delta;
     }
     *flags |= PSTK_FLAG_RESET;
     bool is_negative = pstk_value_compare(type, to, (pstk_value){0}) < 0;
     return is_negative ? (pstk_value){0} : to;
 }
 
+/* Below the last reading, and no rollover. */
+static bool is_back(const pstk_rule *rule, uint8_t type, pstk_value from, pstk_value to) {
+    pstk_value moved;
+    return pstk_value_compare(type, to, from) < 0 && !has_rolled(rule, type, from, to, &moved);
+}
+
 static void move_to(const pstk_rule *rule, pstk_counter *counter, pstk_value reading) {
-    pstk_value delta = step_between(rule, counter->type, counter->last, reading, &counter->flags);
+    pstk_value delta;
+    if (rule->negative == PSTK_NEGATIVE_SUBTRACT &&
+        is_back(rule, counter->type, counter->last, reading)) {
+        counter->flags |= PSTK_FLAG_CORRECTED;
+        if (!pstk_value_minus(counter->type, reading, counter->last, &delta)) {
+            delta.i64 = INT64_MIN;
+            counter->flags |= PSTK_FLAG_INCOMPLETE;
+        }
+    } else {
+        delta = step_between(rule, counter->type, counter->last, reading, &counter->flags);
+    }
     if (!pstk_quantity_add(&counter->quantity, counter->type, delta))
         counter->flags |= PSTK_FLAG_INCOMPLETE;
     counter->last = reading;
@@ -143,9 +166,11 @@ static bool cut_at_start(const pstk_rule *rule, pstk_counter *counter,
     }
     pstk_value back;
     pstk_quantity sum = counter->quantity;
-    if (!pstk_value_minus(in->type, in->start, counter->last, &back) ||
-        !pstk_quantity_add(&sum, in->type, back) ||
-        pstk_value_compare(in->type, pstk_quantity_value(&sum, in->type), (pstk_value){0}) < 0)
+    bool fits = pstk_value_minus(in->type, in->start, counter->last, &back) &&
+                pstk_quantity_add(&sum, in->type, back);
+    bool is_below =
+        pstk_value_compare(in->type, pstk_quantity_value(&sum, in->type), (pstk_value){0}) < 0;
+    if (!fits || (is_below && !(counter->flags & PSTK_FLAG_CORRECTED)))
         return false; /* before this segment: stale */
     counter->quantity = sum;
     return true;
@@ -190,20 +215,28 @@ static size_t adopt_lot(const pstk_rule *rule, pstk_counter *counter, const pstk
     return 0;
 }
 
-size_t pstk_counter_step(const pstk_rule *rule, pstk_counter *counter, const pstk_counter_input *in,
-                         pstk_segment_fact *out) {
+static size_t begin(const pstk_rule *rule, pstk_counter *counter, const pstk_counter_input *in,
+                    pstk_segment_fact *out) {
+    size_t count = counter->is_open ? bridge_baseline(rule, counter, in, out)
+                                    : first_reading(rule, counter, in, out);
+    counter->flags |= in->flags;
+    counter->count++;
+    counter->last_ns = in->time_ns;
+    counter->is_unstarted = 0;
+    return count;
+}
+
+size_t pstk_counter_step(const pstk_rule *rule, pstk_counter *counter,
+                         const pstk_counter_input *input, pstk_segment_fact *out) {
+    pstk_counter_input known = *input;
+    const pstk_counter_input *in = &known;
     if (!counter->is_open && !in->has_reading)
         return 0;
     size_t count = 0;
-    if (!counter->is_open || (in->has_reading && has_valid_baseline(counter, in))) {
-        count = counter->is_open ? bridge_baseline(rule, counter, in, out)
-                                 : first_reading(rule, counter, in, out);
-        counter->flags |= in->flags;
-        counter->count++;
-        counter->last_ns = in->time_ns;
-        counter->is_unstarted = 0;
-        return count;
-    }
+    if (!counter->is_open || (in->has_reading && has_valid_baseline(counter, in)))
+        return begin(rule, counter, in, out);
+    if (known.has_reading && rule->negative == PSTK_NEGATIVE_IGNORE)
+        known.has_reading = !is_back(rule, in->type, counter->last, known.reading);
     if (counter->is_unstarted) {
         counter->start_ns = in->time_ns;
         counter->is_unstarted = 0;

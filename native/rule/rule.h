@@ -229,11 +229,33 @@ typedef struct pstk_state_fact {
     int64_t start_ns, end_ns;
     uint64_t count;
     uint32_t flags;
+    uint8_t is_enter; /* it begins: no end yet */
+    uint8_t is_micro;
+    uint8_t reserved[2];
 } pstk_state_fact;
 
-/* At most one fact. */
+#define PSTK_STATE_FACTS_MAX 2u /* one ends, one begins */
+
 size_t pstk_state_step(const pstk_rule *rule, pstk_state_run *run, const pstk_state_input *input,
-                       pstk_state_fact *out_fact);
-size_t pstk_state_regress(pstk_state_run *run, pstk_state_fact *out_fact);
+                       pstk_state_fact *out_facts);
+/* At most one fact. */
+size_t pstk_state_regress(const pstk_rule *rule, pstk_state_run *run, pstk_state_fact *out_fact);
+
+typedef struct pstk_micro_fold { /* micro-stops of one interval, told together */
+    int64_t start_ns, end_ns;    /* the interval */
+    int64_t told_ns;             /* what ends before has been told; INT64_MIN = nothing */
+    int64_t total_ns;            /* time in them */
+    uint64_t count;              /* 0 = nothing waits */
+    uint32_t flags;
+    uint32_t reserved;
+} pstk_micro_fold;
+
+void pstk_micro_init(pstk_micro_fold *fold);
+/* One micro-stop, seen at time_ns; true: an interval before it has to be told first, and the fold
+ * is as it was. */
+bool pstk_micro_add(const pstk_rule *rule, pstk_micro_fold *fold, const pstk_state_fact *stop,
+                    int64_t time_ns);
+/* What waits, as a fact: code is the time in them. */
+void pstk_micro_take(pstk_micro_fold *fold, pstk_state_fact *out_fact);
 
 #endif

@@ -25,7 +25,7 @@ cdef enum: RESULTS = 4096  # windows of one call
 NO_POSITION = 0xFFFFFFFFFFFFFFFF
 TYPES = {"f64": 1, "i64": 2, "bool": 3, "code": 4}
 EVENT_FLAGS = ("partial", "incomplete", "bridged", "rollover", "reset", "micro", "cut_late", "clock_regress",
-               "baseline", "unknown_lot", "uncertain")
+               "baseline", "unknown_lot", "uncertain", "corrected")
 DROP_REASONS = tuple(c.pstk_drop_name(reason).decode() for reason in range(c.PSTK_DROP_COUNT))
 
 cdef dict _ERRORS = {
@@ -143,7 +143,8 @@ cdef int _fill_rule(c.pstk_rule *out, dict r, str path) except -1:
         _fill_level(&out.level[i], level)
     out.size_ns, out.offset_ns = r["size_ns"], r["offset_ns"]
     out.since_unit_ns, out.rate_unit_ns = r["since_unit_ns"], r["rate_unit_ns"]
-    out.min_duration_ns = r["min_duration_ns"]
+    out.min_duration_ns, out.micro_every_ns, out.negative = r["min_duration_ns"], r["micro_every_ns"], r["negative"]
+    out.is_any_state, out.state_on, out.micro = r["is_any_state"], r["state_on"], r["micro"]
     return _fill_states(out, r, path)
 
 

@@ -127,6 +127,18 @@ cdef extern from "penstock.h" nogil:
     ctypedef enum pstk_output:
         PSTK_EMIT_EVENT
         PSTK_EMIT_RESULT
+    ctypedef enum pstk_negative:
+        PSTK_NEGATIVE_RESET
+        PSTK_NEGATIVE_SUBTRACT
+        PSTK_NEGATIVE_IGNORE
+    ctypedef enum pstk_state_on:
+        PSTK_ON_END
+        PSTK_ON_ENTER
+        PSTK_ON_BOTH
+    ctypedef enum pstk_micro:
+        PSTK_MICRO_FLAG
+        PSTK_MICRO_DROP
+        PSTK_MICRO_FOLD
     ctypedef struct pstk_limit_level:
         uint8_t is_set
         uint8_t reserved[7]
@@ -154,8 +166,12 @@ cdef extern from "penstock.h" nogil:
         int64_t since_unit_ns
         int64_t rate_unit_ns
         int64_t min_duration_ns
+        int64_t micro_every_ns
         uint32_t state_count
-        uint32_t reserved1
+        uint8_t is_any_state
+        uint8_t state_on
+        uint8_t micro
+        uint8_t negative
         int64_t state_code[16]
         char state_text[16][32]
     ctypedef enum pstk_event_kind:
@@ -173,6 +189,8 @@ cdef extern from "penstock.h" nogil:
         PSTK_EVENT_STATE_END
         PSTK_EVENT_WINDOW_CLOSE
         PSTK_EVENT_RULE_RESTARTED
+        PSTK_EVENT_STATE_ENTER
+        PSTK_EVENT_STATE_MICRO
         PSTK_EVENT_KIND_COUNT
     cdef enum:
         PSTK_FLAG_PARTIAL
@@ -186,6 +204,7 @@ cdef extern from "penstock.h" nogil:
         PSTK_FLAG_BASELINE
         PSTK_FLAG_UNKNOWN_LOT
         PSTK_FLAG_REPLACED_QUALITY
+        PSTK_FLAG_CORRECTED
     ctypedef struct pstk_context_values:
         char order[32]
         char operation[16]
@@ -331,6 +350,7 @@ cdef extern from "penstock.h" nogil:
         uint64_t out_of_order
         uint64_t reorder_overflow
         uint64_t chattering
+        uint64_t micro_dropped
         uint64_t checkpoints
         uint64_t checkpoint_ns_max
         uint64_t ticks

@@ -11,7 +11,7 @@ import os
 from array import array
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -92,6 +92,7 @@ class Stats:
     out_of_order: int
     reorder_overflow: int
     chattering: int
+    micro_dropped: int
     checkpoints: int
     checkpoint_ns_max: int
     ticks: int
@@ -239,6 +240,7 @@ class Engine:
         self._core: Any = _core.Engine(options, list(native["sources"]), list(native["rules"]))
         if notice := self._core.notice():
             _warn("%s: %s", config.engine.state_dir, notice)
+        self._names: Mapping[str, Mapping[int, str]] = native["names"]
         self._is_iterating = False
         self._is_closed = False
         self._kinds: dict[int, str] = {}  # of tags asked for by name
@@ -417,7 +419,9 @@ class Engine:
 
     def reconfigure(self, config: Config) -> None:
         """Rules from here on; sockets, registers and windows whose rules did not change go on."""
-        self._core.reconfigure(list(config.options_for_core()["rules"]))
+        native = config.options_for_core()
+        self._core.reconfigure(list(native["rules"]))
+        self._names = native["names"]
 
     def checkpoint(self, *, to_disk: bool = True) -> None:
         """An image of what is needed to go on; fsynced on return when ``to_disk``."""
@@ -429,7 +433,14 @@ class Engine:
         """Events made since the last poll, at most 256; an empty batch when there are none. One
         consumer.
         """
-        return Batch(self, self._core.poll(most))
+        return Batch(self, [(self._named(event), tag) for event, tag in self._core.poll(most)])
+
+    def _named(self, event: Event) -> Event:
+        """The state's name where the rule has names for its codes."""
+        names = self._names.get(event.rule)
+        if not names or event.text or event.kind not in ("state.end", "state.enter"):
+            return event
+        return replace(event, text=names.get(int(event.value), ""))
 
     def acknowledge(self, seq: int) -> None:
         """Every event up to this one is durable on your side. Prefer ``Batch.acknowledge``."""

@@ -29,9 +29,10 @@ class Event:
 
     Times are int64 nanoseconds since 1970 UTC; ``end_ns`` is None while the interval is open (a
     limit trip). ``value`` is the sample of a limit, the quantity of a counter or total, the code of
-    a state, the mean of a window. Registers and quantities of i64 tags are exact ``int``; those of
-    f64 tags are ``float``. ``quantity`` is the same as an exact ``Decimal`` (shortest text that
-    reads back to the same double), or None where the kind carries none.
+    a state, the time in micro-stops, the mean of a window. Registers and quantities of i64 tags
+    are exact ``int``; those of f64 tags are ``float``. ``quantity`` is the same as an exact
+    ``Decimal`` (shortest text that reads back to the same double), or None where the kind carries
+    none.
     """
 
     id: str  # UUIDv8, lower case with hyphens
@@ -50,7 +51,7 @@ class Event:
     value: int | float
     unit: str  # unit of quantity, UN/ECE Rec 20; "" where the kind carries none
     quantity: Decimal | None
-    text: str = ""  # state: the text of the code
+    text: str = ""  # state: the text or name of the code
     start_reading: int | float | None = None
     end_reading: int | float | None = None
     limit: float | None = None
@@ -70,7 +71,9 @@ class Event:
 
     @property
     def duration_ns(self) -> int | None:
-        """Length of the interval, or None while it is open."""
+        """Length of the interval (of micro-stops: the time in them), or None while it is open."""
+        if self.kind == "state.micro":
+            return int(self.value)
         return None if self.end_ns is None else self.end_ns - self.start_ns
 
 

@@ -29,6 +29,15 @@ static inline void jr_rules(jj *j) {
     rule->state_code[0] = 0;
     rule->state_code[1] = 2;
     rule->min_duration_ns = S;
+    rule = jj_rule(j, "modes", PSTK_RULE_STATE, "*.state");
+    rule->is_any_state = 1;
+    rule->state_on = PSTK_ON_BOTH;
+    rule->min_duration_ns = 2 * S;
+    rule->micro = PSTK_MICRO_FOLD;
+    rule->micro_every_ns = 5 * S;
+    rule = jj_rule(j, "scale", PSTK_RULE_COUNTER, "*.good");
+    rule->size_ns = 3 * S;
+    rule->negative = PSTK_NEGATIVE_SUBTRACT;
     rule = jj_rule(j, "water", PSTK_RULE_TOTAL, "*.flow");
     jj_role(rule, PSTK_ROLE_LOT, "*.lot");
     rule->rate_unit_ns = 60 * S;

@@ -124,10 +124,144 @@ static void test_states_by_text(void) {
     jj_close(&j);
 }
 
+static pstk_rule *any_state(jj *j, uint8_t on) {
+    pstk_rule *rule = jj_rule(j, "modes", PSTK_RULE_STATE, "*.state");
+    rule->is_any_state = 1;
+    rule->state_on = on;
+    return rule;
+}
+
+static void say_states(jj *j, uint32_t tag, const int64_t (*row)[2], size_t count) {
+    for (size_t k = 0; k < count; k++) {
+        j->now_ns = PSTK_MAX(j->now_ns, row[k][0]);
+        jj_i64(j, tag, row[k][0], row[k][1]);
+    }
+}
+
+static void test_begin_and_end_of_every_state(void) {
+    static const int64_t row[][2] = {
+        {1000 * S, 6}, {1001 * S, 6}, {1010 * S, 5}, {1020 * S, 6}, {1021 * S, 6}};
+    for (uint8_t on = PSTK_ON_END; on <= PSTK_ON_BOTH; on++) {
+        jj j;
+        jj_open(&j);
+        any_state(&j, on);
+        jj_config(&j);
+        say_states(&j, jj_tag(&j, "m1.state", PSTK_TYPE_I64), row, 5);
+        jj_out out = jj_run(&j, on == PSTK_ON_END ? 1 : 680);
+        size_t at = 0;
+        const pstk_event *e = out.event;
+        REQUIRE(out.count == (on == PSTK_ON_BOTH ? 5u : on == PSTK_ON_ENTER ? 3u : 2u));
+        static const int64_t code[] = {6, 5, 6}, start_s[] = {1000, 1010, 1020};
+        for (int k = 0; k < 3; k++) {
+            uint32_t flags = k == 0 ? (uint32_t)PSTK_FLAG_PARTIAL : 0u;
+            if (on != PSTK_ON_END) {
+                CHECK(e[at].kind == PSTK_EVENT_STATE_ENTER && e[at].value.i64 == code[k]);
+                CHECK(e[at].at_ns == start_s[k] * S && e[at].start_ns == start_s[k] * S);
+                CHECK(e[at].end_ns == PSTK_TIME_NONE && e[at].count == 1 && e[at].flags == flags);
+                at++;
+            }
+            if (on != PSTK_ON_ENTER && k < 2) {
+                CHECK(e[at].kind == PSTK_EVENT_STATE_END && e[at].value.i64 == code[k]);
+                CHECK(e[at].at_ns == start_s[k] * S && e[at].end_ns == start_s[k + 1] * S);
+                CHECK(e[at].flags == flags);
+                at++;
+            }
+        }
+        CHECK(at == out.count);
+        jj_out_free(&out);
+        jj_close(&j);
+    }
+}
+
+/* The machine gives one stamp to two beginnings: two events, told apart. */
+static void test_two_beginnings_of_one_stamp(void) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = any_state(&j, PSTK_ON_BOTH);
+    jj_role(rule, PSTK_ROLE_SINCE, "*.since");
+    rule->since_unit_ns = MS;
+    jj_config(&j);
+    machine m = {jj_tag(&j, "m1.state", PSTK_TYPE_I64), jj_tag(&j, "m1.since", PSTK_TYPE_I64)};
+    say(&j, m, 1000 * S, 1, 999 * S);
+    say(&j, m, 1001 * S, 2, 1001 * S);
+    say(&j, m, 1002 * S, 1, 1001 * S);
+    say(&j, m, 1003 * S, 2, 1001 * S);
+    say(&j, m, 1004 * S, 2, 1001 * S);
+    jj_out out = jj_run(&j, 1);
+    uint32_t begun = 0;
+    for (size_t k = 0; k < out.count; k++) {
+        if (out.event[k].kind == PSTK_EVENT_STATE_ENTER && out.event[k].at_ns == 1001 * S)
+            CHECK(out.event[k].occurrence == begun++);
+        for (size_t n = 0; n < k; n++)
+            CHECK(memcmp(out.event[k].id, out.event[n].id, 16) != 0);
+    }
+    CHECK(begun == 3 && out.count == 7);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+static void test_micro_stops_dropped_are_counted(void) {
+    static const int64_t row[][2] = {{1000 * S, 6}, {1010 * S, 5}, {1011 * S, 6},
+                                     {1030 * S, 5}, {1050 * S, 6}, {1051 * S, 6}};
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = any_state(&j, PSTK_ON_END);
+    rule->min_duration_ns = 2 * S;
+    rule->micro = PSTK_MICRO_DROP;
+    jj_config(&j);
+    say_states(&j, jj_tag(&j, "m1.state", PSTK_TYPE_I64), row, 6);
+    pstk_judge *judge = jj_judge(&j, 128);
+    jj_out out = {0};
+    jj_run_part(&j, judge, 0, j.count, 680, &out);
+    pstk_judge_counters counters;
+    pstk_judge_counters_get(judge, &counters);
+    CHECK(out.count == 3 && counters.micro_dropped == 1);
+    CHECK(out.event[1].value.i64 == 6 && out.event[1].at_ns == 1011 * S);
+    pstk_judge_close(judge);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+/* One event an interval, as soon as the watermark has passed it, silence included. */
+static void test_micro_stops_folded_by_the_hour(void) {
+    static const int64_t row[][2] = {{3600 * S, 6}, {3610 * S, 5}, {3611 * S, 6},
+                                     {7199 * S, 5}, {7200 * S, 6}, {7205 * S, 5},
+                                     {7206 * S, 6}, {7230 * S, 5}, {7260 * S, 6}};
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "stops", PSTK_RULE_STATE, "*.state");
+    rule->state_count = 1;
+    rule->state_code[0] = 5;
+    rule->min_duration_ns = 2 * S;
+    rule->micro = PSTK_MICRO_FOLD;
+    jj_config(&j);
+    say_states(&j, jj_tag(&j, "m1.state", PSTK_TYPE_I64), row, 9);
+    jj_tick(&j, 10799 * S);
+    jj_out before = jj_run(&j, 1);
+    CHECK(before.count == 2); /* the second hour is not over */
+    jj_tick(&j, 10801 * S);
+    jj_out out = jj_run(&j, 680);
+    REQUIRE(out.count == 3);
+    const pstk_event *e = out.event;
+    CHECK(e[0].kind == PSTK_EVENT_STATE_MICRO && e[0].at_ns == 3600 * S && e[0].end_ns == 7200 * S);
+    CHECK(e[0].count == 1 && e[0].value.i64 == S && e[0].value_type == PSTK_TYPE_I64);
+    CHECK(e[0].flags == PSTK_FLAG_MICRO);
+    CHECK(e[1].kind == PSTK_EVENT_STATE_END && e[1].at_ns == 7230 * S && e[1].flags == 0);
+    CHECK(e[2].kind == PSTK_EVENT_STATE_MICRO && e[2].at_ns == 7200 * S && e[2].count == 2);
+    CHECK(e[2].value.i64 == 2 * S && e[2].end_ns == 10800 * S);
+    jj_out_free(&before);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 int main(void) {
     test_since_gives_exact_ends_across_a_gap();
     test_left_and_came_back_unseen();
     test_without_since_event_time_and_honest_flags();
     test_states_by_text();
+    test_begin_and_end_of_every_state();
+    test_two_beginnings_of_one_stamp();
+    test_micro_stops_dropped_are_counted();
+    test_micro_stops_folded_by_the_hour();
     return check_result("judge_state");
 }

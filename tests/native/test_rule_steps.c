@@ -130,13 +130,90 @@ static void test_total_bad_flow_is_not_integrated(void) {
 static void test_state_never_ends_before_it_began(void) {
     pstk_rule rule = {.kind = PSTK_RULE_STATE};
     pstk_state_run run = {0};
-    pstk_state_fact fact;
+    pstk_state_fact fact[PSTK_STATE_FACTS_MAX];
     pstk_state_input in = {
         .time_ns = 100, .code = 1, .since_ns = 90, .has_since = true, .is_listed = true};
-    CHECK(pstk_state_step(&rule, &run, &in, &fact) == 0);
+    CHECK(pstk_state_step(&rule, &run, &in, fact) == 0);
     in = (pstk_state_input){.time_ns = 101, .code = 2, .since_ns = 80, .has_since = true};
-    REQUIRE(pstk_state_step(&rule, &run, &in, &fact) == 1);
-    CHECK(fact.start_ns == 90 && fact.end_ns == 90 && run.code == 2);
+    REQUIRE(pstk_state_step(&rule, &run, &in, fact) == 1);
+    CHECK(fact[0].start_ns == 90 && fact[0].end_ns == 90 && run.code == 2);
+}
+
+/* What a reading below the last one means is the rule's; a rollover is one under any. */
+static void test_negative_step(void) {
+    static const int64_t reading[] = {100, 130, 120, 125, 131, 140, 3};
+    static const struct {
+        uint8_t negative;
+        int64_t quantity, last;
+        uint32_t flags;
+        uint64_t count;
+    } wanted[] = {
+        {PSTK_NEGATIVE_RESET, 30 + 120 + 5 + 6 + 9 + 13, 3, PSTK_FLAG_RESET | PSTK_FLAG_ROLLOVER,
+         7},
+        {PSTK_NEGATIVE_SUBTRACT, 40 + 13, 3, PSTK_FLAG_CORRECTED | PSTK_FLAG_ROLLOVER, 7},
+        {PSTK_NEGATIVE_IGNORE, 40 + 13, 3, PSTK_FLAG_ROLLOVER, 5},
+    };
+    for (size_t w = 0; w < 3; w++) {
+        pstk_rule rule = {
+            .kind = PSTK_RULE_COUNTER, .rollover = 150, .negative = wanted[w].negative};
+        pstk_counter counter = {0};
+        pstk_segment_fact fact[PSTK_SEGMENT_FACTS_MAX];
+        for (size_t k = 0; k < sizeof reading / sizeof *reading; k++) {
+            pstk_counter_input in = {.time_ns = (int64_t)k,
+                                     .boundary_ns = PSTK_TIME_NONE,
+                                     .type = PSTK_TYPE_I64,
+                                     .has_reading = true,
+                                     .reading.i64 = reading[k]};
+            CHECK(pstk_counter_step(&rule, &counter, &in, fact) == 0);
+        }
+        CHECK(counter.quantity.exact == wanted[w].quantity && counter.last.i64 == wanted[w].last);
+        CHECK(counter.flags == (PSTK_FLAG_PARTIAL | wanted[w].flags));
+        CHECK(counter.count == wanted[w].count);
+    }
+}
+
+/* A quantity may become negative, and a lot's start may lie below where the segment began. */
+static void test_correction_below_the_start(void) {
+    pstk_rule rule = {.kind = PSTK_RULE_COUNTER, .negative = PSTK_NEGATIVE_SUBTRACT};
+    pstk_counter counter = {0};
+    pstk_segment_fact fact[PSTK_SEGMENT_FACTS_MAX];
+    pstk_counter_input in = {.boundary_ns = PSTK_TIME_NONE,
+                             .type = PSTK_TYPE_I64,
+                             .has_reading = true,
+                             .reading.i64 = 100};
+    pstk_counter_step(&rule, &counter, &in, fact);
+    in.time_ns = 1;
+    in.reading.i64 = 95;
+    pstk_counter_step(&rule, &counter, &in, fact);
+    in.time_ns = 2;
+    in.reading.i64 = 97;
+    in.is_cut = in.has_start = in.is_start_new = in.is_start_usable = true;
+    in.start.i64 = 93; /* the correction went on before the new lot began */
+    REQUIRE(pstk_counter_step(&rule, &counter, &in, fact) == 1);
+    CHECK(fact[0].quantity.i64 == -7 && fact[0].end.i64 == 93 &&
+          (fact[0].flags & PSTK_FLAG_CORRECTED));
+    CHECK(counter.quantity.exact == 4 && counter.start.i64 == 93 && counter.flags == 0);
+}
+
+static void test_micro_stops_belong_to_the_interval_of_their_end(void) {
+    pstk_rule rule = {.kind = PSTK_RULE_STATE, .micro_every_ns = 100};
+    pstk_micro_fold fold;
+    pstk_state_fact out;
+    pstk_micro_init(&fold);
+    CHECK(!pstk_micro_add(&rule, &fold, &(pstk_state_fact){.start_ns = 195, .end_ns = 203}, 203));
+    CHECK(!pstk_micro_add(&rule, &fold, &(pstk_state_fact){.start_ns = 290, .end_ns = 299}, 299));
+    pstk_state_fact next = {.start_ns = 298, .end_ns = 300};
+    CHECK(pstk_micro_add(&rule, &fold, &next, 300)); /* an end belongs to what it begins */
+    pstk_micro_take(&fold, &out);
+    CHECK(out.start_ns == 200 && out.end_ns == 300 && out.count == 2 && out.code == 17);
+    CHECK(!pstk_micro_add(&rule, &fold, &next, 300));
+    /* Told already: where it was seen. */
+    CHECK(!pstk_micro_add(&rule, &fold, &(pstk_state_fact){.start_ns = 240, .end_ns = 250}, 350));
+    pstk_micro_take(&fold, &out);
+    CHECK(out.start_ns == 300 && out.end_ns == 400 && out.count == 2 && out.code == 12);
+    rule.micro_every_ns = 0; /* an hour; the interval that was told is not told again */
+    CHECK(!pstk_micro_add(&rule, &fold, &(pstk_state_fact){.start_ns = 401, .end_ns = 402}, 402));
+    CHECK(fold.start_ns == 400 && fold.end_ns == 3600 * PSTK_NS_PER_S);
 }
 
 int main(void) {
@@ -147,5 +224,8 @@ int main(void) {
     test_baseline_without_start_marks_the_lot_unknown();
     test_total_bad_flow_is_not_integrated();
     test_state_never_ends_before_it_began();
+    test_negative_step();
+    test_correction_below_the_start();
+    test_micro_stops_belong_to_the_interval_of_their_end();
     return check_result("rule_steps");
 }

@@ -11,16 +11,20 @@ from itertools import pairwise
 
 from penstock import units
 from penstock.config import vocabulary as words
-from penstock.config.forms import Problems
+from penstock.config.forms import Problems, suggest
 from penstock.config.model import Notice, Rule, Source
 from penstock.errors import ConfigError
 
 _COMMON = {"name", "kind", "series", "tag", "asset", "unit", "order_by"}
 _QUANTITY = {"lot", "order", "cut_on", "emits_zero", "every_s", "offset_s"}
 RULE_KEYS: Mapping[str, frozenset[str]] = {
-    "counter": frozenset(_COMMON | _QUANTITY | {"start", "rollover"}),
+    "counter": frozenset(_COMMON | _QUANTITY | {"start", "rollover", "negative"}),
     "total": frozenset(_COMMON | _QUANTITY | {"per"}),
-    "state": frozenset(_COMMON | {"order", "since", "since_unit", "states", "min_duration_s"}),
+    "state": frozenset(
+        _COMMON
+        | {"order", "since", "since_unit", "states", "names", "on", "min_duration_s"}
+        | {"micro", "micro_every_s"}
+    ),
     "limit": frozenset(_COMMON | set(words.LEVELS) | {"events_per_minute_max"}),
     "window": frozenset(_COMMON | {"size_s", "offset_s", "emit"}),
 }
@@ -187,8 +191,32 @@ def _check_quantity(rule: Rule, refuse: Refuse) -> None:
 
 
 def _check_state(rule: Rule, refuse: Refuse) -> None:
-    if len({type(state) for state in rule.states}) > 1:
+    names = rule.state_names()
+    if words.ANY_STATE in rule.states:
+        if not rule.is_any_state():
+            refuse("states", "'*' is every state already", 'write states = ["*"]')
+    elif names:
+        _check_named(rule, names, refuse)
+    elif len({type(state) for state in rule.states}) > 1:
         refuse("states", "mixes texts and numbers", "a tag is one or the other")
+    if len(set(names.values())) < len(names):
+        refuse("names", "two codes have one name", "name each apart; a code is a state of its own")
+    if rule.micro != "flag" and not rule.min_duration_s:
+        refuse("micro", "has no meaning without min_duration_s", "write min_duration_s = ...")
+    if rule.micro != "flag" and rule.on == "enter":
+        refuse("micro", 'is decided when a state ends, and on = "enter"', 'write on = "both"')
+    if rule.micro != "fold" and rule.micro_every_s != words.MICRO_EVERY_S:
+        refuse("micro_every_s", 'has no meaning without micro = "fold"', "leave it out")
+
+
+def _check_named(rule: Rule, names: Mapping[int, str], refuse: Refuse) -> None:
+    codes = {name: code for code, name in names.items()}
+    for index, state in enumerate(rule.states):
+        if isinstance(state, str) and state not in codes:
+            refuse(f"states[{index}]", f"{state!r} is no name of a code", suggest(state, codes))
+    listed = [codes.get(state, state) if isinstance(state, str) else state for state in rule.states]
+    if len(set(listed)) < len(listed):
+        refuse("states", "lists a code and its name", "leave one out")
 
 
 def _check_limit(rule: Rule, refuse: Refuse) -> None:

@@ -90,6 +90,13 @@ class MappingChecks:
                 f'write emit = "event" in {rule.name}',
             )
             return False
+        if rule.kind == "state" and (key := _state_key(mapping.event, rule)):
+            self._refuse(
+                f"{path}.event",
+                f"the rule {rule.name!r} makes no {mapping.event} as it is",
+                f"write {key} in {rule.name}",
+            )
+            return False
         set_levels = {words.LEVELS[name] for name in rule.levels()}
         level = mapping.event.split(".")[1]
         if rule.kind == "limit" and level in words.LEVELS.values() and level not in set_levels:
@@ -103,6 +110,14 @@ class MappingChecks:
 
     def _refuse(self, path: str, reason: str, fix: str = "") -> None:
         self._problems.append(ConfigError(path, reason, fix))
+
+
+def _state_key(event: str, rule: Rule) -> str:
+    """What a state rule must say to make this event; "" where it does."""
+    if event == "state.micro":
+        return "" if rule.micro == "fold" else 'micro = "fold"'
+    other = {"state.end": "enter", "state.enter": "end"}.get(event)
+    return 'on = "both"' if rule.on == other else ""
 
 
 class _FieldChecks:
@@ -249,7 +264,7 @@ class _FieldChecks:
 
     def _check_kind(self, member: Member, spec: FieldMap) -> None:
         kind = words.EVENT_PATHS[spec.source][0]
-        is_state_code = spec.source == "value" and self._mapping.event == "state.end"
+        is_state_code = spec.source == "value" and self._rule.kind == "state"
         if member.kind in ("text", "choice"):
             fits = kind in _TEXT_LIKE or is_state_code
         else:

@@ -33,8 +33,10 @@ def options_for_core(config: Config) -> dict[str, Any]:
                     asset kind order emit cut_on emits_zero events_per_minute_max
                     level (list of 4 dict, HH H L LL: is_set value deadband on_delay_ns
                     off_delay_ns) rollover size_ns offset_ns since_unit_ns rate_unit_ns
-                    min_duration_ns state_count state_code (list of int) and state_text
-                    (list of str), both state_count long
+                    min_duration_ns micro_every_ns is_any_state state_on micro negative
+                    state_count state_code (list of int) and state_text (list of str), both
+                    state_count long
+         "names":   rule name to {code: name} where its codes have names
          "tags":    list of (source name, tag name, "f64" | "i64" | "bool" | "code"): types
                     declared by exact name, to register at open
          "tag_patterns": the same for names with a '*': kept for later use}
@@ -48,6 +50,7 @@ def options_for_core(config: Config) -> dict[str, Any]:
         "options": _engine(config.engine, config.plant.name),
         "sources": [_source(each) for each in config.sources],
         "rules": [_rule(each) for each in config.rules],
+        "names": {each.name: each.state_names() for each in config.rules if each.names},
         "tags": [each for each in declared if "*" not in each[1]],
         "tag_patterns": [each for each in declared if "*" in each[1]],
     }
@@ -105,7 +108,8 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
-    is_text = bool(rule.states) and isinstance(rule.states[0], str)
+    codes = {name: code for code, name in rule.state_names().items()}
+    states = () if rule.is_any_state() else tuple(codes.get(str(at), at) for at in rule.states)
     return {
         "name": rule.name,
         "series": rule.series,
@@ -125,9 +129,14 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "since_unit_ns": words.SINCE_UNITS_NS[rule.since_unit],
         "rate_unit_ns": words.PER_NS.get(rule.per, 0),
         "min_duration_ns": to_ns(rule.min_duration_s),
-        "state_count": len(rule.states),
-        "state_code": [0 if is_text else state for state in rule.states],
-        "state_text": [state if is_text else "" for state in rule.states],
+        "micro_every_ns": to_ns(rule.micro_every_s) if rule.micro == "fold" else 0,
+        "is_any_state": int(rule.is_any_state()),
+        "state_on": words.STATE_ONS[rule.on],
+        "micro": words.MICROS[rule.micro],
+        "negative": words.NEGATIVES[rule.negative],
+        "state_count": len(states),
+        "state_code": [state if isinstance(state, int) else 0 for state in states],
+        "state_text": ["" if isinstance(state, int) else state for state in states],
     }
 
 

@@ -254,6 +254,12 @@ class Rule:
     rollover: float = _key(
         Number(0, 2.0**63), "First value that never appears (10000 for 0..9999); 0 = none.", 0.0
     )
+    negative: str = _key(
+        Choice(tuple(words.NEGATIVES)),
+        "counter: a reading below the last one, and no rollover: the register was reset, "
+        "corrected itself (subtract), or the reading is a mistake (ignore).",
+        "reset",
+    )
     per: str = _key(
         Choice(tuple(words.PER_NS)), "total: the flow is per hour, minute or second.", ""
     )
@@ -263,10 +269,37 @@ class Rule:
     )
     states: tuple[str | int, ...] = _key(
         Listed(_STATE, words.STATES_MAX, 1),
-        "state: the states that make an event when they end.",
+        'state: the states that make an event, by text, code or name; ["*"] = every state.',
         (),
     )
-    min_duration_s: float = _key(_SECONDS, "state: a shorter one is flagged micro.", 0.0)
+    names: str | tuple[tuple[str, str], ...] = _key(
+        OneOf(
+            Choice(tuple(words.STATE_NAMES)),
+            Named(
+                Text(20, r"^(0|-?[1-9][0-9]*)$", "the code as a whole number in quotes"),
+                Text(words.STATE_BYTES),
+                256,
+            ),
+            dict,
+        ),
+        'state: names of an i64 tag\'s codes: "packml", or { "1" = "RUN", ... }.',
+        (),
+    )
+    on: str = _key(
+        Choice(tuple(words.STATE_ONS)), "state: an event when one ends, begins, or both.", "end"
+    )
+    min_duration_s: float = _key(_SECONDS, "state: a shorter one is a micro-stop.", 0.0)
+    micro: str = _key(
+        Choice(tuple(words.MICROS)),
+        "state: micro-stops are flagged, dropped (counted), or folded into one event each "
+        "micro_every_s.",
+        "flag",
+    )
+    micro_every_s: float = _key(
+        Number(0.001, _YEAR_S),
+        "state: how often folded micro-stops are told, since 1970.",
+        words.MICRO_EVERY_S,
+    )
     # limit
     high_high: Level | None = _key(_LEVEL, "limit: HH level.", None)
     high: Level | None = _key(_LEVEL, "limit: H level.", None)
@@ -279,6 +312,16 @@ class Rule:
     size_s: float = _key(_SECONDS, "window: its length.", 0.0)
     offset_s: float = _key(_SECONDS, "Alignment: start = offset + k * size, since 1970 UTC.", 0.0)
     emit: str = _key(Choice(tuple(words.OUTPUTS)), "window: event, or result (the default).", "")
+
+    def state_names(self) -> dict[int, str]:
+        """Names of the codes, or none."""
+        if isinstance(self.names, str):
+            return dict(words.STATE_NAMES[self.names])
+        return {int(code): name for code, name in self.names}
+
+    def is_any_state(self) -> bool:
+        """Whether every state makes an event."""
+        return self.states == (words.ANY_STATE,)
 
     def levels(self) -> dict[str, Level]:
         """The levels that are set, HH first."""

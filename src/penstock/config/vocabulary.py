@@ -55,6 +55,24 @@ OUTPUTS: Final[Mapping[str, int]] = MappingProxyType({"event": 0, "result": 1})
 CUTS: Final[Mapping[str, int]] = MappingProxyType(
     {"lot": 1, "order": 2, "context.order": 4, "context.lot": 8}
 )
+NEGATIVES: Final[Mapping[str, int]] = MappingProxyType({"reset": 0, "subtract": 1, "ignore": 2})
+STATE_ONS: Final[Mapping[str, int]] = MappingProxyType({"end": 0, "enter": 1, "both": 2})
+MICROS: Final[Mapping[str, int]] = MappingProxyType({"flag": 0, "drop": 1, "fold": 2})
+MICRO_EVERY_S: Final = 3600.0
+ANY_STATE: Final = "*"
+PACKML: Final[Mapping[int, str]] = MappingProxyType(  # ISA-TR88.00.02, state numbers
+    dict(
+        enumerate(
+            (
+                "Clearing", "Stopped", "Starting", "Idle", "Suspended", "Execute", "Stopping",
+                "Aborting", "Aborted", "Holding", "Held", "Unholding", "Suspending",
+                "Unsuspending", "Resetting", "Completing", "Complete",
+            ),
+            start=1,
+        )
+    )
+)  # fmt: skip
+STATE_NAMES: Final[Mapping[str, Mapping[int, str]]] = MappingProxyType({"packml": PACKML})
 SINCE_UNITS_NS: Final[Mapping[str, int]] = MappingProxyType({"ns": 1, "ms": 1_000_000})
 PER_NS: Final[Mapping[str, int]] = MappingProxyType(
     {"h": 3_600_000_000_000, "min": 60_000_000_000, "s": 1_000_000_000}
@@ -68,6 +86,8 @@ EVENT_KINDS: Final = (
     "state.end",
     "window.close",
     "rule.restarted",
+    "state.enter",
+    "state.micro",
 )
 
 # Each flag of an event with the sentence a planner reads when a document waits because of it.
@@ -84,6 +104,7 @@ FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "baseline": "the interval starts where the last document ended",
         "unknown_lot": "which lot made this quantity is not known",
         "uncertain": "a value of uncertain quality took part",
+        "corrected": "the register went back in the interval, and the quantity with it",
     }
 )
 HOLD_DEFAULT: Final = ("incomplete", "partial", "unknown_lot")
@@ -95,6 +116,7 @@ _INTERVAL = (
     "counter.segment",
     "total.segment",
     "state.end",
+    "state.micro",
     "window.close",
     "limit.HH.clear",
     "limit.H.clear",
@@ -112,7 +134,7 @@ EVENT_PATHS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType
             f"context.{part}": ("text", _ANY)
             for part in ("order", "operation", "material", "lot", "shift")
         },
-        "state": ("text", ("state.end",)),
+        "state": ("text", ("state.end", "state.enter")),
         "at": ("time", _ANY),
         "start": ("time", _ANY),
         "end": ("time", _INTERVAL),
@@ -122,7 +144,7 @@ EVENT_PATHS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType
         "start_reading": ("number", ("counter.segment",)),
         "end_reading": ("number", ("counter.segment",)),
         "limit": ("number", _LIMIT),
-        "value": ("number", (*_LIMIT, "state.end", *_WINDOW)),
+        "value": ("number", (*_LIMIT, "state.end", "state.enter", *_WINDOW)),
         **dict.fromkeys(("sum", "min", "max", "first", "last"), ("number", _WINDOW)),
         "flags": ("texts", _ANY),
         **{f"flags.{flag}": ("boolean", _ANY) for flag in FLAGS},
