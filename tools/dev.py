@@ -31,7 +31,7 @@ BUILD = ROOT / "build"
 PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "penstock-stamps.json"
 GROUPS = ("test", "lint", "build")
-EXTRAS = ("cli", "post")
+EXTRAS = ("cli", "post", "ops")
 BENCH_BYTES_MAX = 200_000
 
 

@@ -37,8 +37,9 @@ ROOMS = {
     "relay": 6,
     "replay": 7,
     "run": 7,
-    "cli": 8,
-    "__main__": 9,
+    "ops": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 FREE_ROOMS = {
     "testing",

@@ -112,7 +112,13 @@ class Relay:
         self._unheard = set(
             self._ports
         )  # targets whose last word was that they cannot; at start nobody was heard
+        self._silent: set[str] = set()  # of these, those that were asked and could not
         self._last_ns = 0
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Targets that could not take what was last sent or asked."""
+        return tuple(sorted(self._silent))
 
     def recover(self) -> int:
         """At start: what was on its way goes in doubt. Returns how many."""
@@ -284,10 +290,13 @@ class Relay:
         match outcome:
             case NotAccepted(category=category) if category in TARGET_WIDE:
                 self._unheard.add(name)
+                self._silent.add(name)
             case NotAsked() | NoAnswer():
                 self._unheard.add(name)
+                self._silent.add(name)
             case _ if name in self._unheard:
                 self._unheard.discard(name)
+                self._silent.discard(name)
                 try:
                     self._ledger.wake(name, now_ns=self._clock.now_ns())
                 except LedgerBlocked as wrong:

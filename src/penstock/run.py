@@ -97,6 +97,7 @@ class Intake:
         self._ledger = ledger
         self._clock = clock or SystemClock()
         self._on_commit = on_commit
+        self.is_blocked = False  # the last commit found no room, or the ledger locked
         self._recovering_until_ns = ledger.newest_event_ns()
         self._waiting: deque[tuple[int, Event]] = deque(maxlen=EVIDENCE_WAITING_MAX)
 
@@ -148,7 +149,9 @@ class Intake:
             )
         except LedgerBlocked as wrong:
             _log.error("%s; nothing is acknowledged meanwhile", wrong)
+            self.is_blocked = True
             return False
+        self.is_blocked = False
         return True
 
     def _acknowledge(self, batch: Batch) -> None:
@@ -328,6 +331,7 @@ class Runner:
         self._engine = engine
         self._on_status = on_status
         self._stop = asyncio.Event()
+        self.status: Status | None = None  # the newest; None until the sockets are open
         with contextlib.ExitStack() as undo:
             self.ledger = Ledger.open(
                 Path(config.engine.state_dir) / LEDGER_NAME,
@@ -346,6 +350,15 @@ class Runner:
     def stop(self) -> None:
         """``run`` returns within ten seconds: what is on its way ends, the rest stays."""
         self._stop.set()
+
+    @property
+    def is_blocked(self) -> bool:
+        """The ledger could not take the last batch, which waits."""
+        return self._intake.is_blocked
+
+    def stats(self) -> Stats:
+        """Figures of the engine."""
+        return self._engine.stats()
 
     def reload(self, config: Config) -> None:
         """Rules and mappings from here on.
@@ -400,7 +413,7 @@ class Runner:
         gauge = Gauge(self._engine, self.ledger, self.relay)
         while True:
             self._intake.fetch_evidence()
-            status = gauge.read()
+            self.status = status = gauge.read()
             if self._on_status is not None:
                 self._on_status(status)
             await asyncio.sleep(STATUS_EVERY_S)

@@ -12,6 +12,7 @@ from penstock.config import (
     DocumentMapping,
     EngineOptions,
     FieldMap,
+    Ops,
     Plant,
     Rule,
     Source,
@@ -36,7 +37,7 @@ def test_the_example_is_valid_and_without_notices() -> None:
 
 def test_every_key_is_on_the_page() -> None:
     quoted = set(re.findall(r"`([^`\n]+)`", TEXT)) | set(re.findall(r"^(\w+) = ", TEXT, re.M))
-    for model in (Plant, EngineOptions, Source, Rule, Target, DocumentMapping, FieldMap):
+    for model in (Plant, EngineOptions, Ops, Source, Rule, Target, DocumentMapping, FieldMap):
         for key in known_fields(model):
             if key in ("value", "targets"):
                 continue

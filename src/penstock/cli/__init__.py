@@ -14,6 +14,7 @@ import importlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.errors import ConfigError, PenstockError
@@ -22,17 +23,26 @@ if TYPE_CHECKING:
     from cyclopts import App
     from rich.console import Console
 
+STATE_DIR = Path("/var/lib/penstock")
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78
 
 # Which extra brings a module; every other third-party module comes with its target's extra, post.
-EXTRAS = {"cyclopts": "cli", "rich": "cli"}
+EXTRAS = {
+    "cyclopts": "cli",
+    "rich": "cli",
+    "prometheus_client": "ops",
+    "starlette": "ops",
+    "uvicorn": "ops",
+}
 
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("run", "Run the configured plant: sources in, documents out."),
     ("replay", "Run recorded samples through the rules: events, results, documents."),
+    ("top", "Watch a running plant: rates, losses, sources, entries by state."),
+    ("reload", "Make a running plant read its configuration again."),
     ("explain", "Show the chain behind an ERP document or an event, down to its samples."),
     ("ledger", "List and show the entries of the posting ledger."),
     ("config", "Check or show a configuration, or print its JSON Schema."),
@@ -59,6 +69,15 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `penstock ... | head`: the reader has what it wanted
         sys.stderr.close()
         return EXIT_OK
+
+
+def state_dir_of(config: Path | None, state_dir: Path | None) -> Path:
+    """``--state-dir``, else the configuration's, else the default."""
+    if state_dir is None and config is not None:
+        from penstock.config import load_config
+
+        state_dir = Path(load_config(config, is_environment_known=False).engine.state_dir)
+    return state_dir or STATE_DIR
 
 
 def say(text: str) -> None:

@@ -20,16 +20,11 @@ from penstock.errors import LedgerError
 from penstock.outbox import LEDGER_NAME, Entry, Ledger, Reader, State
 
 app = App(name="ledger", help="List and show the entries of the posting ledger.", version_flags=[])
-STATE_DIR = Path("/var/lib/penstock")
 
 
 def ledger_path(config: Path | None, state_dir: Path | None) -> Path:
     """The ledger file: of ``--state-dir``, else of the configuration, else of the default."""
-    if state_dir is None and config is not None:
-        from penstock.config import load_config
-
-        state_dir = Path(load_config(config, is_environment_known=False).engine.state_dir)
-    return (state_dir or STATE_DIR) / LEDGER_NAME
+    return cli.state_dir_of(config, state_dir) / LEDGER_NAME
 
 
 @app.command(name="list")

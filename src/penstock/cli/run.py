@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from penstock import cli
 from penstock.errors import LockedError, PenstockError
+from penstock.ops import logs
+
+if TYPE_CHECKING:
+    from penstock.ops.service import Service
 
 EXIT_LOCKED = 75  # EX_TEMPFAIL: another process holds the state directory
-LEVELS = ("debug", "info", "warning", "error")
 
 app = App(name="run", help="Run the configured plant: sources in, documents out.", version_flags=[])
 
@@ -31,6 +34,7 @@ def run(
     *,
     status_file: Path | None = None,
     log_level: str = "info",
+    log_format: str = "text",
     json: bool = False,
 ) -> int:
     """Run the configured plant: sources in, documents out.
@@ -47,17 +51,19 @@ def run(
         Append one JSON line a second with rates, losses, entries by state and the newest documents.
     log_level
         debug, info, warning or error; the log goes to stderr.
+    log_format
+        text, or json: one object a line.
     json
         Print the status line to stdout as well.
     """
-    if log_level not in LEVELS:
-        cli.say(f"penstock run: --log-level is one of {', '.join(LEVELS)}")
-        return cli.EXIT_USAGE
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    for option, value, known in (
+        ("--log-level", log_level, logs.LEVELS),
+        ("--log-format", log_format, logs.FORMATS),
+    ):
+        if value not in known:
+            cli.say(f"penstock run: {option} is one of {', '.join(known)}")
+            return cli.EXIT_USAGE
+    logs.start(log_level, log_format)
     try:
         asyncio.run(_run(config, status_file, json))
     except LockedError as wrong:
@@ -68,36 +74,42 @@ def run(
 async def _run(path: Path, status_file: Path | None, is_json: bool) -> None:
     from penstock.config import load_config
     from penstock.engine import Engine
+    from penstock.ops.service import Service
     from penstock.run import Runner, Status, StatusFile, has_history
 
     config = load_config(path)
     file = StatusFile(status_file) if status_file is not None else None
 
     def tell(status: Status) -> None:
+        service.look(status)
         if file is not None:
             file.write(status)
         if is_json:
             print(status.to_json(), flush=True)
 
+    def reload() -> str:
+        runner.reload(load_config(path))
+        return f"{path}: the new configuration is in force"
+
+    def stop() -> None:
+        service.stopping()
+        runner.stop()
+
     is_expected = has_history(Path(config.engine.state_dir))
     with Engine(config) as engine:
         runner = Runner(config, engine, is_ledger_expected=is_expected, on_status=tell)
+        service = Service(runner, reload)
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(each, runner.stop)
-        loop.add_signal_handler(signal.SIGHUP, _reload, runner, path)
-        await runner.run()
+            loop.add_signal_handler(each, stop)
+        loop.add_signal_handler(signal.SIGHUP, _reload, service)
+        async with service.open(config):
+            await runner.run()
 
 
-def _reload(runner: object, path: Path) -> None:
-    from penstock.config import load_config
-    from penstock.run import Runner
-
-    assert isinstance(runner, Runner)
+def _reload(service: Service) -> None:
     log = logging.getLogger("penstock.run")
     try:
-        runner.reload(load_config(path))
+        log.info("%s", service.reload())
     except PenstockError as wrong:
         log.error("the new configuration is not taken, the old one stays: %s", wrong)
-    else:
-        log.info("%s: the new configuration is in force", path)

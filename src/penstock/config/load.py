@@ -20,6 +20,7 @@ from penstock.config.model import (
     DocumentMapping,
     EngineOptions,
     Notice,
+    Ops,
     Plant,
     Rule,
     Source,
@@ -36,7 +37,7 @@ _LISTS: Mapping[str, tuple[type[Any], int]] = {
     "target": (Target, 256),
     "mapping": (DocumentMapping, 4096),
 }
-_TABLES: Mapping[str, type[Any]] = {"plant": Plant, "engine": EngineOptions}
+_TABLES: Mapping[str, type[Any]] = {"plant": Plant, "engine": EngineOptions, "ops": Ops}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class _Reading:
         self._check_sections()
         plant = self._table("plant")
         engine = self._table("engine")
+        ops = self._table("ops")
         lists = {section: self._list(section) for section in _LISTS}
         if isinstance(engine, EngineOptions):
             engine = self._finish_engine(engine)
@@ -138,9 +140,11 @@ class _Reading:
         self._notices += check_mapping.mapping_notices(rules, mappings)
         assert isinstance(plant, Plant)
         assert isinstance(engine, EngineOptions)
+        assert isinstance(ops, Ops)
         return Config(
             plant=plant,
             engine=engine,
+            ops=ops,
             sources=tuple(source for _, source in sources),
             rules=tuple(rule for _, rule in rules),
             targets=tuple(item.model for item in lists["target"] if isinstance(item.model, Target)),

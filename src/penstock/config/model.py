@@ -132,6 +132,32 @@ class EngineOptions:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _ListenForm:
+    """``HOST:PORT``, an IPv6 host in brackets."""
+
+    def read(self, value: object, path: str, problems: list[ConfigError]) -> str:
+        text = Text(300).read(value, path, problems)
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise ConfigError(path, f"{text!r} is no HOST:PORT", 'write "127.0.0.1:9464"')
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return Text(300).schema()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ops:
+    """How a running plant is watched."""
+
+    listen: str = _key(
+        _ListenForm(),
+        "HOST:PORT that serves /metrics, /livez and /readyz over HTTP; left out: none.",
+        "",
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One place that telemetry comes from."""
@@ -453,6 +479,7 @@ class Config:
 
     plant: Plant
     engine: EngineOptions
+    ops: Ops = field(default_factory=Ops)
     sources: tuple[Source, ...] = ()
     rules: tuple[Rule, ...] = ()
     targets: tuple[Target, ...] = ()

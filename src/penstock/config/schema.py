@@ -12,7 +12,15 @@ from typing import Any
 
 from penstock.config.check import RULE_KEYS, RULE_REQUIRED
 from penstock.config.forms import known_fields, table_schema
-from penstock.config.model import DocumentMapping, EngineOptions, Plant, Rule, Source, Target
+from penstock.config.model import (
+    DocumentMapping,
+    EngineOptions,
+    Ops,
+    Plant,
+    Rule,
+    Source,
+    Target,
+)
 
 SCHEMA_FILE = Path(__file__).with_name("penstock.schema.json")
 
@@ -35,6 +43,7 @@ def build_schema() -> dict[str, Any]:
             "description": (EngineOptions.__doc__ or "").strip(),
             **table_schema(EngineOptions),
         },
+        "ops": {"description": (Ops.__doc__ or "").strip(), **table_schema(Ops)},
     }
     for section, (text, items) in lists.items():
         properties[section] = {"description": text, "type": "array", "items": items}

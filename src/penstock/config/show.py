@@ -24,6 +24,7 @@ def to_plain(config: Config) -> dict[str, Any]:
     return {
         "plant": _table(config.plant),
         "engine": _table(config.engine),
+        **({"ops": _table(config.ops)} if config.ops.listen else {}),
         "source": [_table(each) for each in config.sources],
         "rule": [_table(each) for each in config.rules],
         "target": [_table(each) for each in config.targets],
