@@ -47,6 +47,18 @@ const char *pstk_event_kind_name(int kind) {
     return kind >= 0 && kind < PSTK_EVENT_KIND_COUNT ? names[kind] : "unknown";
 }
 
+const char *pstk_flag_name(int bit) {
+    switch (bit) {
+#define FLAG_NAME(name, number, text, help)                                                        \
+    case number:                                                                                   \
+        return text;
+        PSTK_FLAG_LIST(FLAG_NAME)
+#undef FLAG_NAME
+    default:
+        return NULL;
+    }
+}
+
 int pstk_has_crash_points(void) {
 #ifdef PSTK_CRASH_POINTS
     return 1;

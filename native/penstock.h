@@ -461,7 +461,8 @@ PSTK_API const char *pstk_version(void);
 PSTK_API const char *pstk_status_text(int status);
 PSTK_API const char *pstk_drop_name(int reason);
 PSTK_API const char *pstk_event_kind_name(int kind);
-PSTK_API int pstk_has_crash_points(void); /* 1 in test builds only */
+PSTK_API const char *pstk_flag_name(int bit); /* NULL behind the last */
+PSTK_API int pstk_has_crash_points(void);     /* 1 in test builds only */
 
 /* Opens the state directory, recovers, judges the journal to its end. No socket is open yet; feed
  * works from here on. */

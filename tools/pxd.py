@@ -1,5 +1,6 @@
 """pxd: native/penstock.h becomes src/penstock/_native.pxd, so that Cython's view of C is never kept
-by hand.
+by hand: declarations, and a table of fields for each plain structure, by which dictionaries become
+structures. A field added to the header needs no line in Cython.
 
 Usage: python tools/pxd.py [--check]. Needs a C preprocessor; the result is committed and a test
 compares it.
@@ -20,6 +21,35 @@ HEAD = """# Generated from native/penstock.h by tools/pxd.py; do not edit.
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t)
 
 cdef extern from "penstock.h" nogil:
+"""
+# C of the tables: where each field lies is the compiler's to say.
+FIELD_TYPES = {
+    "char": "s", "uint8_t": "B", "uint16_t": "H", "uint32_t": "I", "uint64_t": "Q", "int8_t": "b",
+    "int16_t": "h", "int32_t": "i", "int64_t": "q", "double": "d", "pstk_value": "v",
+}  # fmt: skip
+TABLES_C = """
+cdef extern from *:
+    \"\"\"
+    #include <stddef.h>
+    #include "penstock.h"
+    typedef struct pstk_field { /* a table ends with a field without a name */
+        const char *name;
+        const struct pstk_field *inner; /* of a structure within */
+        uint32_t at, bytes, count;      /* bytes of one element; a text is one element */
+        char kind; /* as in struct: s B H I Q b h i q d; v pstk_value, T inner */
+        char is_array;
+    } pstk_field;
+    #define PSTK_FIELD(type, field, element, kind, inner, is_array) \\
+        {#field, inner, offsetof(type, field), sizeof(((type *)0)->element), \\
+         sizeof(((type *)0)->field) / sizeof(((type *)0)->element), kind, is_array}
+@TABLES@
+    \"\"\"
+    ctypedef struct pstk_field:
+        const char *name
+        const pstk_field *inner
+        uint32_t at, bytes, count
+        char kind, is_array
+@NAMES@
 """
 
 
@@ -81,8 +111,39 @@ def declarations(text: str) -> list[str]:
     return lines
 
 
+def field_row(struct: str, kind: str, declared: str, tables: list[str]) -> str | None:
+    """One line of a table; None for what nobody outside sets: reserved bytes, pointers, unions."""
+    name, *dimensions = declared.replace("]", "").split("[")
+    if name.startswith("reserved") or (kind not in FIELD_TYPES and kind not in tables):
+        return None
+    is_text = kind == "char"
+    is_array = len(dimensions) > int(is_text)
+    element = f"{name}[0]" if is_array else name
+    letter = FIELD_TYPES.get(kind, "T")
+    inner = "0" if letter != "T" else f"pstk_fields_{kind}"
+    return f"        PSTK_FIELD({struct}, {name}, {element}, '{letter}', {inner}, {int(is_array)}),"
+
+
+def field_tables(declared: list[str]) -> str:
+    """A table for each structure that holds no pointer, in the header's order."""
+    tables: list[str] = []
+    lines: list[str] = []
+    structs = re.findall(r"    ctypedef struct (\w+):\n((?:        .+\n?)+)", "\n".join(declared))
+    for struct, body in structs:
+        fields = [line.split(maxsplit=1) for line in body.splitlines()]
+        if "*" in body or "size_t" in body or len(fields[0]) < 2:
+            continue
+        rows = [field_row(struct, kind, name, tables) for kind, name in fields]
+        lines.append(f"    static const pstk_field pstk_fields_{struct}[] = {{")
+        lines += [*(row for row in rows if row), "        {0},", "    };"]
+        tables.append(struct)
+    names = "\n".join(f"    const pstk_field pstk_fields_{table}[1]" for table in tables)
+    return TABLES_C.replace("@TABLES@", "\n".join(lines)).replace("@NAMES@", names)
+
+
 def render() -> str:
-    return HEAD + "\n".join([*constants(), *declarations(preprocessed())]) + "\n"
+    declared = declarations(preprocessed())
+    return HEAD + "\n".join([*constants(), *declared]) + "\n" + field_tables(declared)
 
 
 def main() -> int:

@@ -24,8 +24,8 @@ cdef enum: BATCH = 256  # events of one poll
 cdef enum: RESULTS = 4096  # windows of one call
 NO_POSITION = 0xFFFFFFFFFFFFFFFF
 TYPES = {"f64": 1, "i64": 2, "bool": 3, "code": 4}
-EVENT_FLAGS = ("partial", "incomplete", "bridged", "rollover", "reset", "micro", "cut_late", "clock_regress",
-               "baseline", "unknown_lot", "uncertain", "corrected")
+TIME_NONE = c.PSTK_TIME_NONE
+EVENT_FLAGS = tuple(c.pstk_flag_name(bit).decode() for bit in range(32) if c.pstk_flag_name(bit) != NULL)
 DROP_REASONS = tuple(c.pstk_drop_name(reason).decode() for reason in range(c.PSTK_DROP_COUNT))
 
 cdef dict _ERRORS = {
@@ -71,90 +71,70 @@ cdef str _text(const char *raw):
     return raw.decode("utf-8", "replace")
 
 
-# ---- configuration: plain dictionaries whose keys are the C field names ---------------------------------
+# ---- structures: dictionaries whose keys are the C field names, by the tables of _native.pxd -------------
 
-cdef int _fill_options(c.pstk_engine_options *out, dict o) except -1:
-    memset(out, 0, sizeof(c.pstk_engine_options))
-    out.abi_version, out.clock = c.PSTK_ABI_VERSION, o.get("clock", 0)
-    _put_text(out.plant, sizeof(out.plant), o["plant"], "plant.name")
-    _put_text(out.state_dir, sizeof(out.state_dir), o["state_dir"], "engine.state_dir")
-    _put_text(out.ring_dir, sizeof(out.ring_dir), o["ring_dir"], "engine.ring_dir")
-    out.ring_bytes, out.checkpoint_ns = o["ring_bytes"], o["checkpoint_ns"]
-    out.tags_max, out.instances_max = o["tags_max"], o["instances_max"]
-    out.streams_max, out.assets_max = o["streams_max"], o["assets_max"]
-    out.event_slots, out.result_slots, out.reorder_slots = o["event_slots"], o["result_slots"], o["reorder_slots"]
-    out.codes_max, out.durability, out.sync_ns = o["codes_max"], o["durability"], o["sync_ns"]
-    out.journal_bytes_max = o["journal_bytes_max"]
+cdef int _put(char *out, const c.pstk_field *field, object value, str path) except -1:
+    """One element of a field: a text, a structure, a pstk_value or a number of the field's width."""
+    cdef char kind = field.kind
+    if kind == b"s":
+        _put_text(out, field.bytes, value, path)
+    elif kind == b"T":
+        _fill(out, field.inner, value, path)
+    elif kind == b"d" or (kind == b"v" and isinstance(value, float)):
+        (<double *>out)[0] = value
+    elif kind == b"q" or kind == b"v":
+        (<int64_t *>out)[0] = value
+    elif kind == b"Q":
+        (<uint64_t *>out)[0] = value
+    elif kind == b"I":
+        (<uint32_t *>out)[0] = value
+    elif kind == b"H":
+        (<uint16_t *>out)[0] = value
+    elif kind == b"B":
+        (<uint8_t *>out)[0] = value
+    else:
+        raise NotImplementedError(f"{path}: no field of kind {chr(kind)} is filled by a dictionary yet")
     return 0
 
 
-cdef int _fill_source(c.pstk_source_options *out, dict s, str path) except -1:
-    memset(out, 0, sizeof(c.pstk_source_options))
-    _put_text(out.name, sizeof(out.name), s["name"], f"{path}.name")
-    out.kind, out.format, out.full = s["kind"], s["format"], s["full"]
-    out.is_bind, out.port = s["is_bind"], s["port"]
-    _put_text(out.host, sizeof(out.host), s["host"], f"{path}.host")
-    _put_text(out.user, sizeof(out.user), s["user"], f"{path}.user")
-    _put_text(out.password, sizeof(out.password), s["password"], f"{path}.password")
-    _put_text(out.token, sizeof(out.token), s["token"], f"{path}.token")
-    subjects = s["subjects"]
-    if len(subjects) > c.PSTK_SUBJECTS_MAX:
-        raise ConfigError(f"{path}.subjects", f"more than {c.PSTK_SUBJECTS_MAX} subjects", "use a wildcard")
-    out.subject_count = len(subjects)
-    for i, subject in enumerate(subjects):
-        _put_text(out.subjects[i], sizeof(out.subjects[0]), subject, f"{path}.subjects[{i}]")
-    out.lateness_ns, out.idle_after_ns = s["lateness_ns"], s["idle_after_ns"]
-    out.future_max_ns, out.coalesce_ns = s["future_max_ns"], s["coalesce_ns"]
-    out.heartbeat_ns, out.handshake_ns_max = s["heartbeat_ns"], s["handshake_ns_max"]
-    out.reconnect_ns_min, out.reconnect_ns_max = s["reconnect_ns_min"], s["reconnect_ns_max"]
-    out.frame_bytes_max, out.connections_max = s["frame_bytes_max"], s["connections_max"]
-    out.ring_share = s["ring_share"]
+cdef int _put_named(char *out, const c.pstk_field *field, object value, str path) except -1:
+    try:
+        return _put(out, field, value, path)
+    except (OverflowError, TypeError) as wrong:
+        raise ConfigError(path, f"{value!r} does not fit ({wrong})", "give it in its bounds") from wrong
+
+
+cdef int _fill(void *out, const c.pstk_field *field, dict values, str path) except -1:
+    """A zeroed structure by its table. What the dictionary does not name stays 0."""
+    cdef char *at
+    cdef set unknown = set(values)
+    while field.name != NULL:
+        name = _text(field.name)
+        if name in unknown:
+            unknown.discard(name)
+            at = <char *>out + field.at
+            given = values[name]
+            if not field.is_array:
+                _put_named(at, field, given, f"{path}.{name}")
+            elif len(given) > field.count:
+                raise ConfigError(f"{path}.{name}", f"more than {field.count} of them", "name fewer")
+            else:
+                for i, each in enumerate(given):
+                    _put_named(at + <size_t>i * field.bytes, field, each, f"{path}.{name}[{i}]")
+        field += 1
+    if unknown:
+        raise ValueError(f"{path}: penstock.h has no field {', '.join(sorted(unknown))}")
     return 0
 
 
-cdef int _fill_level(c.pstk_limit_level *out, dict level) except -1:
-    out.is_set, out.value, out.deadband = level["is_set"], level["value"], level["deadband"]
-    out.on_delay_ns, out.off_delay_ns = level["on_delay_ns"], level["off_delay_ns"]
-    return 0
-
-
-cdef int _fill_states(c.pstk_rule *out, dict r, str path) except -1:
-    if r["state_count"] > c.PSTK_STATES_MAX:
-        raise ConfigError(f"{path}.states", f"more than {c.PSTK_STATES_MAX} states", "split the rule")
-    out.state_count = r["state_count"]
-    for i, (code, text) in enumerate(zip(r["state_code"], r["state_text"])):
-        out.state_code[i] = code
-        _put_text(out.state_text[i], sizeof(out.state_text[0]), text, f"{path}.states[{i}]")
-    return 0
-
-
-cdef int _fill_rule(c.pstk_rule *out, dict r, str path) except -1:
-    memset(out, 0, sizeof(c.pstk_rule))
-    _put_text(out.name, sizeof(out.name), r["name"], f"{path}.name")
-    _put_text(out.series, sizeof(out.series), r["series"], f"{path}.series")
-    _put_text(out.unit, sizeof(out.unit), r["unit"], f"{path}.unit")
-    for i, pattern in enumerate(r["pattern"]):
-        _put_text(out.pattern[i], sizeof(out.pattern[0]), pattern, f"{path}.pattern[{i}]")
-    _put_text(out.asset, sizeof(out.asset), r["asset"], f"{path}.asset")
-    out.kind, out.order, out.emit = r["kind"], r["order"], r["emit"]
-    out.cut_on, out.emits_zero = r["cut_on"], r["emits_zero"]
-    out.events_per_minute_max, out.rollover = r["events_per_minute_max"], r["rollover"]
-    for i, level in enumerate(r["level"]):
-        _fill_level(&out.level[i], level)
-    out.size_ns, out.offset_ns = r["size_ns"], r["offset_ns"]
-    out.since_unit_ns, out.rate_unit_ns = r["since_unit_ns"], r["rate_unit_ns"]
-    out.min_duration_ns, out.micro_every_ns, out.negative = r["min_duration_ns"], r["micro_every_ns"], r["negative"]
-    out.is_any_state, out.state_on, out.micro = r["is_any_state"], r["state_on"], r["micro"]
-    return _fill_states(out, r, path)
-
-
-cdef c.pstk_rule *_make_rules(list rules) except? NULL:
-    cdef c.pstk_rule *out = <c.pstk_rule *>calloc(len(rules) + 1, sizeof(c.pstk_rule))
+cdef void *_make(list items, size_t size, const c.pstk_field *table, str path) except NULL:
+    """An array of structures; the caller frees it."""
+    cdef char *out = <char *>calloc(len(items) + 1, size)
     if out == NULL:
         raise MemoryError()
     try:
-        for i, rule in enumerate(rules):
-            _fill_rule(&out[i], rule, f"rule[{i}]")
+        for i, item in enumerate(items):
+            _fill(out + <size_t>i * size, table, item, f"{path}[{i}]")
     except BaseException:
         free(out)
         raise
@@ -183,29 +163,27 @@ cdef class Engine:
     def __cinit__(self, dict options, list sources, list rules):
         cdef c.pstk_engine_options native
         cdef c.pstk_error err
-        cdef c.pstk_source_options *native_sources
-        cdef c.pstk_rule *native_rules
+        cdef void *native_sources = NULL
+        cdef void *native_rules = NULL
         cdef size_t source_count = len(sources), rule_count = len(rules)
         cdef int status
         self._plant = options["plant"]
         self._tags, self._rules, self._assets = {}, {}, {}
         self._units = {rule["name"]: rule.get("unit", "") for rule in rules}
-        _fill_options(&native, options)
+        memset(&native, 0, sizeof(native))
+        _fill(&native, c.pstk_fields_pstk_engine_options, options, "engine")
         self._events = <c.pstk_event *>calloc(BATCH, sizeof(c.pstk_event))
-        native_sources = <c.pstk_source_options *>calloc(source_count + 1, sizeof(c.pstk_source_options))
-        if self._events == NULL or native_sources == NULL:
-            free(native_sources)
+        if self._events == NULL:
             raise MemoryError()
         try:
-            for i, source in enumerate(sources):
-                _fill_source(&native_sources[i], source, f"source[{i}]")
-            native_rules = _make_rules(rules)
+            native_sources = _make(sources, sizeof(c.pstk_source_options), c.pstk_fields_pstk_source_options, "source")
+            native_rules = _make(rules, sizeof(c.pstk_rule), c.pstk_fields_pstk_rule, "rule")
             with nogil:
-                status = c.pstk_engine_open(&native, native_sources, source_count, native_rules, rule_count,
-                                            &self._h, &err)
-            free(native_rules)
+                status = c.pstk_engine_open(&native, <c.pstk_source_options *>native_sources, source_count,
+                                            <c.pstk_rule *>native_rules, rule_count, &self._h, &err)
         finally:
             free(native_sources)
+            free(native_rules)
         _check(status, &err)
 
     def __dealloc__(self):
@@ -231,9 +209,9 @@ cdef class Engine:
         cdef c.pstk_error err
         cdef size_t count = len(rules)
         cdef int status
-        cdef c.pstk_rule *native = _make_rules(rules)
+        cdef void *native = _make(rules, sizeof(c.pstk_rule), c.pstk_fields_pstk_rule, "rule")
         with nogil:
-            status = c.pstk_engine_reconfigure(self._h, native, count, &err)
+            status = c.pstk_engine_reconfigure(self._h, <c.pstk_rule *>native, count, &err)
         free(native)
         _check(status, &err)
         self._units.update({rule["name"]: rule.get("unit", "") for rule in rules})
@@ -300,41 +278,26 @@ cdef class Engine:
             status = c.pstk_engine_tick(self._h, now_ns, &err)
         _check(status, &err)
 
-    def context(self, str asset, dict values, at_ns=None):
-        cdef c.pstk_context record
+    def context(self, dict record):
+        """``record`` holds the fields of pstk_context."""
+        cdef c.pstk_context native
         cdef c.pstk_error err
         cdef int status
-        memset(&record, 0, sizeof(record))
-        _put_text(record.asset, sizeof(record.asset), asset, "asset")
-        record.at_ns = c.PSTK_TIME_NONE if at_ns is None else at_ns
-        for bit, name in enumerate(("order", "operation", "material", "lot", "shift")):
-            if values.get(name) is not None:
-                record.set |= <uint32_t>1 << <int>bit
-        _put_text(record.values.order, sizeof(record.values.order), values.get("order") or "", "order")
-        _put_text(record.values.operation, sizeof(record.values.operation), values.get("operation") or "", "operation")
-        _put_text(record.values.material, sizeof(record.values.material), values.get("material") or "", "material")
-        _put_text(record.values.lot, sizeof(record.values.lot), values.get("lot") or "", "lot")
-        _put_text(record.values.shift, sizeof(record.values.shift), values.get("shift") or "", "shift")
+        memset(&native, 0, sizeof(native))
+        _fill(&native, c.pstk_fields_pstk_context, record, "context")
         with nogil:
-            status = c.pstk_engine_context(self._h, &record, &err)
+            status = c.pstk_engine_context(self._h, &native, &err)
         _check(status, &err)
 
-    def baseline(self, str rule, str series, str tag, end_reading, int64_t end_ns):
-        cdef c.pstk_baseline record
+    def baseline(self, dict record):
+        """``record`` holds the fields of pstk_baseline."""
+        cdef c.pstk_baseline native
         cdef c.pstk_error err
         cdef int status
-        memset(&record, 0, sizeof(record))
-        _put_text(record.rule, sizeof(record.rule), rule, "rule")
-        _put_text(record.series, sizeof(record.series), series, "series")
-        _put_text(record.tag, sizeof(record.tag), tag, "tag")
-        record.end_ns = end_ns
-        record.value_type = c.PSTK_TYPE_I64 if isinstance(end_reading, int) else c.PSTK_TYPE_F64
-        if record.value_type == c.PSTK_TYPE_I64:
-            record.end_reading.i64 = end_reading
-        else:
-            record.end_reading.f64 = end_reading
+        memset(&native, 0, sizeof(native))
+        _fill(&native, c.pstk_fields_pstk_baseline, record, "baseline")
         with nogil:
-            status = c.pstk_engine_baseline(self._h, &record, &err)
+            status = c.pstk_engine_baseline(self._h, &native, &err)
         _check(status, &err)
 
     def position(self, uint32_t source):

@@ -371,6 +371,7 @@ cdef extern from "penstock.h" nogil:
     const char *pstk_status_text(int status)
     const char *pstk_drop_name(int reason)
     const char *pstk_event_kind_name(int kind)
+    const char *pstk_flag_name(int bit)
     int pstk_has_crash_points()
     int pstk_engine_open(const pstk_engine_options *options, const pstk_source_options *sources, size_t source_count, const pstk_rule *rules, size_t rule_count, pstk_engine **out_engine, pstk_error *err)
     int pstk_engine_start(pstk_engine *engine, pstk_error *err)
@@ -401,3 +402,268 @@ cdef extern from "penstock.h" nogil:
     int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char *out_text, size_t capacity)
     int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t before_max, size_t after_max, pstk_sample *out_samples, size_t *out_before, size_t *out_count, pstk_error *err)
     size_t pstk_samples_pack(const pstk_sample *samples, size_t count, int type, uint8_t *out)
+
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #include "penstock.h"
+    typedef struct pstk_field { /* a table ends with a field without a name */
+        const char *name;
+        const struct pstk_field *inner; /* of a structure within */
+        uint32_t at, bytes, count;      /* bytes of one element; a text is one element */
+        char kind; /* as in struct: s B H I Q b h i q d; v pstk_value, T inner */
+        char is_array;
+    } pstk_field;
+    #define PSTK_FIELD(type, field, element, kind, inner, is_array) \
+        {#field, inner, offsetof(type, field), sizeof(((type *)0)->element), \
+         sizeof(((type *)0)->field) / sizeof(((type *)0)->element), kind, is_array}
+    static const pstk_field pstk_fields_pstk_error[] = {
+        PSTK_FIELD(pstk_error, status, status, 'i', 0, 0),
+        PSTK_FIELD(pstk_error, os_error, os_error, 'i', 0, 0),
+        PSTK_FIELD(pstk_error, text, text, 's', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_sample[] = {
+        PSTK_FIELD(pstk_sample, time_ns, time_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_sample, value, value, 'v', 0, 0),
+        PSTK_FIELD(pstk_sample, tag_id, tag_id, 'I', 0, 0),
+        PSTK_FIELD(pstk_sample, quality, quality, 'H', 0, 0),
+        PSTK_FIELD(pstk_sample, flags, flags, 'H', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_source_options[] = {
+        PSTK_FIELD(pstk_source_options, name, name, 's', 0, 0),
+        PSTK_FIELD(pstk_source_options, kind, kind, 'H', 0, 0),
+        PSTK_FIELD(pstk_source_options, format, format, 'H', 0, 0),
+        PSTK_FIELD(pstk_source_options, is_bind, is_bind, 'B', 0, 0),
+        PSTK_FIELD(pstk_source_options, full, full, 'B', 0, 0),
+        PSTK_FIELD(pstk_source_options, port, port, 'H', 0, 0),
+        PSTK_FIELD(pstk_source_options, subject_count, subject_count, 'H', 0, 0),
+        PSTK_FIELD(pstk_source_options, host, host, 's', 0, 0),
+        PSTK_FIELD(pstk_source_options, user, user, 's', 0, 0),
+        PSTK_FIELD(pstk_source_options, password, password, 's', 0, 0),
+        PSTK_FIELD(pstk_source_options, token, token, 's', 0, 0),
+        PSTK_FIELD(pstk_source_options, subjects, subjects[0], 's', 0, 1),
+        PSTK_FIELD(pstk_source_options, lateness_ns, lateness_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_source_options, idle_after_ns, idle_after_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_source_options, future_max_ns, future_max_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_source_options, heartbeat_ns, heartbeat_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_source_options, handshake_ns_max, handshake_ns_max, 'q', 0, 0),
+        PSTK_FIELD(pstk_source_options, reconnect_ns_min, reconnect_ns_min, 'q', 0, 0),
+        PSTK_FIELD(pstk_source_options, reconnect_ns_max, reconnect_ns_max, 'q', 0, 0),
+        PSTK_FIELD(pstk_source_options, coalesce_ns, coalesce_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_source_options, frame_bytes_max, frame_bytes_max, 'I', 0, 0),
+        PSTK_FIELD(pstk_source_options, connections_max, connections_max, 'I', 0, 0),
+        PSTK_FIELD(pstk_source_options, ring_share, ring_share, 'd', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_limit_level[] = {
+        PSTK_FIELD(pstk_limit_level, is_set, is_set, 'B', 0, 0),
+        PSTK_FIELD(pstk_limit_level, value, value, 'd', 0, 0),
+        PSTK_FIELD(pstk_limit_level, deadband, deadband, 'd', 0, 0),
+        PSTK_FIELD(pstk_limit_level, on_delay_ns, on_delay_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_limit_level, off_delay_ns, off_delay_ns, 'q', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_rule[] = {
+        PSTK_FIELD(pstk_rule, name, name, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, series, series, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, unit, unit, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, pattern, pattern[0], 's', 0, 1),
+        PSTK_FIELD(pstk_rule, asset, asset, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, kind, kind, 'H', 0, 0),
+        PSTK_FIELD(pstk_rule, order, order, 'H', 0, 0),
+        PSTK_FIELD(pstk_rule, emit, emit, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, cut_on, cut_on, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, emits_zero, emits_zero, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, events_per_minute_max, events_per_minute_max, 'I', 0, 0),
+        PSTK_FIELD(pstk_rule, level, level[0], 'T', pstk_fields_pstk_limit_level, 1),
+        PSTK_FIELD(pstk_rule, rollover, rollover, 'd', 0, 0),
+        PSTK_FIELD(pstk_rule, size_ns, size_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, offset_ns, offset_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, since_unit_ns, since_unit_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, rate_unit_ns, rate_unit_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, min_duration_ns, min_duration_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, micro_every_ns, micro_every_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, state_count, state_count, 'I', 0, 0),
+        PSTK_FIELD(pstk_rule, is_any_state, is_any_state, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, state_on, state_on, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, micro, micro, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, negative, negative, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, state_code, state_code[0], 'q', 0, 1),
+        PSTK_FIELD(pstk_rule, state_text, state_text[0], 's', 0, 1),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_context_values[] = {
+        PSTK_FIELD(pstk_context_values, order, order, 's', 0, 0),
+        PSTK_FIELD(pstk_context_values, operation, operation, 's', 0, 0),
+        PSTK_FIELD(pstk_context_values, material, material, 's', 0, 0),
+        PSTK_FIELD(pstk_context_values, lot, lot, 's', 0, 0),
+        PSTK_FIELD(pstk_context_values, shift, shift, 's', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_event[] = {
+        PSTK_FIELD(pstk_event, id, id[0], 'B', 0, 1),
+        PSTK_FIELD(pstk_event, digest, digest[0], 'B', 0, 1),
+        PSTK_FIELD(pstk_event, seq, seq, 'Q', 0, 0),
+        PSTK_FIELD(pstk_event, pos, pos, 'Q', 0, 0),
+        PSTK_FIELD(pstk_event, engine_time_ns, engine_time_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_event, at_ns, at_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_event, start_ns, start_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_event, end_ns, end_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_event, value, value, 'v', 0, 0),
+        PSTK_FIELD(pstk_event, start_reading, start_reading, 'v', 0, 0),
+        PSTK_FIELD(pstk_event, end_reading, end_reading, 'v', 0, 0),
+        PSTK_FIELD(pstk_event, limit, limit, 'd', 0, 0),
+        PSTK_FIELD(pstk_event, sum, sum, 'd', 0, 0),
+        PSTK_FIELD(pstk_event, min, min, 'd', 0, 0),
+        PSTK_FIELD(pstk_event, max, max, 'd', 0, 0),
+        PSTK_FIELD(pstk_event, first, first, 'd', 0, 0),
+        PSTK_FIELD(pstk_event, last, last, 'd', 0, 0),
+        PSTK_FIELD(pstk_event, count, count, 'Q', 0, 0),
+        PSTK_FIELD(pstk_event, rule, rule, 'I', 0, 0),
+        PSTK_FIELD(pstk_event, tag, tag, 'I', 0, 0),
+        PSTK_FIELD(pstk_event, asset, asset, 'I', 0, 0),
+        PSTK_FIELD(pstk_event, occurrence, occurrence, 'I', 0, 0),
+        PSTK_FIELD(pstk_event, time_epoch, time_epoch, 'I', 0, 0),
+        PSTK_FIELD(pstk_event, revision, revision, 'I', 0, 0),
+        PSTK_FIELD(pstk_event, flags, flags, 'I', 0, 0),
+        PSTK_FIELD(pstk_event, kind, kind, 'H', 0, 0),
+        PSTK_FIELD(pstk_event, value_type, value_type, 'B', 0, 0),
+        PSTK_FIELD(pstk_event, config_gen_low, config_gen_low, 'B', 0, 0),
+        PSTK_FIELD(pstk_event, context, context, 'T', pstk_fields_pstk_context_values, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_result[] = {
+        PSTK_FIELD(pstk_result, start_ns, start_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_result, end_ns, end_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_result, count, count, 'Q', 0, 0),
+        PSTK_FIELD(pstk_result, sum, sum, 'd', 0, 0),
+        PSTK_FIELD(pstk_result, mean, mean, 'd', 0, 0),
+        PSTK_FIELD(pstk_result, min, min, 'd', 0, 0),
+        PSTK_FIELD(pstk_result, max, max, 'd', 0, 0),
+        PSTK_FIELD(pstk_result, first, first, 'd', 0, 0),
+        PSTK_FIELD(pstk_result, last, last, 'd', 0, 0),
+        PSTK_FIELD(pstk_result, rule, rule, 'I', 0, 0),
+        PSTK_FIELD(pstk_result, tag, tag, 'I', 0, 0),
+        PSTK_FIELD(pstk_result, flags, flags, 'I', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_engine_options[] = {
+        PSTK_FIELD(pstk_engine_options, abi_version, abi_version, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, clock, clock, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, plant, plant, 's', 0, 0),
+        PSTK_FIELD(pstk_engine_options, state_dir, state_dir, 's', 0, 0),
+        PSTK_FIELD(pstk_engine_options, ring_dir, ring_dir, 's', 0, 0),
+        PSTK_FIELD(pstk_engine_options, ring_bytes, ring_bytes, 'Q', 0, 0),
+        PSTK_FIELD(pstk_engine_options, tags_max, tags_max, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, instances_max, instances_max, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, streams_max, streams_max, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, assets_max, assets_max, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, event_slots, event_slots, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, result_slots, result_slots, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, reorder_slots, reorder_slots, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, codes_max, codes_max, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, checkpoint_ns, checkpoint_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_engine_options, durability, durability, 'I', 0, 0),
+        PSTK_FIELD(pstk_engine_options, sync_ns, sync_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_engine_options, journal_bytes_max, journal_bytes_max, 'Q', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_feed_result[] = {
+        PSTK_FIELD(pstk_feed_result, used, used, 'Q', 0, 0),
+        PSTK_FIELD(pstk_feed_result, dropped, dropped, 'Q', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_context[] = {
+        PSTK_FIELD(pstk_context, asset, asset, 's', 0, 0),
+        PSTK_FIELD(pstk_context, at_ns, at_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_context, set, set, 'I', 0, 0),
+        PSTK_FIELD(pstk_context, values, values, 'T', pstk_fields_pstk_context_values, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_baseline[] = {
+        PSTK_FIELD(pstk_baseline, rule, rule, 's', 0, 0),
+        PSTK_FIELD(pstk_baseline, series, series, 's', 0, 0),
+        PSTK_FIELD(pstk_baseline, tag, tag, 's', 0, 0),
+        PSTK_FIELD(pstk_baseline, end_ns, end_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_baseline, end_reading, end_reading, 'v', 0, 0),
+        PSTK_FIELD(pstk_baseline, value_type, value_type, 'I', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_source_stats[] = {
+        PSTK_FIELD(pstk_source_stats, name, name, 's', 0, 0),
+        PSTK_FIELD(pstk_source_stats, received, received, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, used, used, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, dropped, dropped[0], 'Q', 0, 1),
+        PSTK_FIELD(pstk_source_stats, lost_upstream, lost_upstream, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, frames, frames, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, bytes, bytes, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, connections, connections, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, reconnects, reconnects, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, protocol_errors, protocol_errors, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, late, late, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, out_of_order, out_of_order, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, sent_upstream, sent_upstream, 'Q', 0, 0),
+        PSTK_FIELD(pstk_source_stats, is_numbered, is_numbered, 'B', 0, 0),
+        PSTK_FIELD(pstk_source_stats, is_up, is_up, 'B', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_stats[] = {
+        PSTK_FIELD(pstk_stats, written, written, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, judged, judged, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, checkpointed, checkpointed, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, saved, saved, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, ring_bytes, ring_bytes, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, tags, tags, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, instances, instances, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, streams, streams, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, assets, assets, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, instances_refused, instances_refused, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, events, events, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, events_pending, events_pending, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, events_polled, events_polled, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, results, results, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, results_overwritten, results_overwritten, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, late, late, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, out_of_order, out_of_order, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, reorder_overflow, reorder_overflow, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, chattering, chattering, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, micro_dropped, micro_dropped, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, checkpoints, checkpoints, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, checkpoint_ns_max, checkpoint_ns_max, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, ticks, ticks, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, blocks, blocks, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, redelivered, redelivered, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, engine_time_ns, engine_time_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_stats, config_gen, config_gen, 'I', 0, 0),
+        PSTK_FIELD(pstk_stats, is_failed, is_failed, 'B', 0, 0),
+        PSTK_FIELD(pstk_stats, is_event_ring_full, is_event_ring_full, 'B', 0, 0),
+        PSTK_FIELD(pstk_stats, is_cold_start, is_cold_start, 'B', 0, 0),
+        PSTK_FIELD(pstk_stats, is_disk_full, is_disk_full, 'B', 0, 0),
+        PSTK_FIELD(pstk_stats, durable, durable, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, journal_bytes, journal_bytes, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, disk_full_waits, disk_full_waits, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, disk_written, disk_written, 'Q', 0, 0),
+        {0},
+    };
+    """
+    ctypedef struct pstk_field:
+        const char *name
+        const pstk_field *inner
+        uint32_t at, bytes, count
+        char kind, is_array
+    const pstk_field pstk_fields_pstk_error[1]
+    const pstk_field pstk_fields_pstk_sample[1]
+    const pstk_field pstk_fields_pstk_source_options[1]
+    const pstk_field pstk_fields_pstk_limit_level[1]
+    const pstk_field pstk_fields_pstk_rule[1]
+    const pstk_field pstk_fields_pstk_context_values[1]
+    const pstk_field pstk_fields_pstk_event[1]
+    const pstk_field pstk_fields_pstk_result[1]
+    const pstk_field pstk_fields_pstk_engine_options[1]
+    const pstk_field pstk_fields_pstk_feed_result[1]
+    const pstk_field pstk_fields_pstk_context[1]
+    const pstk_field pstk_fields_pstk_baseline[1]
+    const pstk_field pstk_fields_pstk_source_stats[1]
+    const pstk_field pstk_fields_pstk_stats[1]

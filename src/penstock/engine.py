@@ -395,14 +395,15 @@ class Engine:
         """What runs at an asset from ``at_ns`` (default now) on; None leaves a value as it is.
         Journaled on return.
         """
-        values = {
-            "order": order,
-            "operation": operation,
-            "material": material,
-            "lot": lot,
-            "shift": shift,
+        given = (order, operation, material, lot, shift)  # in the order of pstk_context's bits
+        names = ("order", "operation", "material", "lot", "shift")
+        record = {
+            "asset": asset,
+            "at_ns": _core.TIME_NONE if at_ns is None else at_ns,
+            "set": sum(1 << bit for bit, text in enumerate(given) if text is not None),
+            "values": {name: text or "" for name, text in zip(names, given, strict=True)},
         }
-        self._core.context(asset, values, at_ns)
+        self._core.context(record)
 
     def baseline(
         self, rule: str, series: str, tag: str, end_reading: int | float, end_ns: int
@@ -410,7 +411,16 @@ class Engine:
         """Where the last document of a register ended, as the ledger says; the next segment starts
         no earlier.
         """
-        self._core.baseline(rule, series, tag, end_reading, end_ns)
+        is_whole = isinstance(end_reading, int)
+        record = {
+            "rule": rule,
+            "series": series,
+            "tag": tag,
+            "end_ns": end_ns,
+            "end_reading": end_reading,
+            "value_type": _core.TYPES["i64" if is_whole else "f64"],
+        }
+        self._core.baseline(record)
 
     def position(self, source: str) -> int | None:
         """Place of a feed source's last wholly journaled batch; None before the first."""

@@ -102,7 +102,7 @@ PLANTS: dict[str, tuple[Plant, str]] = {
         "never prints",
     ),
     "the border grows": (
-        append("src/penstock/_core.pyx", "# x\n" * 10),
+        append("src/penstock/_core.pyx", "# x\n" * 500),
         "the border is under 500 lines",
     ),
 }
