@@ -130,6 +130,15 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag the engine knows: its id for ``feed``, name, and kind for life."""
+
+    id: int
+    name: str
+    kind: str  # f64, i64, bool or code
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     """Closed windows in columns. Each column is an ``array.array``: NumPy and pyarrow read it
     without a copy.
@@ -495,6 +504,25 @@ class Engine:
         columns = self._core.results()
         rules, tags = columns.pop("rule_names"), columns.pop("tag_names")
         return Results(columns, rules, tags)
+
+    def tags(self) -> tuple[Tag, ...]:
+        """Every tag known so far, in the order they were first seen."""
+        kinds = {number: kind for kind, number in _core.TYPES.items()}
+        found = []
+        for index in range(self.stats().tags):
+            name, kind = str(self._core.tag_name(index)), kinds.get(self._core.tag_type(index))
+            if name and kind is not None:
+                found.append(Tag(index, name, kind))
+        return tuple(found)
+
+    def newest(self, tag: int, most: int = EVIDENCE_BEFORE) -> Evidence:
+        """The tag's newest samples that the ring holds, at most 192, oldest first."""
+        written = int(self._core.stats()["written"])
+        return self.evidence(tag, written, min(most, EVIDENCE_BEFORE), 0)
+
+    def code_text(self, tag: int, code: int) -> str:
+        """The text that a code of a tag stands for, "" where there is none."""
+        return str(self._core.code_text(tag, code))
 
     def evidence(self, tag: int, pos: int, before: int, after: int) -> PackedEvidence:
         """Samples of one tag around a journal position; what the ring no longer holds is absent."""

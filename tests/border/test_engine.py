@@ -443,6 +443,28 @@ def test_the_public_names_are_all_there() -> None:
         assert getattr(penstock, name) is not None
 
 
+def test_tags_tell_their_names_kinds_and_newest_samples(open_engine: Open) -> None:
+    engine = open_engine(source='format = "json"')
+    assert engine.tags() == ()
+    warm = engine.tag("m1.warm", "f64", source="line")
+    values = array("d", range(500))
+    stamps = array("q", [START_NS + step for step in range(500)])
+    assert engine.feed(warm, stamps, values, source="line", recv_time_ns=START_NS) == (500, 0)
+    frame = {"samples": [{"name": "m1.state", "value": text, "time": START_NS} for text in "AB"]}
+    raw = json.dumps(frame).encode()
+    assert engine.feed_frames([raw], source="line", recv_time_ns=START_NS) == (2, 0)
+    first, second = engine.tags()
+    assert (first.id, first.name, first.kind) == (warm, "m1.warm", "f64")
+    assert (second.name, second.kind) == ("m1.state", "code")
+    newest = engine.newest(warm)
+    assert newest.values == tuple(values[-192:])
+    assert newest.time_ns == tuple(stamps[-192:])
+    assert engine.newest(warm, 2).values == (498.0, 499.0)
+    codes = engine.newest(second.id).values
+    assert [engine.code_text(second.id, int(each)) for each in codes] == ["A", "B"]
+    assert engine.code_text(second.id, 7) == ""
+
+
 # ---- bounds -------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78
+
+_DURATIONS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 # Which extra brings a module; every other third-party module comes with its target's extra, post.
 EXTRAS = {
@@ -48,6 +51,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("config", "Check or show a configuration, or print its JSON Schema."),
     ("size", "Say which cores, RAM, disk and ERP calls a plant takes, measured on this box."),
     ("bench", "Measure this box: each figure beside its limit or its peer."),
+    ("docs", "Read the pages that ship with penstock."),
     ("version", "Print the version."),
 )
 
@@ -126,6 +130,17 @@ def error_record(error: PenstockError) -> dict[str, str]:
 def emit(value: Mapping[str, object]) -> None:
     """One JSON object on one line of stdout."""
     print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
+
+
+def seconds_of(text: str) -> float | None:
+    """A duration such as ``60s``, ``1.5m``, ``2h`` or ``250ms`` in seconds; None where it is none.
+
+    A bare number is seconds.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|min|h|d)?", text.strip(), re.ASCII)
+    if found is None or float(found[1]) <= 0:
+        return None
+    return float(found[1]) * _DURATIONS_S[found[2] or "s"]
 
 
 def stdout() -> Console:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
 from penstock import cli
 from penstock.config import Config, ConfigErrors, Notice, load_config
 from penstock.errors import ConfigError
+
+if TYPE_CHECKING:
+    from penstock.post import Guarantees, Options
 
 app = App(
     name="config", help="Check or show a configuration, or print its JSON Schema.", version_flags=[]
@@ -45,8 +49,8 @@ def check(
     findings = []
     try:
         config = load_config(file, is_environment_known=not no_environment)
-        errors = tuple(_target_errors(config))
-        notices = config.notices
+        errors, proofs = _open_targets(config)
+        notices = (*config.notices, *proofs)
         if not errors and not no_environment:
             findings = check_environment(config)
     except ConfigErrors as wrong:
@@ -123,17 +127,40 @@ def schema(*, json: bool = False) -> int:
     return cli.EXIT_OK
 
 
-def _target_errors(config: Config) -> Iterable[ConfigError]:
-    """What the modules of the targets' kinds refuse: kinds, options and addresses."""
+def _open_targets(config: Config) -> tuple[tuple[ConfigError, ...], tuple[Notice, ...]]:
+    """What the modules of the targets' kinds refuse, and what the targets cannot prove."""
     from penstock import post
 
+    errors: list[ConfigError] = []
+    notices: list[Notice] = []
     for target in config.targets:
+        path = f"target[{target.name}]"
         try:
-            post.open_target(target, f"target[{target.name}]")
+            opened, options = post.open_target(target, path)
         except ConfigErrors as wrong:
-            yield from wrong.errors
+            errors.extend(wrong.errors)
         except ConfigError as wrong:
-            yield wrong
+            errors.append(wrong)
+        else:
+            notices.extend(_proof_notices(path, opened.guarantees, options))
+    return tuple(errors), tuple(notices)
+
+
+def _proof_notices(path: str, proof: Guarantees, options: Options) -> Iterable[Notice]:
+    if proof.has_key and proof.has_readback:
+        return
+    page = "penstock docs target-rest has both"
+    if proof.has_key:
+        text = "cannot be asked for what is in doubt; it relies on its key alone"
+        yield Notice(path, text, f"write look_up; {page}")
+    elif proof.has_readback:
+        text = "what is in doubt and not found is held, not sent again"
+        yield Notice(path, text, f"write idempotent = true if it is; {page}")
+    elif options.allow_unproven:
+        yield Notice(path, "has neither a key nor a look-up: silence is held", page)
+    else:
+        text = "has neither a key nor a look-up, so every document is held"
+        yield Notice(path, text, f"write look_up or idempotent, or allow_unproven; {page}")
 
 
 def _verdict(code: int, errors: int) -> str:

@@ -363,7 +363,8 @@ class Target:
 
     name: str = _key(_WORD, "Name of the target.")
     kind: str = _key(
-        Text(31, r"^[a-z][a-z0-9_]*$", "lower-case letters, digits and '_'"), "Which ERP: tryton."
+        Text(31, r"^[a-z][a-z0-9_]*$", "lower-case letters, digits and '_'"),
+        "Which kind: tryton, rest or memory.",
     )
     url: str = _key(Text(511), "Address, without user and password.", "")
     database: str = _key(Text(127), "Database or tenant.", "")

@@ -17,8 +17,14 @@ from penstock.config import forms
 from penstock.errors import ConfigError
 
 # Kind in the configuration to the module that serves it. A module has ``open_target(target,
-# options, path)``.
-KINDS: Final[Mapping[str, str]] = MappingProxyType({"tryton": "penstock.post.tryton"})
+# options, path)``, and ``OPTIONS``, a subclass of Options, where it has keys of its own.
+KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "tryton": "penstock.post.tryton",
+        "rest": "penstock.post.rest",
+        "memory": "penstock.post.memory",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,8 @@ class ContextSource(Protocol):
         """What runs at these assets, at all where none is named. Raises Transient."""
 
 
-def _option(form: forms.Form, help: str, default: Any) -> Any:
+def option(form: forms.Form, help: str, default: Any) -> Any:
+    """A key of a target's options: how it is read, what it means, what it is when left out."""
     return field(default=default, metadata={"form": form, "help": help, "key": ""})
 
 
@@ -145,38 +152,36 @@ def _option(form: forms.Form, help: str, default: Any) -> Any:
 class Options:
     """Keys that every target has beside its own. Durations are seconds."""
 
-    concurrency: int = _option(forms.Integer(1, 64), "Most requests at a time.", 4)
-    timeout_s: float = _option(forms.Number(0.1, 600.0), "Longest wait for an answer.", 30.0)
-    back_off_s: float = _option(forms.Number(0.01, 3600.0), "First wait before a new try.", 1.0)
-    back_off_max_s: float = _option(
+    concurrency: int = option(forms.Integer(1, 64), "Most requests at a time.", 4)
+    timeout_s: float = option(forms.Number(0.1, 600.0), "Longest wait for an answer.", 30.0)
+    back_off_s: float = option(forms.Number(0.01, 3600.0), "First wait before a new try.", 1.0)
+    back_off_max_s: float = option(
         forms.Number(0.01, 86400.0), "Longest wait before a new try.", 60.0
     )
-    attempts_max: int = _option(
+    attempts_max: int = option(
         forms.Integer(1, 1000), "Failures of one document before it is dead.", 8
     )
-    look_up_after_s: float = _option(
+    look_up_after_s: float = option(
         forms.Number(0, 3600.0),
         "Wait after a silent answer before the target is asked by our key.",
         1.0,
     )
-    on_business: str = _option(
+    on_business: str = option(
         forms.Choice(("hold", "retry")),
         "Stock missing, order not running: hold, or try again first.",
         "hold",
     )
-    allow_unproven: bool = _option(
+    allow_unproven: bool = option(
         forms.Boolean(), "Send although the target has neither key nor read-back.", False
     )
-    context: bool = _option(
-        forms.Boolean(), "Read from this target what runs at the assets.", False
-    )
-    context_every_s: float = _option(forms.Number(0.2, 86400.0), "How often that is read.", 2.0)
+    context: bool = option(forms.Boolean(), "Read from this target what runs at the assets.", False)
+    context_every_s: float = option(forms.Number(0.2, 86400.0), "How often that is read.", 2.0)
 
 
-def read_options(target: config.Target, path: str) -> Options:
+def read_options(target: config.Target, path: str, model: type[Options] = Options) -> Options:
     """A target's options; ConfigError with every unknown or wrong key."""
     problems: list[ConfigError] = []
-    found = forms.read_table(Options, target.options, path, problems)
+    found = forms.read_table(model, target.options, path, problems)
     if problems:
         raise problems[0] if len(problems) == 1 else config.ConfigErrors(tuple(problems))
     assert isinstance(found, Options)
@@ -188,13 +193,14 @@ def open_target(target: config.Target, path: str) -> tuple[Target, Options]:
 
     No connection is made. ``path`` is its place: ``target[erp]``.
     """
-    module = KINDS.get(target.kind)
-    if module is None:
+    name = KINDS.get(target.kind)
+    if name is None:
         raise ConfigError(
             f"{path}.kind", f"{target.kind!r} is not known", f"one of: {', '.join(KINDS)}"
         )
-    options = read_options(target, path)
-    opened = importlib.import_module(module).open_target(target, options, path)
+    module = importlib.import_module(name)
+    options = read_options(target, path, getattr(module, "OPTIONS", Options))
+    opened = module.open_target(target, options, path)
     if not isinstance(opened, Target):
-        raise TypeError(f"{module}.open_target must return a Target")
+        raise TypeError(f"{name}.open_target must return a Target")
     return opened, options

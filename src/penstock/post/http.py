@@ -47,7 +47,7 @@ class Answer:
 
 
 class HttpClient:
-    """POSTs to one server.
+    """Requests to one server.
 
     A new connection for each request, so that a stale one is never mistaken for silence.
     """
@@ -69,14 +69,28 @@ class HttpClient:
         *,
         on_sent: Callable[[], None] | None = None,
     ) -> Answer:
-        """One POST. Raises Transient where nothing was sent, Ambiguous where no whole answer came.
+        """One POST; see ``request``."""
+        return await self.request("POST", url, body, headers, on_sent=on_sent)
 
-        ``on_sent`` is called when the last byte of the request has left.
+    async def request(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Answer:
+        """One request.
+
+        Raises Transient where nothing was sent, Ambiguous where no whole answer came. ``on_sent``
+        is called when the last byte of the request has left.
         """
+        made = self._client.build_request(method, url, content=body or None, headers=dict(headers))
         try:
             # A server that sends a byte a second would never meet a time-out between two reads.
             async with asyncio.timeout(2 * self._timeout_s):
-                return await self._exchange(url, body, headers, on_sent)
+                return await self._exchange(made, on_sent)
         except _NOT_SENT as wrong:
             raise Transient(f"{url}: {_text(wrong)}", category="unreachable") from wrong
         except (httpx2.HTTPError, TimeoutError) as wrong:
@@ -88,17 +102,16 @@ class HttpClient:
         """Idempotent."""
         await self._client.aclose()
 
-    async def _exchange(
-        self, url: str, body: bytes, headers: Mapping[str, str], on_sent: Callable[[], None] | None
-    ) -> Answer:
+    async def _exchange(self, made: httpx2.Request, on_sent: Callable[[], None] | None) -> Answer:
+        url = str(made.url)
+
         async def trace(step: str, _: object) -> None:
             if on_sent is not None and step == _SENT_STEP:
                 on_sent()
 
-        extensions = {"trace": trace}
-        async with self._client.stream(
-            "POST", url, content=body, headers=dict(headers), extensions=extensions
-        ) as response:
+        made.extensions = {**made.extensions, "trace": trace}
+        response = await self._client.send(made, stream=True)
+        try:
             raw = bytearray()
             async for piece in response.aiter_raw():
                 raw += piece
@@ -108,6 +121,8 @@ class HttpClient:
                         category="no_answer",
                     )
             found = {name.lower(): value for name, value in response.headers.items()}
+        finally:
+            await response.aclose()
         return Answer(response.status_code, found, _inflate(bytes(raw), url))
 
 
