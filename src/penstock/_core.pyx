@@ -411,14 +411,8 @@ cdef class Engine:
             self._tags[tag] = _text(name)
         return self._tags.get(tag, "")
 
-    def tag_type(self, uint32_t tag): return c.pstk_engine_tag_type(self._h, tag)
-
-    def tag_id(self, str name):
-        """Id of a tag that some event of this run carried."""
-        for tag, known in self._tags.items():
-            if known == name:
-                return tag
-        raise ValueError(f"tag {name!r} has made no event in this run")
+    def tag_type(self, uint32_t tag):
+        return c.pstk_engine_tag_type(self._h, tag)
 
     def code_text(self, uint32_t tag, int64_t code):
         cdef char text[64]

@@ -253,6 +253,7 @@ class Engine:
         self._is_iterating = False
         self._is_closed = False
         self._kinds: dict[int, str] = {}  # of tags asked for by name
+        self._ids: dict[str, int] = {}  # of tags that events named
         for source, name, kind in native.get("tags", ()):
             self._declare(source, name, kind)
 
@@ -531,10 +532,16 @@ class Engine:
 
     def evidence_after(self, event: Event, *, source: str | None = None) -> Evidence:
         """Up to 64 samples of the event's tag that followed it."""
-        found: Evidence = self._core.evidence(
-            self._core.tag_id(event.tag), event.pos, 0, EVIDENCE_AFTER
-        )
+        found: Evidence = self._core.evidence(self._id_of(event.tag), event.pos, 0, EVIDENCE_AFTER)
         return found
+
+    def _id_of(self, name: str) -> int:
+        if name not in self._ids:
+            self._ids = {tag.name: tag.id for tag in self.tags()}
+        try:
+            return self._ids[name]
+        except KeyError:
+            raise ValueError(f"no tag {name!r} is known") from None
 
     # ---- figures ---------------------------------------------------------------------------------
 
