@@ -227,6 +227,7 @@ int pstk_engine_disk_open(pstk_engine *engine, pstk_error *err);
 /* Where the disk journal that begins at an image ends; what of it the ring lacks is judged first.
  */
 uint64_t pstk_engine_disk_follow(pstk_engine *engine, uint64_t pos);
+const pstk_block *pstk_engine_disk_first(pstk_engine *engine);
 int pstk_engine_disk_scan(pstk_engine *engine,
                           int (*scan)(pstk_engine *, const pstk_block *, pstk_error *),
                           pstk_error *err);
@@ -242,7 +243,8 @@ uint64_t pstk_engine_judged(const pstk_engine *engine);
 bool pstk_engine_disk_wait(pstk_engine *engine);
 void pstk_engine_disk_wake(pstk_engine *engine);
 bool pstk_engine_is_disk_behind(const pstk_engine *engine);
-uint64_t pstk_engine_safe_position(pstk_engine *engine, pstk_source *source, uint64_t position);
+void pstk_engine_set_safe(pstk_source *source);
+uint64_t pstk_engine_safe_position(pstk_engine *engine, pstk_source *source);
 static inline void pstk_engine_tell_disk(pstk_engine *engine, uint64_t written) {
     if (PSTK_UNLIKELY(written >= engine->disk.mark))
         pstk_engine_disk_wake(engine);

@@ -66,6 +66,14 @@ uint64_t pstk_engine_disk_follow(pstk_engine *engine, uint64_t pos) {
     return pstk_disk_follow(engine->disk.disk, pos);
 }
 
+/* The very first block of this journal; NULL where the disk does not hold it. */
+const pstk_block *pstk_engine_disk_first(pstk_engine *engine) {
+    pstk_disk_state *state = &engine->disk;
+    uint64_t next;
+    bool is_there = pstk_disk_read(state->disk, 0, state->block, &next);
+    return is_there ? (const pstk_block *)(void *)state->block : NULL;
+}
+
 int pstk_engine_disk_scan(pstk_engine *engine,
                           int (*scan)(pstk_engine *, const pstk_block *, pstk_error *),
                           pstk_error *err) {
@@ -311,9 +319,23 @@ bool pstk_engine_disk_wait(pstk_engine *engine) {
     return atomic_load(&state->durable) > before;
 }
 
+/* The batch that is whole: one under way is not. */
+static uint64_t done_position(const pstk_source *source) {
+    bool is_inside = source->position != PSTK_POSITION_NONE && source->position_ord != 0;
+    if (!is_inside)
+        return source->position;
+    return source->position ? source->position - 1 : PSTK_POSITION_NONE;
+}
+
+/* Open found this source's position on the disk: as safe as when it was told last. */
+void pstk_engine_set_safe(pstk_source *source) {
+    source->safe_position = source->told_position = done_position(source);
+}
+
 /* What may be acknowledged upstream. One batch is followed to the disk, then the newest: it lags by
- * two syncs at most and keeps no list. */
-uint64_t pstk_engine_safe_position(pstk_engine *engine, pstk_source *source, uint64_t position) {
+ * two syncs at most and keeps no list. It begins with what open has found on the disk. */
+uint64_t pstk_engine_safe_position(pstk_engine *engine, pstk_source *source) {
+    uint64_t position = done_position(source);
     if (!is_power(engine))
         return position;
     uint64_t durable = atomic_load(&engine->disk.durable);
@@ -323,8 +345,7 @@ uint64_t pstk_engine_safe_position(pstk_engine *engine, pstk_source *source, uin
         return position;
 #endif
     for (int i = 0; i < 2 && source->told_pos <= durable; i++) {
-        if (source->told_pos)
-            source->safe_position = source->told_position;
+        source->safe_position = source->told_position;
         source->told_position = position;
         source->told_pos = pstk_ring_written(engine->ring);
     }

@@ -396,11 +396,7 @@ int pstk_engine_position(pstk_engine *engine, uint32_t source_index, uint64_t *o
         return status;
     pthread_mutex_lock(&engine->lock);
     pstk_source *source = &engine->source[engine->config_source[source_index]];
-    bool is_inside = source->position != PSTK_POSITION_NONE && source->position_ord != 0;
-    *out_position = !is_inside         ? source->position
-                    : source->position ? source->position - 1
-                                       : PSTK_POSITION_NONE;
-    *out_position = pstk_engine_safe_position(engine, source, *out_position);
+    *out_position = pstk_engine_safe_position(engine, source);
     pthread_mutex_unlock(&engine->lock);
     return PSTK_OK;
 }

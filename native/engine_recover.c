@@ -14,7 +14,9 @@ typedef struct found { /* what the disk and the ring folder hold */
     bool has_image, is_state_new, is_ring_new,
         is_moved;     /* moved: the image's journal is gone, its state goes on in a new one */
     bool needs_save;  /* nothing on the disk to begin with */
-    bool has_saved;   /* an image of this journal lies on the disk */
+    bool is_of_ring;  /* the image lies in the ring folder */
+    bool has_saved;   /* the disk knows what this journal goes on from: an image of it, or the one
+                         it began with */
     uint64_t from;    /* journal position to judge from */
     uint64_t saved;   /* of the image on the disk */
     uint64_t journal; /* where the disk journal that follows it ends */
@@ -64,7 +66,7 @@ static void keep_newer(pstk_engine *engine, found *out, pstk_image *other) {
     if (out->has_image)
         pstk_image_free(&out->image);
     out->image = *other;
-    out->has_image = true;
+    out->has_image = out->is_of_ring = true;
 }
 
 /* The old journal is lost: what the image knows goes on in a new one, its numbers from zero. */
@@ -110,10 +112,21 @@ static int load_images(pstk_engine *engine, found *out, pstk_error *err) {
 
 /* A journal that began from nothing has the first generation of rules before its first sample; one
  * that went on from an image does not, and without that image it means nothing. */
+static bool is_beginning(const pstk_block *block) {
+    return block->kind == PSTK_RECORD_CONFIG && block->config_gen == 1;
+}
+
 static bool began_from_nothing(const pstk_engine *engine) {
     uint64_t next = 0;
     const pstk_block *block = pstk_ring_peek(engine->ring, 0, &next);
-    return !block || (block->kind == PSTK_RECORD_CONFIG && block->config_gen == 1);
+    return !block || is_beginning(block);
+}
+
+/* No image of this journal is on the disk yet, but its files reach back to its beginning: they
+ * follow the image of the journal before, or nothing. */
+static bool is_disk_whole(pstk_engine *engine, bool has_image) {
+    const pstk_block *block = pstk_engine_disk_first(engine);
+    return block && (has_image || is_beginning(block));
 }
 
 /* The image on disk and the journal behind it reach further than the ring: it is gone, or stale. A
@@ -141,16 +154,19 @@ static int go_on_from_disk(pstk_engine *engine, found *out, pstk_error *err) {
 /* The image that lies on the disk, where load_images preferred one of the ring folder. */
 static int take_saved_image(pstk_engine *engine, found *out, pstk_error *err) {
     uint32_t damaged;
-    if (out->image.head.pos == out->saved)
+    if (!out->is_of_ring)
         return PSTK_OK;
     pstk_image_free(&out->image);
-    return pstk_image_load(pstk_state_folder(engine->state), pstk_state_journal_id(engine->state),
-                           PSTK_JUDGE_LAYOUT, &out->image, &out->has_image, &damaged, err);
+    out->is_of_ring = false;
+    return pstk_image_load(pstk_state_folder(engine->state), NULL, PSTK_JUDGE_LAYOUT, &out->image,
+                           &out->has_image, &damaged, err);
 }
 
 /* Does the disk journal hold what the ring lacks? Then *out_is_used, and out says from where. */
 static int find_on_disk(pstk_engine *engine, found *out, bool *out_is_used, pstk_error *err) {
     *out_is_used = false;
+    if (!out->has_saved)
+        out->has_saved = is_disk_whole(engine, out->has_image && !out->is_of_ring);
     if (!out->has_saved)
         return PSTK_OK;
     out->journal = pstk_engine_disk_follow(engine, out->saved);
@@ -360,7 +376,8 @@ static void set_clock(pstk_engine *engine) {
 }
 
 /* Where the disk journal of this run begins: where that of the last one ends, as long as the ring
- * holds what follows; else at the image we go on from, which then must lie on the disk too. */
+ * holds what follows; else at the image we go on from, which then must lie on the disk too. The
+ * last run may have died before its last sync. */
 static int choose_begin(pstk_engine *engine, found *base, pstk_error *err) {
     uint64_t from = base->is_moved ? 0 : base->from;
     bool is_joined = base->has_saved && !base->is_moved &&
@@ -368,8 +385,11 @@ static int choose_begin(pstk_engine *engine, found *base, pstk_error *err) {
                      base->journal <= pstk_ring_written(engine->ring);
     base->begin = is_joined ? base->journal : from;
     base->needs_save = !is_joined && !base->has_image;
-    if (is_joined || base->is_moved || !base->has_image ||
-        engine->options.durability != PSTK_DURABILITY_POWER)
+    if (base->is_moved || engine->options.durability != PSTK_DURABILITY_POWER)
+        return PSTK_OK;
+    if (is_joined)
+        return pstk_disk_sync_found(engine->disk.disk, base->saved, base->journal, err);
+    if (!base->is_of_ring)
         return PSTK_OK;
     return pstk_image_copy(pstk_ring_folder(engine->ring), pstk_state_folder(engine->state),
                            &base->image.head, err);
@@ -378,12 +398,16 @@ static int choose_begin(pstk_engine *engine, found *base, pstk_error *err) {
 static int take_base(pstk_engine *engine, found *base, pstk_error *err) {
     for (uint32_t i = 0; i < PSTK_SOURCES_MAX; i++) {
         engine->source[i].position = engine->source[i].safe_position = PSTK_POSITION_NONE;
+        engine->source[i].told_position = PSTK_POSITION_NONE;
         engine->source[i].counts_stream = PSTK_STREAM_NONE;
         engine->source[i].intake = -1;
     }
     int status = base->has_image ? restore_image(engine, &base->image, err) : PSTK_OK;
     if (status == PSTK_OK)
         status = choose_begin(engine, base, err);
+    if (status == PSTK_OK && (!base->is_of_ring || base->image.head.pos <= base->begin))
+        for (uint32_t i = 0; i < engine->source_count; i++)
+            pstk_engine_set_safe(&engine->source[i]);
     if (base->has_image)
         pstk_image_free(&base->image);
     if (status != PSTK_OK)
@@ -391,13 +415,13 @@ static int take_base(pstk_engine *engine, found *base, pstk_error *err) {
     if (base->is_moved)
         base->from = 0;
     base->from = PSTK_MAX(base->from, engine->disk.tail_end);
+    pstk_engine_disk_begin(engine, base->begin);
     status = pstk_engine_scan_tail(engine, base->from, err);
     if (status != PSTK_OK)
         return status;
     pstk_ring_set_judged(engine->ring, base->from);
     if (base->from > pstk_ring_checkpointed(engine->ring))
         pstk_ring_set_checkpointed(engine->ring, base->from);
-    pstk_engine_disk_begin(engine, base->begin);
     engine->saved_boot_ns = pstk_boot_ns();
     pstk_engine_judge(engine);
     return pstk_engine_check(engine, err);

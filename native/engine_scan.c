@@ -107,6 +107,8 @@ static void scan_position(pstk_engine *engine, const pstk_block *block) {
         return; /* a batch without a position leaves the last one where it is */
     source->position = block->source_pos;
     source->position_ord = block->source_ord;
+    if (block->pos < atomic_load(&engine->disk.durable))
+        pstk_engine_set_safe(source);
 }
 
 static void scan_counts(pstk_source *source, const uint8_t *payload) {

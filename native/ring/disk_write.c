@@ -52,9 +52,8 @@ static int seal(pstk_disk *disk, const pstk_ring *ring, uint64_t to, pstk_error 
 
 #ifdef PSTK_CRASH_POINTS
 /* What a power cut leaves for certain, told to whoever plays one: file and bytes of it. */
-static void tell_synced(const pstk_disk *disk, uint64_t to) {
+static void tell_synced(const pstk_segment *segment, uint64_t to) {
     const char *path = getenv("PENSTOCK_DISK_LOG");
-    const pstk_segment *segment = &disk->segment[disk->at];
     char line[128];
     int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
     if (fd < 0)
@@ -69,7 +68,7 @@ static bool is_planted(const char *name) {
     return plant && strcmp(plant, name) == 0;
 }
 #else
-static void tell_synced(const pstk_disk *disk, uint64_t to) { (void)disk, (void)to; }
+static void tell_synced(const pstk_segment *segment, uint64_t to) { (void)segment, (void)to; }
 static bool is_planted(const char *name) {
     (void)name;
     return false;
@@ -109,17 +108,21 @@ static int put_whole(pstk_disk *disk, const struct iovec *part, uint64_t at) {
     return put(disk->fd, part, at);
 }
 
-static int sync_segment(pstk_disk *disk, pstk_error *err) {
+static int sync_file(const pstk_disk *disk, const pstk_segment *segment, int fd, pstk_error *err) {
     int reason = PSTK_FAULT("disk.fdatasync");
-    if (!reason && fdatasync(disk->fd) != 0)
+    if (!reason && fdatasync(fd) != 0)
         reason = errno;
     /* No room found only now is no room for what was said to be written: final too. */
     if (reason)
         return pstk_fail(err, PSTK_E_SYSTEM, reason,
                          "fdatasync of %.100s/%.40s failed (errno %d): what follows would not "
                          "survive a power cut",
-                         disk->folder, disk->segment[disk->at].name, reason);
+                         disk->folder, segment->name, reason);
     return PSTK_OK;
+}
+
+static int sync_segment(pstk_disk *disk, pstk_error *err) {
+    return sync_file(disk, &disk->segment[disk->at], disk->fd, err);
 }
 
 /* A segment and one more: images and the ledger write to the same disk, and an image is what makes
@@ -209,12 +212,34 @@ static int turn_to_segment(pstk_disk *disk, pstk_error *err) {
         int status = sync_segment(disk, err);
         if (status != PSTK_OK)
             return status;
-        tell_synced(disk, disk->placed);
+        tell_synced(segment, disk->placed);
         disk->durable = PSTK_MAX(disk->durable, disk->placed);
         close(disk->fd);
         disk->fd = -1;
     }
     return make_segment(disk, err);
+}
+
+int pstk_disk_sync_found(const pstk_disk *disk, uint64_t from, uint64_t to, pstk_error *err) {
+    int status = PSTK_OK;
+    if (is_planted("found-unsynced"))
+        return PSTK_OK;
+    for (uint32_t i = 0; i < disk->count && status == PSTK_OK; i++) {
+        const pstk_segment *segment = &disk->segment[i];
+        uint64_t end = segment->base + segment->data_bytes;
+        if (segment->is_useless || segment->base >= to || end <= from)
+            continue;
+        int fd =
+            openat(disk->folder_fd, segment->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0)
+            return pstk_fail(err, PSTK_E_SYSTEM, errno, "%.100s/%.40s cannot be opened",
+                             disk->folder, segment->name);
+        status = sync_file(disk, segment, fd, err);
+        close(fd);
+        if (status == PSTK_OK)
+            tell_synced(segment, PSTK_MIN(end, to));
+    }
+    return status;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -279,7 +304,7 @@ int pstk_disk_sync(pstk_disk *disk, const pstk_ring *ring, uint64_t *out_durable
         int synced = sync_segment(disk, err);
         if (synced != PSTK_OK)
             return synced;
-        tell_synced(disk, to);
+        tell_synced(&disk->segment[disk->at], to);
     }
     PSTK_CRASH("disk.synced");
     disk->durable = to;

@@ -227,6 +227,9 @@ bool pstk_disk_read(pstk_disk *disk, uint64_t pos, uint8_t out_block[PSTK_BLOCK_
                     uint64_t *out_next);
 /* Behind the last block that follows from pos without a break; pos where there is none. */
 uint64_t pstk_disk_follow(pstk_disk *disk, uint64_t pos);
+/* Whoever wrote [from, to) may have died before its sync: on return a power cut does not take it.
+ */
+int pstk_disk_sync_found(const pstk_disk *disk, uint64_t from, uint64_t to, pstk_error *err);
 
 /* From here on this run writes, from a block border that the ring still holds. What was there of
  * earlier runs counts below pos only. */

@@ -35,6 +35,13 @@ static void wait_durable(pstk_engine *engine) {
     CHECK(stats.durable == stats.written && stats.durable > 0);
 }
 
+static uint64_t position_of(pstk_engine *engine) {
+    uint64_t position = 0;
+    pstk_error err;
+    CHECK(pstk_engine_position(engine, 0, &position, &err) == PSTK_OK);
+    return position;
+}
+
 typedef struct life { /* what a child does before it is killed */
     setup s;
     uint32_t messages, samples;
@@ -173,12 +180,61 @@ static void test_full_event_ring_at_open_is_no_obstacle(int interruption) {
         again += more;
     CHECK(again == events && stats_of(engine).judged == stats_of(engine).written);
     CHECK(source_of(engine, 0).used == 2400 && is_conserved(engine, 0, false));
-    uint64_t position = 0;
-    pstk_error err;
     wait_durable(engine);
-    CHECK(pstk_engine_position(engine, 0, &position, &err) == PSTK_OK && position == 3);
+    CHECK(position_of(engine) == 3);
     must_close(engine);
     CHECK(segments_here() == 0);
+    place_end();
+}
+
+/* An orderly end, then no power: no segment is left and none is needed. The place is told at once,
+ * as upstream has forgotten what came before it. */
+static void test_place_is_told_after_a_clean_end_and_a_cut(void) {
+    place_begin();
+    setup s = powered();
+    pstk_engine *engine = must_open(&s);
+    CHECK(position_of(engine) == NO_POSITION);
+    uint32_t tag = must_tag(engine, 0, "m.level", PSTK_TYPE_F64);
+    for (uint64_t i = 0; i < 10; i++)
+        CHECK(feed_rows(engine, 0, tag, 60, START_NS + (int64_t)i * SECOND, i) == PSTK_OK);
+    drain(engine);
+    wait_durable(engine);
+    CHECK(position_of(engine) == 9);
+    must_close(engine);
+    CHECK(segments_here() == 0);
+    cut_memory();
+    engine = must_open(&s);
+    CHECK(position_of(engine) == 9 && source_of(engine, 0).used == 600);
+    CHECK(!stats_of(engine).is_cold_start);
+    must_close(engine);
+    place_end();
+}
+
+/* The journal moves on under a new id, and the power or the process goes before an image of it is
+ * on the disk: the image before stands, and nothing keeps the engine from opening. */
+static void test_end_between_a_new_journal_and_its_first_image(bool is_cut) {
+    place_begin();
+    setup s = powered();
+    pstk_engine *engine = must_open(&s);
+    uint32_t tag = must_tag(engine, 0, "m.level", PSTK_TYPE_F64);
+    CHECK(feed_rows(engine, 0, tag, 60, START_NS, 7) == PSTK_OK);
+    drain(engine);
+    must_close(engine);
+    cut_memory();
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        setenv("PENSTOCK_CRASH_AT", "checkpoint.snapshot", 1);
+        must_close(must_open(&s));
+        _exit(0);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+    if (is_cut)
+        cut_memory();
+    engine = must_open(&s);
+    CHECK(position_of(engine) == 7 && source_of(engine, 0).used == 60);
+    must_close(engine);
     place_end();
 }
 
@@ -208,6 +264,10 @@ int main(void) {
     test_torn_block_is_a_gap_with_a_number();
     for (int interruption = 0; interruption < 3; interruption++)
         test_full_event_ring_at_open_is_no_obstacle(interruption);
+    test_place_is_told_after_a_clean_end_and_a_cut();
+    if (pstk_has_crash_points())
+        for (int is_cut = 0; is_cut < 2; is_cut++)
+            test_end_between_a_new_journal_and_its_first_image(is_cut);
     test_durability_may_change_between_runs();
     return check_result("test_engine_power");
 }
