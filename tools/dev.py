@@ -3,7 +3,7 @@ second time.
 
     python3 tools/dev.py demo [-- --for 60s --chaos]   the whole path, with a real ERP
     python3 tools/dev.py test [--deep] [-- ARGS]       native tests, then pytest
-    python3 tools/dev.py setup | check | asan | tsan | fuzz | bench | wheel
+    python3 tools/dev.py setup | check | asan | tsan | fuzz | bench | docs [--check] | wheel
 
 Exit codes: 0 done, 1 a task's check failed, 2 usage, 3 the machine lacks something (the line to run
 is printed).
@@ -374,6 +374,11 @@ def task_wheel(_: argparse.Namespace, __: list[str]) -> None:
     say(f"{wheel.name}: {wheel.stat().st_size:,} bytes, of them {bench:,} the bench")
 
 
+def task_docs(_: argparse.Namespace, rest: list[str]) -> None:
+    setup()
+    run(PYTHON, ROOT / "tools" / "docs.py", *rest)
+
+
 TASKS = {
     "setup": (task_setup, "virtual environment, packages, build"),
     "demo": (task_demo, "the whole path; arguments after -- go to tools/demo.py"),
@@ -387,6 +392,7 @@ TASKS = {
         task_bench_trial,
         "is bench --compare right? 20 runs of a twin, 20 slowed",
     ),
+    "docs": (task_docs, "tables and drawings of the pages, by the engine; --check compares"),
     "wheel": (task_wheel, "one abi3 wheel, audited, installed into an empty environment and tried"),
 }
 

@@ -46,6 +46,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("replay", "Run recorded samples through the rules: events, results, documents."),
     ("top", "Watch a running plant: rates, losses, sources, entries by state."),
     ("reload", "Make a running plant read its configuration again."),
+    ("test", "Play rule tests: folders of a recording, a configuration and what is expected."),
     ("explain", "Show the chain behind an ERP document or an event, down to its samples."),
     ("ledger", "List and show the entries of the posting ledger."),
     ("config", "Check or show a configuration, or print its JSON Schema."),

@@ -139,9 +139,10 @@ class Dry:
         waiting = sorted(told, key=lambda each: each.at_ns)
         samples = rows = 0
         for time_ns, cells in table.rows():
-            self._move(time_ns)
-            while waiting and waiting[0].at_ns <= (self.now_ns or 0):
+            while waiting and waiting[0].at_ns <= time_ns:
+                self._move(waiting[0].at_ns)
                 self.tell(waiting.pop(0))
+            self._move(time_ns)
             yield from self._feed(time_ns, cells, table)
             samples, rows = samples + len(cells), rows + 1
             if samples >= _TAKE_SAMPLES or rows >= _TAKE_ROWS:
