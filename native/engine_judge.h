@@ -55,6 +55,7 @@ typedef struct pstk_judge_counters {
     uint64_t events, results, results_overwritten, late, out_of_order, reorder_overflow, chattering,
         instances, assets, streams;
     uint64_t micro_dropped;  /* micro-stops that made no event, as their rule says */
+    uint64_t type_refused;   /* rule x tag of a type that the rule cannot judge */
     uint64_t instance_limit; /* rule x tag refused: instances_max, assets_max, rules per tag */
 } pstk_judge_counters;
 void pstk_judge_counters_get(const pstk_judge *judge, pstk_judge_counters *out_counters);

@@ -311,10 +311,19 @@ static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
     return is_bound;
 }
 
+/* Texts are listed for tags of texts, codes for those of numbers. */
+static bool lists_state_of(const pstk_rule *rule, uint8_t type) {
+    bool is_listed = rule->is_any_state || !rule->state_count;
+    for (uint32_t k = 0; k < PSTK_MIN(rule->state_count, PSTK_STATES_MAX); k++)
+        is_listed |= (rule->state_text[k][0] != 0) == (type == PSTK_TYPE_CODE);
+    return is_listed;
+}
+
 static bool can_hear(const pstk_rule *rule, uint32_t role, uint8_t type) {
-    bool is_text_fine = role != PSTK_ROLE_VALUE || rule->kind == PSTK_RULE_STATE;
-    return type != PSTK_TYPE_CODE ||
-           (is_text_fine && role != PSTK_ROLE_START && role != PSTK_ROLE_SINCE);
+    if (role == PSTK_ROLE_VALUE && rule->kind == PSTK_RULE_STATE)
+        return lists_state_of(rule, type);
+    bool is_text_fine = role == PSTK_ROLE_LOT || role == PSTK_ROLE_ORDER;
+    return type != PSTK_TYPE_CODE || is_text_fine;
 }
 
 static void bind_rule(pstk_judge *judge, uint32_t tag, uint32_t slot, bool may_create) {
@@ -330,9 +339,14 @@ static void bind_rule(pstk_judge *judge, uint32_t tag, uint32_t slot, bool may_c
                     .name = named->name,
                     .name_bytes = named->name_bytes};
         if (!pstk_pattern_match(rule->pattern[r], named->name, named->name_bytes, &it.capture,
-                                &it.capture_bytes) ||
-            !can_hear(rule, r, hot->type))
+                                &it.capture_bytes))
             continue;
+        if (!can_hear(rule, r, hot->type)) {
+            /* "*" means whatever can be judged; any other pattern means this tag too. */
+            if (may_create && strcmp(rule->pattern[r], "*") != 0)
+                JUDGE_COUNT(judge->head.counters.type_refused, 1);
+            continue;
+        }
         bool needs_star = r != PSTK_ROLE_VALUE && it.capture_bytes &&
                           !pstk_pattern_has_star(rule->pattern[PSTK_ROLE_VALUE]);
         if (needs_star)

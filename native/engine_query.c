@@ -76,6 +76,7 @@ static void add_judge_figures(pstk_engine *engine, pstk_stats *out) {
     out->out_of_order = counters.out_of_order;
     out->reorder_overflow = counters.reorder_overflow;
     out->chattering = counters.chattering;
+    out->instances_mistyped = counters.type_refused;
     out->micro_dropped = counters.micro_dropped;
     out->instances = counters.instances;
     out->instances_refused = counters.instance_limit;

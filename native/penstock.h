@@ -441,6 +441,8 @@ typedef struct pstk_stats {
     uint64_t
         instances_refused; /* rule x tag that has no room: instances_max, assets_max, or a tag's 16
                               rules are reached; such a rule does not judge that tag */
+    uint64_t instances_mistyped; /* rule x tag whose type the rule cannot judge: it does not judge
+                                    that tag */
     uint64_t events, events_pending, events_polled, results, results_overwritten;
     uint64_t late, out_of_order, reorder_overflow, chattering;
     uint64_t micro_dropped; /* micro-stops that made no event, as their rule says */

@@ -341,6 +341,7 @@ cdef extern from "penstock.h" nogil:
         uint64_t streams
         uint64_t assets
         uint64_t instances_refused
+        uint64_t instances_mistyped
         uint64_t events
         uint64_t events_pending
         uint64_t events_polled

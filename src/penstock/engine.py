@@ -81,6 +81,7 @@ class Stats:
     tags: int
     instances: int
     instances_refused: int
+    instances_mistyped: int
     streams: int
     assets: int
     events: int

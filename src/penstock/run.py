@@ -234,10 +234,17 @@ class Gauge:
         self._ledger = ledger
         self._relay = relay
         self._before: tuple[float, float, int] | None = None
-        self._refused = 0
+        self._refused = self._mistyped = 0
 
-    def _warn_of_refused(self, refused: int) -> None:
+    def _warn_of_refused(self, refused: int, mistyped: int) -> None:
         """A rule that judges nothing of a tag is no small thing: it is said, each time more are."""
+        if mistyped > self._mistyped:
+            _log.warning(
+                "%d rules name tags of a type that they cannot judge, such as texts for a limit:"
+                " narrow the rule's tag, or correct the tag's type",
+                mistyped,
+            )
+        self._mistyped = mistyped
         if refused > self._refused:
             _log.warning(
                 "%d rules at tags have no room and do not judge them: raise engine.instances_max"
@@ -253,7 +260,7 @@ class Gauge:
             raise EngineFailed(
                 "the engine has failed; the journal and the ledger are safe, start again"
             )
-        self._warn_of_refused(stats.instances_refused)
+        self._warn_of_refused(stats.instances_refused, stats.instances_mistyped)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         now = (time.monotonic(), usage.ru_utime + usage.ru_stime, stats.received)
         before = self._before or now

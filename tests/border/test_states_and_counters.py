@@ -101,3 +101,14 @@ def test_a_quantity_may_be_negative(open_engine: Open) -> None:
         )
         (event,) = drain(engine)
         assert (event.quantity, event.flags) == (-7, {"partial", "corrected"})
+
+
+def test_a_rule_on_a_tag_of_another_type_is_counted(open_engine: Open) -> None:
+    more = STATES + COUNTER.format(negative="reset")
+    with open_engine(more=more) as engine:
+        engine.tag("m1.mode", "code", source="line")  # "modes" has names of codes, "all" takes any
+        assert engine.stats().instances_mistyped == 1
+        engine.tag("m1.weight", "code", source="line")
+        engine.tag("m2.weight", "i64", source="line")
+        assert engine.stats().instances_mistyped == 2
+        assert engine.stats().instances_refused == 0

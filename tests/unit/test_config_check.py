@@ -131,6 +131,111 @@ def test_a_rule_that_cannot_work_is_refused(rule: Table, key: str, reason: str) 
     refused(f"rule[r].{key}", reason, rule=[rule])
 
 
+WRONG: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "negative deadband": (
+        {"rule": [{**LIMIT, "high": {"value": 8, "deadband": -0.5}}]},
+        "rule[r].high.deadband",
+        "-0.5 is out of bounds",
+        "0 to 1e+300",
+    ),
+    "empty window": (
+        {"rule": [{**WINDOW, "size_s": 0}]},
+        "rule[r].size_s",
+        "is required for a window rule",
+        "write the window's length in seconds",
+    ),
+    "lateness beyond the reorder slots": (
+        {"source": [{**FEED, "lateness_s": 70_000}], "rule": [COUNTER]},
+        "source[s].lateness_s",
+        "more than engine.reorder_slots = 65536 samples",
+        "more engine.reorder_slots",
+    ),
+    "lateness beyond the ring": (
+        {"source": [{**FEED, "lateness_s": 30_000}], "engine": {"ring_bytes": "1MiB"}},
+        "source[s].lateness_s",
+        "more than half of the ring of 1024 KiB",
+        "a larger engine.ring_bytes",
+    ),
+    "unknown unit": (
+        {"rule": [{**COUNTER, "unit": "pieces"}]},
+        "rule[r].unit",
+        "'pieces' is no known UN/ECE Rec 20 code",
+        "such as C62 (pieces), KGM or LTR",
+    ),
+    "panes beyond the bound": (
+        {"source": [{**FEED, "lateness_s": 600}], "rule": [WINDOW]},
+        "rule[r].size_s",
+        "602 panes would be open, at most 64 are kept",
+        "size_s of at least 9.67742, or a smaller lateness_s",
+    ),
+    "limits that overlap": (
+        {"rule": [{**LIMIT, "low": {"value": 10, "deadband": 70}}]},
+        "rule[r].low.deadband",
+        "reaches high: the level could never clear",
+        "make it smaller",
+    ),
+    "limits in the wrong order": (
+        {"rule": [{**LIMIT, "high_high": 80}]},
+        "rule[r].high_high",
+        "80 is not above high 80",
+        "HH > H > L > LL",
+    ),
+    "a limit on a text": (
+        {"source": [{**FEED, "tags": {"m1.mode": "code"}}], "rule": [{**LIMIT, "tag": "m1.mode"}]},
+        "rule[r].tag",
+        "'m1.mode' is code by source[s].tags, a limit rule reads f64, i64, bool here",
+        "correct its type",
+    ),
+    "a counter on texts of a pattern": (
+        {"source": [{**FEED, "tags": {"*.good": "code"}}], "rule": [COUNTER]},
+        "rule[r].tag",
+        "'*.good' is code by source[s].tags, a counter rule reads f64, i64 here",
+        "correct its type",
+    ),
+    "texts of states on a number": (
+        {"source": [{**FEED, "tags": {"*.state": "i64"}}], "rule": [STATE]},
+        "rule[r].tag",
+        "'*.state' is i64 by source[s].tags, a state rule reads code here",
+        "correct its type",
+    ),
+    "names of codes on a text": (
+        {
+            "source": [{**FEED, "tags": {"m1.state": "code", "*": "i64"}}],
+            "rule": [{**STATE, "tag": "m1.state", "names": "packml", "states": ["Held"]}],
+        },
+        "rule[r].tag",
+        "'m1.state' is code by source[s].tags, a state rule reads f64, i64, bool here",
+        "correct its type",
+    ),
+    "arrival order for a counter": (
+        {"rule": [{**COUNTER, "order_by": "arrival"}]},
+        "rule[r].order_by",
+        "a counter rule is always judged by event time",
+        "leave it out",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_refused_with_its_path_and_the_fix(name: str) -> None:
+    sections, path, reason, fix = WRONG[name]
+    with pytest.raises(ConfigErrors) as caught:
+        parse(**sections)
+    found = {each.path: each for each in caught.value.errors}
+    assert path in found, found
+    assert reason in found[path].reason
+    assert fix in found[path].fix
+    assert str(found[path]).startswith(path)
+
+
+def test_a_pattern_may_reach_beyond_what_is_declared() -> None:
+    tags = {"m1.mode": "code", "*.good": "i64"}
+    assert parse(
+        source=[{**FEED, "tags": tags}], rule=[{**LIMIT, "tag": "*"}, {**COUNTER, "name": "c"}]
+    )
+    assert parse(source=[{**FEED, "tags": tags}], rule=[{**LIMIT, "tag": "m1.*"}]).rules
+
+
 def test_windows_may_hold_at_most_64_panes_open() -> None:
     assert parse(source=[{**FEED, "lateness_s": 62}], rule=[WINDOW]).rules
     refused(

@@ -35,7 +35,7 @@ kind = "zmq_pull"
 bind = "tcp://127.0.0.1:5555"
 lateness_s = 0.25
 frame_bytes_max = "512KiB"
-tags = { "line1.m1.good" = "i64", "line1.*.state" = "code" }
+tags = { "line1.m1.good" = "i64", "line1.*.state" = "i64" }
 
 [[source]]
 name = "line3"
@@ -173,7 +173,7 @@ def test_core_gets_nanoseconds_numbers_and_clear_text(tmp_path: Path) -> None:
     assert (stops["state_count"], stops["state_code"], stops["state_text"]) == (2, [2, 3], ["", ""])
     assert stops["since_unit_ns"] == 1
     assert found["tags"] == [("line1", "line1.m1.good", "i64")]
-    assert found["tag_patterns"] == [("line1", "line1.*.state", "code")]
+    assert found["tag_patterns"] == [("line1", "line1.*.state", "i64")]
 
 
 def test_every_error_of_a_file_is_said_at_once(tmp_path: Path) -> None:

@@ -144,6 +144,8 @@ def check_rule(rule: Rule, keys: frozenset[str], path: str, problems: Problems) 
     for key in RULE_REQUIRED[rule.kind]:
         if not getattr(rule, key):
             refuse(key, f"is required for a {rule.kind} rule", _REQUIRED_HELP[key])
+    if rule.order_by == "arrival" and rule.kind in words.EVENT_ORDER:
+        refuse("order_by", f"a {rule.kind} rule is always judged by event time", "leave it out")
     if rule.unit and units.find(rule.unit) is None:
         refuse("unit", f"{rule.unit!r} is no known UN/ECE Rec 20 code", _REQUIRED_HELP["unit"])
     for key in ("lot", "order", "start", "since", "asset"):

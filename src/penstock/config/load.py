@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from penstock.config import check, check_mapping
+from penstock.config import check, check_mapping, check_tags
 from penstock.config.check import Item
 from penstock.config.endpoint import finish_source
 from penstock.config.forms import Problems, describe, read_table, suggest
@@ -133,6 +133,8 @@ class _Reading:
             engine = self._finish_engine(engine)
         sources = self._sources(lists["source"])
         rules = self._rules(lists["rule"], [source for _, source in sources])
+        if isinstance(engine, EngineOptions):
+            check_tags.check_waiting(rules, sources, engine, self._problems)
         mappings = self._mappings(lists)
         if self._problems:
             raise ConfigErrors(tuple(self._problems))
@@ -252,6 +254,7 @@ class _Reading:
                 check.check_rule(rule, item.keys, item.path, self._problems)
                 found.append((item.path, rule))
         check.check_panes(found, sources, self._problems)
+        check_tags.check_types(found, sources, self._problems)
         return found
 
     def _mappings(self, lists: Mapping[str, list[Item]]) -> list[tuple[str, DocumentMapping]]:

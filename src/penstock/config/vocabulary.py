@@ -51,6 +51,7 @@ LEVELS: Final[Mapping[str, str]] = MappingProxyType(
     {"high_high": "HH", "high": "H", "low": "L", "low_low": "LL"}
 )
 ORDERS: Final[Mapping[str, int]] = MappingProxyType({"arrival": 1, "event": 2})
+EVENT_ORDER: Final = ("counter", "total", "state")  # kinds that know no other order
 OUTPUTS: Final[Mapping[str, int]] = MappingProxyType({"event": 0, "result": 1})
 CUTS: Final[Mapping[str, int]] = MappingProxyType(
     {"lot": 1, "order": 2, "context.order": 4, "context.lot": 8}
