@@ -183,7 +183,9 @@ int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
 /* engine_journal.c: everything below wants the writer lock held */
 int64_t pstk_engine_now(pstk_engine *engine);
 int64_t pstk_engine_future(const pstk_engine *engine, const pstk_source *source, int64_t now_ns);
-bool pstk_engine_is_clock_plausible(const pstk_engine *engine, int64_t now_ns);
+/* Once a second T is drawn to the wall. Between blocks only: a jump is journaled. */
+void pstk_engine_follow_wall(pstk_engine *engine);
+bool pstk_engine_is_clock_plausible(const pstk_engine *engine);
 bool pstk_engine_put(pstk_engine *engine, pstk_block *block, const void *payload, size_t size);
 bool pstk_engine_put_record(pstk_engine *engine, pstk_record kind, uint16_t source,
                             const void *payload, size_t size);

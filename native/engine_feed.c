@@ -16,9 +16,11 @@ static int check_source(pstk_engine *engine, uint32_t source, pstk_error *err) {
     return status;
 }
 
-static void set_manual_clock(pstk_engine *engine, int64_t recv_time_ns) {
+static void set_clock(pstk_engine *engine, int64_t recv_time_ns) {
     if (engine->options.clock == PSTK_CLOCK_MANUAL)
         engine->clock.last_ns = PSTK_MAX(engine->clock.last_ns, recv_time_ns);
+    else
+        pstk_engine_follow_wall(engine);
 }
 
 /* Makes room by an image in ring_dir; the writer lock is let go meanwhile. */
@@ -227,7 +229,7 @@ int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed, pstk_feed_resul
         return pstk_fail(err, PSTK_E_ARGUMENT, 0,
                          "feed wants tag_ids and values, at most 2^32 - 1 rows");
     pthread_mutex_lock(&engine->lock);
-    set_manual_clock(engine, feed->recv_time_ns);
+    set_clock(engine, feed->recv_time_ns);
     columns in = {.feed = feed, .source = engine->config_source[feed->source]};
     const pstk_source *source = &engine->source[in.source];
     int32_t stream = batch_stream(engine, in.source);
@@ -268,7 +270,7 @@ int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uin
                          "source %s: a payload has at most 4 GiB, a subject at most %u bytes",
                          source->options.name, PSTK_NAME_BYTES - 1);
     pthread_mutex_lock(&engine->lock);
-    set_manual_clock(engine, recv_time_ns);
+    set_clock(engine, recv_time_ns);
     pstk_frame frame = {.subject = subject,
                         .payload = payload,
                         .subject_bytes = (uint32_t)subject_bytes,
@@ -341,7 +343,7 @@ int pstk_engine_tick(pstk_engine *engine, int64_t now_ns, pstk_error *err) {
     if (status != PSTK_OK)
         return status;
     pthread_mutex_lock(&engine->lock);
-    set_manual_clock(engine, now_ns);
+    set_clock(engine, now_ns);
     if (engine->is_backlogged)
         pstk_engine_judge(engine);
     pstk_engine_put_tick(engine);

@@ -12,32 +12,53 @@
 
 int64_t pstk_engine_now(pstk_engine *engine) {
     pstk_clock *clock = &engine->clock;
-    if (engine->options.clock == PSTK_CLOCK_MANUAL)
-        return clock->last_ns;
-    int64_t boot = pstk_boot_ns();
-    if (boot - clock->checked_boot_ns >= PSTK_NS_PER_S) {
-        clock->checked_boot_ns = boot;
-        int64_t behind = pstk_wall_ns() - (boot + clock->offset_ns);
-        if (behind > PSTK_NS_PER_S)
-            clock->offset_ns += behind;
-        else
-            clock->offset_ns += PSTK_MAX(PSTK_MIN(behind, SLEW_PER_SECOND_NS), -SLEW_PER_SECOND_NS);
-    }
-    clock->last_ns = PSTK_MAX(clock->last_ns, boot + clock->offset_ns);
+    if (engine->options.clock == PSTK_CLOCK_SYSTEM)
+        clock->last_ns = PSTK_MAX(clock->last_ns, pstk_boot_ns() + clock->offset_ns);
     return clock->last_ns;
 }
 
+/* The wall was set forward: T follows at once. What waits for time to pass must not take that for
+ * time that has passed, so it is a record. No room for it: T follows later. */
+static void jump(pstk_engine *engine, int64_t boot_ns, int64_t behind_ns) {
+    pstk_clock *clock = &engine->clock;
+    int64_t old_ns = PSTK_MAX(clock->last_ns, boot_ns + clock->offset_ns);
+    int64_t new_ns = PSTK_MAX(clock->last_ns, boot_ns + clock->offset_ns + behind_ns);
+    pstk_clock_record record = {.by_ns = new_ns - old_ns};
+    clock->offset_ns += behind_ns;
+    if (record.by_ns > 0 &&
+        !pstk_engine_put_record(engine, PSTK_RECORD_CLOCK, 0, &record, sizeof record))
+        clock->offset_ns -= behind_ns;
+}
+
+void pstk_engine_follow_wall(pstk_engine *engine) {
+    pstk_clock *clock = &engine->clock;
+    if (engine->options.clock == PSTK_CLOCK_MANUAL)
+        return;
+    int64_t boot_ns = pstk_boot_ns();
+    if (PSTK_LIKELY(boot_ns - clock->checked_boot_ns < PSTK_NS_PER_S))
+        return;
+    clock->checked_boot_ns = boot_ns;
+    int64_t behind_ns = pstk_wall_ns() - (boot_ns + clock->offset_ns);
+    if (behind_ns > PSTK_NS_PER_S)
+        jump(engine, boot_ns, behind_ns);
+    else
+        clock->offset_ns += PSTK_MAX(PSTK_MIN(behind_ns, SLEW_PER_SECOND_NS), -SLEW_PER_SECOND_NS);
+}
+
+int64_t pstk_built_ns(void) { return PSTK_BUILT_S * PSTK_NS_PER_S; }
+
 /* A box without a battery clock wakes in 1970: until its clock is later than this code, T judges
- * nothing. */
-bool pstk_engine_is_clock_plausible(const pstk_engine *engine, int64_t now_ns) {
+ * nothing. T itself may stand where an earlier run left it. */
+bool pstk_engine_is_clock_plausible(const pstk_engine *engine) {
+    const pstk_clock *clock = &engine->clock;
     return engine->options.clock == PSTK_CLOCK_MANUAL ||
-           now_ns > INT64_C(1767225600) * PSTK_NS_PER_S;
+           clock->checked_boot_ns + clock->offset_ns >= pstk_built_ns();
 }
 
 /* Above it a stamp is dropped{future}; no bound while T is not to be trusted. */
 int64_t pstk_engine_future(const pstk_engine *engine, const pstk_source *source, int64_t now_ns) {
     int64_t future_ns;
-    if (!pstk_engine_is_clock_plausible(engine, now_ns) ||
+    if (!pstk_engine_is_clock_plausible(engine) ||
         __builtin_add_overflow(now_ns, source->options.future_max_ns, &future_ns))
         return INT64_MAX;
     return future_ns;
@@ -128,7 +149,7 @@ bool pstk_engine_put_record(pstk_engine *engine, pstk_record kind, uint16_t sour
 void pstk_engine_put_tick(pstk_engine *engine) {
     int64_t now = pstk_engine_now(engine);
     if (engine->is_backlogged || pstk_judge_deadline_ns(engine->judge) > now ||
-        !pstk_engine_is_clock_plausible(engine, now))
+        !pstk_engine_is_clock_plausible(engine))
         return;
     if (pstk_engine_put_record(engine, PSTK_RECORD_TICK, 0, NULL, 0))
         engine->ticks++;

@@ -256,6 +256,19 @@ static bool run_context(pstk_judge *judge, const pstk_block *block) {
     return true;
 }
 
+/* Before anything is judged by the new T. */
+static bool run_clock(pstk_judge *judge, const pstk_block *block) {
+    pstk_clock_record record;
+    if (!copy_payload(block, &record, sizeof record) || record.by_ns <= 0 ||
+        record.by_ns > PSTK_RULE_TIME_MAX)
+        return true;
+    judge_time_shift(judge, record.by_ns);
+    judge_limit_shift(judge, record.by_ns);
+    judge_deadlines_rebuild(judge);
+    judge_time_refresh(judge);
+    return true;
+}
+
 static bool run_config(pstk_judge *judge, const pstk_block *block) {
     judge_place *place = &judge->place;
     if (block->bytes <= sizeof *block || block->bytes > PSTK_BLOCK_BYTES_MAX)
@@ -310,6 +323,8 @@ static bool dispatch(pstk_judge *judge, const pstk_block *block) {
         return run_stream(judge, block);
     case PSTK_RECORD_CONTEXT:
         return run_context(judge, block);
+    case PSTK_RECORD_CLOCK:
+        return run_clock(judge, block);
     case PSTK_RECORD_BASELINE:
         return run_baseline(judge, block);
     case PSTK_RECORD_CONFIG:

@@ -131,6 +131,14 @@ static void fill_context(const pstk_judge *judge, const judge_group *group, bool
                   event->context.order);
 }
 
+/* The rule asks for a lot (or an order), and nobody has told one so far. */
+static bool is_lot_untold(const pstk_rule *rule, const judge_group *group,
+                          const pstk_context_values *context) {
+    if (rule->pattern[PSTK_ROLE_LOT][0])
+        return !group->lot_type && !context->lot[0];
+    return rule->pattern[PSTK_ROLE_ORDER][0] && !group->order_type && !context->order[0];
+}
+
 static bool is_zero(const pstk_segment_fact *fact) {
     return fact->type == PSTK_TYPE_I64 ? fact->quantity.i64 == 0 : fact->quantity.f64 == 0.0;
 }
@@ -151,6 +159,8 @@ static void emit_segment(pstk_judge *judge, judge_group *group, const pstk_segme
     event->flags = fact->flags;
     event->value_type = fact->type;
     fill_context(judge, group, fact->flags & PSTK_FLAG_UNKNOWN_LOT, event);
+    if (is_lot_untold(rule, group, &event->context))
+        event->flags |= PSTK_FLAG_UNKNOWN_LOT;
     judge_event_commit(judge, group->instance, event);
 }
 

@@ -200,3 +200,16 @@ void judge_limit_regress(pstk_judge *judge, uint32_t index) {
     if (at->delay)
         judge_delay_at(judge, at->delay)->last_ns = INT64_MIN;
 }
+
+void judge_limit_shift(pstk_judge *judge, int64_t by_ns) {
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_LIMIT); i++) {
+        judge_limit *at = judge_limit_at(judge, i);
+        if (!at->instance)
+            continue;
+        at->fold.recv_ns = pstk_time_add(at->fold.recv_ns, by_ns);
+        for (uint32_t k = 0; at->delay && k < PSTK_LEVEL_COUNT; k++) {
+            int64_t *recv_ns = &judge_delay_at(judge, at->delay)->delay.recv_ns[k];
+            *recv_ns = pstk_time_add(*recv_ns, by_ns);
+        }
+    }
+}

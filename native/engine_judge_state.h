@@ -519,6 +519,8 @@ int64_t judge_others_ns(const pstk_judge *judge,
                         uint32_t stream); /* least maximum of its source's other live streams */
 void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,
                        const pstk_source_record *record);
+/* T jumped, and no time has passed: whatever remembers when something came goes with it. */
+void judge_time_shift(pstk_judge *judge, int64_t by_ns);
 void judge_idle_mark(pstk_judge *judge);
 void judge_gap_open(pstk_judge *judge, uint32_t stream);
 void judge_gap_close(pstk_judge *judge, uint32_t stream, int64_t time_ns);
@@ -546,6 +548,7 @@ void judge_limit_sample(pstk_judge *judge, uint32_t limit, const pstk_limit_samp
 void judge_limit_tick(pstk_judge *judge, uint32_t limit);
 void judge_limit_reset(pstk_judge *judge, uint32_t limit);
 void judge_limit_regress(pstk_judge *judge, uint32_t limit);
+void judge_limit_shift(pstk_judge *judge, int64_t by_ns);  /* all; see judge_time_shift */
 void judge_limit_flush(pstk_judge *judge, uint32_t limit); /* tells what is folded */
 void judge_limit_schedule(pstk_judge *judge, uint32_t limit);
 void judge_limit_unschedule(pstk_judge *judge, uint32_t limit);

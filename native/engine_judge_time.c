@@ -58,6 +58,15 @@ void judge_streams_rebuild(pstk_judge *judge) {
     }
 }
 
+void judge_time_shift(pstk_judge *judge, int64_t by_ns) {
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_STREAM); i++) {
+        judge_stream *stream = judge_stream_at(judge, i);
+        stream->recv_ns = pstk_time_add(stream->recv_ns, by_ns);
+        stream->quiet_ns = pstk_time_add(stream->quiet_ns, by_ns);
+        stream->run_recv_ns = pstk_time_add(stream->run_recv_ns, by_ns);
+    }
+}
+
 /* ---- watermarks ----------------------------------------------------------------------------- */
 
 /* Where an idle stream's clock would stand now. */

@@ -16,6 +16,7 @@ static bool sink_frames(void *context, uint32_t intake_source, uint32_t connecti
                         const pstk_frame *frames, size_t count, size_t *out_taken) {
     pstk_engine *engine = context;
     pthread_mutex_lock(&engine->lock);
+    pstk_engine_follow_wall(engine);
     pstk_delivery delivery = {.source = engine->intake_source[intake_source],
                               .connection = connection,
                               .position = PSTK_POSITION_NONE,
@@ -49,6 +50,7 @@ static bool sink_replayed(void *context, uint32_t intake_source, const pstk_fram
                           size_t *out_taken) {
     pstk_engine *engine = context;
     pthread_mutex_lock(&engine->lock);
+    pstk_engine_follow_wall(engine);
     pstk_delivery delivery = {.source = engine->intake_source[intake_source],
                               .base = base,
                               .base_offset = base_offset,
@@ -130,6 +132,7 @@ static void serve_intake(pstk_engine *engine) {
 static int64_t duty_cycle(pstk_engine *engine) {
     plant_allocation();
     pthread_mutex_lock(&engine->lock);
+    pstk_engine_follow_wall(engine);
     if (engine->is_backlogged)
         pstk_engine_judge(engine);
     pstk_engine_put_tick(engine);

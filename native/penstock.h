@@ -460,6 +460,9 @@ typedef struct pstk_stats {
 
 PSTK_API uint32_t pstk_abi_version(void);
 PSTK_API const char *pstk_version(void);
+/* The date of this build (SOURCE_DATE_EPOCH, else its sources' release), ns since 1970: a clock
+ * before it is not set yet. */
+PSTK_API int64_t pstk_built_ns(void);
 PSTK_API const char *pstk_status_text(int status);
 PSTK_API const char *pstk_drop_name(int reason);
 PSTK_API const char *pstk_event_kind_name(int kind);

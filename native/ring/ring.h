@@ -26,6 +26,7 @@ typedef enum pstk_record {
     PSTK_RECORD_BASELINE = 8, /* pstk_baseline */
     PSTK_RECORD_CONFIG = 9,   /* pstk_config_record, items: they hold once the last part has come */
     PSTK_RECORD_COUNTS = 10,  /* pstk_counts_record: drops by reason, absolute */
+    PSTK_RECORD_CLOCK = 12,   /* pstk_clock_record: the box's clock was set forward */
 } pstk_record;
 
 typedef struct pstk_block { /* 64 bytes, little-endian; payload follows, block padded to 64 */
@@ -51,6 +52,9 @@ typedef struct pstk_tag_record {
     uint8_t name_bytes;
     char name[PSTK_NAME_BYTES];
 } pstk_tag_record;
+typedef struct pstk_clock_record {
+    int64_t by_ns; /* so far T jumped; no time has passed by it */
+} pstk_clock_record;
 typedef struct pstk_code_record {
     uint32_t tag_id;
     uint32_t code;

@@ -10,6 +10,8 @@ static void hold_until(const pstk_rule *rule, pstk_total *total, int64_t time_ns
         return;
     if (!total->has_rate || has_gap) {
         total->flags |= PSTK_FLAG_INCOMPLETE;
+        total->has_rate = 0; /* what flows behind the gap only the next value tells */
+        total->rate = 0;
     } else {
         double dt = (double)(time_ns - total->last_ns);
         pstk_value part = {.f64 = total->rate * (dt / (double)rule->rate_unit_ns)};

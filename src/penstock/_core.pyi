@@ -9,6 +9,7 @@ from penstock.events import Event, PackedEvidence
 TYPES: dict[str, int]
 EVENT_FLAGS: tuple[str, ...]
 DROP_REASONS: tuple[str, ...]
+BUILT_NS: int
 NO_POSITION: int
 TIME_NONE: int
 

@@ -35,6 +35,9 @@ cdef dict _ERRORS = {
 }
 
 
+BUILT_NS = c.pstk_built_ns()  # a clock before it is not set yet
+
+
 def native_version():
     return c.pstk_version().decode()
 

@@ -369,6 +369,7 @@ cdef extern from "penstock.h" nogil:
         uint64_t disk_written
     uint32_t pstk_abi_version()
     const char *pstk_version()
+    int64_t pstk_built_ns()
     const char *pstk_status_text(int status)
     const char *pstk_drop_name(int reason)
     const char *pstk_event_kind_name(int kind)
@@ -621,6 +622,7 @@ cdef extern from *:
         PSTK_FIELD(pstk_stats, streams, streams, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, assets, assets, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, instances_refused, instances_refused, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, instances_mistyped, instances_mistyped, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, events, events, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, events_pending, events_pending, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, events_polled, events_polled, 'Q', 0, 0),

@@ -68,6 +68,27 @@ static void test_lot_without_start_cuts_at_last_reading(void) {
     jj_close(&j);
 }
 
+static void test_an_interval_without_a_lot_says_so(void) {
+    jj j;
+    jj_open(&j);
+    machine m = with_machine(&j, false);
+    j.rules[0].size_ns = 10 * S;
+    jj_restart(&j);
+    for (int64_t k = 0; k < 25; k++) {
+        j.now_ns = (1000 + k) * S;
+        jj_i64(&j, m.good, j.now_ns, 100 + k);
+        if (k == 15)
+            jj_i64(&j, m.lot, j.now_ns, 7); /* told for the first time: it holds for the interval */
+    }
+    jj_out out = jj_run(&j, 680);
+    REQUIRE(out.count == 2);
+    CHECK(out.event[0].flags == (PSTK_FLAG_PARTIAL | PSTK_FLAG_UNKNOWN_LOT));
+    CHECK(out.event[0].context.lot[0] == 0);
+    CHECK(out.event[1].flags == 0 && strcmp(out.event[1].context.lot, "7") == 0);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 static void test_start_told_late_stays_exact(void) {
     /* Readings run past the start of the new lot before the lot is told: they move over to it. */
     jj j;
@@ -292,6 +313,7 @@ static void test_total_integrates_but_not_over_a_gap(void) {
 }
 
 int main(void) {
+    test_an_interval_without_a_lot_says_so();
     test_lot_with_start_is_exact();
     test_lot_without_start_cuts_at_last_reading();
     test_start_told_late_stays_exact();

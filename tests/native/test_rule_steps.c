@@ -127,6 +127,26 @@ static void test_total_bad_flow_is_not_integrated(void) {
           fact[0].flags == (PSTK_FLAG_PARTIAL | PSTK_FLAG_INCOMPLETE));
 }
 
+static void test_total_across_a_gap_waits_for_the_next_value(void) {
+    pstk_rule rule = {.kind = PSTK_RULE_TOTAL, .rate_unit_ns = 1};
+    pstk_total total = {0};
+    pstk_segment_fact fact[PSTK_SEGMENT_FACTS_MAX];
+    pstk_total_input in = {
+        .time_ns = 0, .boundary_ns = PSTK_TIME_NONE, .has_rate = true, .rate = 2};
+    pstk_total_step(&rule, &total, &in, fact);
+    in = (pstk_total_input){.time_ns = 10, .boundary_ns = PSTK_TIME_NONE, .has_gap = true};
+    pstk_total_step(&rule, &total, &in, fact); /* another tag's instant, behind the gap */
+    in = (pstk_total_input){.time_ns = 30, .boundary_ns = 20};
+    REQUIRE(pstk_total_step(&rule, &total, &in, fact) == 1);
+    CHECK(fact[0].quantity.f64 == 0 && (fact[0].flags & PSTK_FLAG_INCOMPLETE));
+    in = (pstk_total_input){
+        .time_ns = 40, .boundary_ns = PSTK_TIME_NONE, .has_rate = true, .rate = 3};
+    pstk_total_step(&rule, &total, &in, fact);
+    in = (pstk_total_input){.time_ns = 45, .boundary_ns = PSTK_TIME_NONE, .is_cut = true};
+    REQUIRE(pstk_total_step(&rule, &total, &in, fact) == 1);
+    CHECK(fact[0].quantity.f64 == 15 && fact[0].flags == PSTK_FLAG_INCOMPLETE);
+}
+
 static void test_state_never_ends_before_it_began(void) {
     pstk_rule rule = {.kind = PSTK_RULE_STATE};
     pstk_state_run run = {0};
@@ -223,6 +243,7 @@ int main(void) {
     test_counter_overflow_says_so();
     test_baseline_without_start_marks_the_lot_unknown();
     test_total_bad_flow_is_not_integrated();
+    test_total_across_a_gap_waits_for_the_next_value();
     test_state_never_ends_before_it_began();
     test_negative_step();
     test_correction_below_the_start();
