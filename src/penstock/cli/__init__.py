@@ -47,6 +47,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("top", "Watch a running plant: rates, losses, sources, entries by state."),
     ("reload", "Make a running plant read its configuration again."),
     ("test", "Play rule tests: folders of a recording, a configuration and what is expected."),
+    ("tap", "Listen to a live wire: tags, types, rates, gaps, clock offset, an example."),
     ("explain", "Show the chain behind an ERP document or an event, down to its samples."),
     ("ledger", "List and show the entries of the posting ledger."),
     ("config", "Check or show a configuration, or print its JSON Schema."),
