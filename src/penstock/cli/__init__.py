@@ -42,6 +42,7 @@ EXTRAS = {
 }
 
 COMMANDS: tuple[tuple[str, str], ...] = (
+    ("init", "Begin a plant: a commented configuration and one rule test."),
     ("run", "Run the configured plant: sources in, documents out."),
     ("replay", "Run recorded samples through the rules: events, results, documents."),
     ("top", "Watch a running plant: rates, losses, sources, entries by state."),
@@ -49,8 +50,10 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("test", "Play rule tests: folders of a recording, a configuration and what is expected."),
     ("tap", "Listen to a live wire: tags, types, rates, gaps, clock offset, an example."),
     ("explain", "Show the chain behind an ERP document or an event, down to its samples."),
+    ("dlq", "List, show, retry or discard what waits for a person."),
     ("ledger", "List and show the entries of the posting ledger."),
-    ("config", "Check or show a configuration, or print its JSON Schema."),
+    ("doctor", "Say what on this box stands in the plant's way: one finding, one fix."),
+    ("config", "Check, show or compare configurations, or print their JSON Schema."),
     ("size", "Say which cores, RAM, disk and ERP calls a plant takes, measured on this box."),
     ("bench", "Measure this box: each figure beside its limit or its peer."),
     ("docs", "Read the pages that ship with penstock."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from penstock.post import Guarantees, Options
 
 app = App(
-    name="config", help="Check or show a configuration, or print its JSON Schema.", version_flags=[]
+    name="config",
+    help="Check, show or compare configurations, or print their JSON Schema.",
+    version_flags=[],
 )
 
 
@@ -106,6 +109,35 @@ def show(file: Path, /, *, json: bool = False) -> int:
     else:
         print(to_toml(config), end="")
     return cli.EXIT_OK
+
+
+@app.command
+def diff(old: Path, new: Path, /, *, json: bool = False) -> int:
+    """Compare what two configurations mean: files merged, defaults filled in, names in any order.
+
+    Exit codes: 0 they mean the same; 1 they differ; 2 wrong usage; 78 one is invalid. Example:
+    penstock config diff plant.toml new.toml
+
+    Parameters
+    ----------
+    old
+        The TOML file as it was.
+    new
+        The TOML file as it shall be.
+    json
+        One JSON object: changes, each with path, old, new, note.
+    """
+    from penstock.cli.changes import changes_of
+
+    configs = [load_config(each, is_environment_known=False) for each in (old, new)]
+    found = changes_of(*configs)
+    if json:
+        cli.emit({"same": not found, "changes": [asdict(each) for each in found]})
+    else:
+        for each in found:
+            print(each)
+        print(f"{len(found)} changes" if found else "they mean the same")
+    return cli.EXIT_FAILED if found else cli.EXIT_OK
 
 
 @app.command

@@ -171,13 +171,13 @@ def resolve(
         return cli.EXIT_USAGE
     path = ledger_path(config, state_dir)
     with Reader.open(path) as reader:
-        entry = _one(reader, id)
+        entry = one_entry(reader, id)
     who, now_ns = by or getpass.getuser(), time.time_ns()
     with Ledger.open(path, now_ns=now_ns) as ledger:
         if discard:
             entry = ledger.discard(entry.entry_id, by=who, reason=reason, now_ns=now_ns)
         elif entry.category == "mapping" and config is not None:
-            entry = _map_again(ledger, entry, config, who, reason)
+            entry = map_again(ledger, entry, config, who, reason)
         else:
             entry = ledger.retry(entry.entry_id, by=who, reason=reason, now_ns=now_ns)
     if json:
@@ -203,7 +203,8 @@ def time_text(time_ns: int | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}Z"
 
 
-def _one(reader: Reader, text: str) -> Entry:
+def one_entry(reader: Reader, text: str) -> Entry:
+    """The one entry that a text names. LedgerError where it names none or several."""
     found = reader.find(text)
     if len(found) != 1:
         names = ", ".join(f"#{each.entry_id}" for each in found)
@@ -212,7 +213,8 @@ def _one(reader: Reader, text: str) -> Entry:
     return found[0]
 
 
-def _map_again(ledger: Ledger, entry: Entry, config: Path, who: str, reason: str) -> Entry:
+def map_again(ledger: Ledger, entry: Entry, config: Path, who: str, reason: str) -> Entry:
+    """A mapping fault, mapped anew by the configuration. LedgerError where it still is one."""
     from penstock.config import load_config
     from penstock.mapping import Command, Fault, Hold, map_event
 

@@ -334,6 +334,17 @@ class Ledger:
             self._resolve(chain, entry, state, by=by, reason=reason, now_ns=now_ns)
         return self._read(entry_id)
 
+    def ask_again(self, entry_id: int, *, by: str, reason: str, now_ns: int) -> Entry:
+        """An entry in doubt is looked up now, not at its next time. Nothing is sent by this."""
+        with self._change(now_ns) as chain:
+            entry = self._read(entry_id)
+            if entry.state is not State.IN_DOUBT:
+                raise LedgerError(f"entry {entry_id} is {entry.state}: only in_doubt is asked for")
+            said = _said(by, reason)
+            self._store.rows("entry_ask", {"entry_id": entry_id, "now_ns": now_ns})
+            chain.link(entry_id, (entry.state, entry.state), by=by, reason=said, detail={})
+        return self._read(entry_id)
+
     def discard(self, entry_id: int, *, by: str, reason: str, now_ns: int) -> Entry:
         """An entry that must not become a document. One that is being sent cannot be discarded."""
         with self._change(now_ns) as chain:
@@ -474,9 +485,7 @@ class Ledger:
         now_ns: int,
         detail: dict[str, Any] | None = None,
     ) -> None:
-        if not reason.strip() or not by.strip():
-            raise LedgerError("a person's decision needs a name and a reason")
-        said = reason.strip()[: rows.REASON_CHARS_MAX]
+        said = _said(by, reason)
         values = {"entry_id": entry.entry_id, "state": state, "category": "person", "reason": said}
         self._store.rows("entry_resolve", {**values, "now_ns": now_ns})
         chain.link(entry.entry_id, (entry.state, state), by=by, reason=said, detail=detail or {})
@@ -576,3 +585,10 @@ class Ledger:
 def values_of(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Some of the values, by name."""
     return {name: values[name] for name in names}
+
+
+def _said(by: str, reason: str) -> str:
+    """The reason of a person's decision. LedgerError where name or reason is missing."""
+    if not reason.strip() or not by.strip():
+        raise LedgerError("a person's decision needs a name and a reason")
+    return reason.strip()[: rows.REASON_CHARS_MAX]

@@ -48,6 +48,11 @@ INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- The newest event time; until the watermark passes it, other content under a known id is absorbed.
 SELECT max(coalesce(end_ns, at_ns)) FROM event;
 
+-- name: event_recent
+-- How many events came since a moment, the first of them, and how many there are in all.
+SELECT count(*), min(committed_at_ns), (SELECT count(*) FROM event) FROM event
+WHERE committed_at_ns >= :since_ns;
+
 -- name: event_by_prefix
 -- Events whose id begins like this.
 SELECT event_id FROM event WHERE event_id >= :prefix AND event_id < :prefix || '~'
@@ -178,6 +183,10 @@ UPDATE entry SET
     state = :state, category = :category, reason = :reason, next_try_ns = :now_ns, attempts = 0
 WHERE entry_id = :entry_id;
 
+-- name: entry_ask
+-- A person wants an entry in doubt looked up now; what it is stays as it is.
+UPDATE entry SET next_try_ns = :now_ns WHERE entry_id = :entry_id;
+
 -- name: entry_remap
 -- A mapping fault that today's mapping can turn into a document.
 UPDATE entry SET
@@ -215,6 +224,13 @@ DELETE FROM target WHERE rest_until_ns > :now_ns;
 -- Entries, newest first.
 SELECT * FROM entry WHERE (:state = '' OR state = :state) AND (:target = '' OR target = :target)
 ORDER BY entry_id DESC LIMIT :limit;
+
+-- name: entry_waiting
+-- Entries that wait for a person or for the target's word, the oldest first.
+SELECT * FROM entry
+WHERE state IN ('held', 'dead', 'in_doubt') AND (:target = '' OR target = :target)
+  AND (:category = '' OR category = :category)
+ORDER BY entry_id LIMIT :limit;
 
 -- name: entry_page
 -- Every entry with its event, in pages.

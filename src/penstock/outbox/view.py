@@ -74,6 +74,11 @@ class Reader:
         """The newest entries, of one state and target if given."""
         return self._entries("entry_list", {"state": state, "target": target, "limit": limit})
 
+    def waiting(self, *, target: str = "", category: str = "", limit: int = 100) -> list[Entry]:
+        """Held, dead and in doubt, the oldest first."""
+        values = {"target": target, "category": category, "limit": limit}
+        return self._entries("entry_waiting", values)
+
     def entries_of(self, event_id: str) -> list[Entry]:
         """What an event led to."""
         return self._entries("entry_by_event", {"event_id": event_id})
@@ -113,6 +118,12 @@ class Reader:
         if row is None:
             raise LedgerError(f"there is no event {event_id}")
         return content.event_from_json(row[0])
+
+    def recent(self, since_ns: int) -> tuple[int, int | None, int]:
+        """Events committed since then, when the first of them was, and events in all."""
+        row = self._store.row("event_recent", {"since_ns": since_ns})
+        assert row is not None
+        return int(row[0]), row[1], int(row[2])
 
     def committed_at_ns(self, event_id: str) -> int | None:
         """When an event became durable."""
