@@ -1,4 +1,4 @@
-"""``penstock init``: what it writes checks, its rule test passes, and a change of the rule shows."""
+"""``penstock init``: what it writes checks, its rule test passes, a change of the rule shows."""
 
 from __future__ import annotations
 
