@@ -18,6 +18,7 @@ from penstock.config.forms import suggest
 app = App(name="docs", help="Read the pages that ship with penstock.", version_flags=[])
 
 
+LINE_CHARS_MIN: Final = 25
 LINE_CHARS: Final = 100
 
 
@@ -77,6 +78,8 @@ def _page(topic: str, text: str) -> Page:
     title, _, rest = text.partition("\n")
     paragraph = next((each for each in rest.split("\n\n") if _is_prose(each)), "")
     sentence = re.split(r"(?<=[.?])\s(?=[A-Z])", " ".join(paragraph.split()), maxsplit=1)[0]
+    if len(sentence) < LINE_CHARS_MIN:  # "A case is a folder." tells less than its title
+        sentence = title.lstrip("# ")
     line = re.sub(r"[*`]{1,2}(?=\S)|(?<=\S)[*`]{1,2}", "", sentence)
     return Page(
         topic, title.lstrip("# ").strip(), shorten(line, LINE_CHARS, placeholder=" …"), text
@@ -95,4 +98,4 @@ def _list(found: list[Page], *, is_json: bool) -> None:
         return
     width = max(len(each.topic) for each in found)
     for each in found:
-        print(f"{each.topic:{width}}  {each.line or each.title}")
+        print(f"{each.topic:{width}}  {each.line}")
