@@ -141,12 +141,37 @@ static bool are_rule_texts_ended(const pstk_rule *rule) {
     return is_right;
 }
 
+static int check_alarm(const pstk_rule *rule, pstk_error *err) {
+    bool is_rate = rule->kind == PSTK_RULE_RATE;
+    bool is_waiting = rule->kind == PSTK_RULE_STUCK || rule->kind == PSTK_RULE_FRESHNESS;
+    if (!is_span(rule->span_ns) || !is_span(rule->after_ns) || !(rule->band >= 0))
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0,
+                         "rule %s: span, after or band is negative, or above 36 years", rule->name);
+    if (is_rate && (rule->span_ns < 1000 || rule->rate_unit_ns <= 0))
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0,
+                         "rule %s: a rate needs a span of a microsecond or more, and its unit of "
+                         "time",
+                         rule->name);
+    if (is_waiting && rule->after_ns == 0)
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: needs after, how long it waits",
+                         rule->name);
+    if (rule->kind == PSTK_RULE_FRESHNESS && rule->order == PSTK_ORDER_EVENT)
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0,
+                         "rule %s: freshness is judged as samples arrive, never by event order",
+                         rule->name);
+    if (rule->quality > PSTK_QUALITY_SUPPRESS ||
+        (rule->quality == PSTK_QUALITY_TRIP && rule->kind != PSTK_RULE_LIMIT))
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0,
+                         "rule %s: quality is hold or suppress, of a limit also trip", rule->name);
+    return PSTK_OK;
+}
+
 static int check_rule(const pstk_rule *rule, size_t index, pstk_error *err) {
     if (!are_rule_texts_ended(rule))
         return pstk_fail(err, PSTK_E_ARGUMENT, 0,
                          "rule %zu has no name, a text without an end, or more than %u states",
                          index, PSTK_STATES_MAX);
-    if (rule->kind < PSTK_RULE_LIMIT || rule->kind > PSTK_RULE_WINDOW)
+    if (rule->kind < PSTK_RULE_LIMIT || rule->kind > PSTK_RULE_FRESHNESS)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: kind %u is unknown", rule->name,
                          (unsigned)rule->kind);
     bool are_spans = is_span(rule->size_ns) && is_span(rule->min_duration_ns) &&
@@ -154,7 +179,8 @@ static int check_rule(const pstk_rule *rule, size_t index, pstk_error *err) {
                      rule->offset_ns >= -TIME_NS_MAX;
     for (int level = 0; level < PSTK_LEVEL_COUNT; level++)
         are_spans = are_spans && is_span(rule->level[level].on_delay_ns) &&
-                    is_span(rule->level[level].off_delay_ns);
+                    is_span(rule->level[level].off_delay_ns) &&
+                    is_span(rule->level[level].re_alarm_ns);
     if (!are_spans)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0,
                          "rule %s: a duration is negative, or above 36 years", rule->name);
@@ -167,7 +193,7 @@ static int check_rule(const pstk_rule *rule, size_t index, pstk_error *err) {
         rule->negative > PSTK_NEGATIVE_IGNORE)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: state_on, micro or negative is unknown",
                          rule->name);
-    return PSTK_OK;
+    return check_alarm(rule, err);
 }
 
 int pstk_engine_check_rules(const pstk_rule *rules, size_t rule_count, pstk_error *err) {

@@ -42,6 +42,8 @@ static void arenas_size(pstk_judge *judge) {
         [JUDGE_LAST] = instances,
         [JUDGE_LIMIT] = instances,
         [JUDGE_DELAY] = instances,
+        [JUDGE_RATE] = instances,
+        [JUDGE_WATCH] = instances,
         [JUDGE_WINDOW] = instances,
         [JUDGE_PANE] = (uint32_t)panes,
         [JUDGE_GROUP] = instances,

@@ -1,5 +1,5 @@
 /* judge bind: TAG records meet rules: which instance hears which tag, in which role.
- * A limit's or window's instance is its tag. The others are named by what '*' matched; a role
+ * The instance of an alarm or window is its tag. The others are named by what '*' matched; a role
  * without '*' in a rule whose VALUE has one is shared by all its instances. Instances outlive their
  * rule: registers wait for its return. */
 #include "engine_judge_state.h"
@@ -18,12 +18,24 @@ static bool are_texts_ended(const pstk_rule *rule) {
     return is_ended;
 }
 
+static bool is_alarm_valid(const pstk_rule *rule) {
+    if (rule->kind == PSTK_RULE_RATE)
+        return is_duration(rule->span_ns) && rule->span_ns >= PSTK_SPAN_NS_MIN &&
+               rule->rate_unit_ns > 0;
+    if (rule->kind == PSTK_RULE_STUCK || rule->kind == PSTK_RULE_FRESHNESS)
+        return is_duration(rule->after_ns) && rule->after_ns > 0 && rule->band >= 0;
+    return true;
+}
+
 bool judge_rule_is_valid(const pstk_rule *rule) {
-    if (!are_texts_ended(rule) || rule->kind < PSTK_RULE_LIMIT || rule->kind > PSTK_RULE_WINDOW)
+    if (!are_texts_ended(rule) || rule->kind < PSTK_RULE_LIMIT || rule->kind > PSTK_RULE_FRESHNESS)
         return false;
     for (uint32_t k = 0; k < PSTK_LEVEL_COUNT; k++)
-        if (!is_duration(rule->level[k].on_delay_ns) || !is_duration(rule->level[k].off_delay_ns))
+        if (!is_duration(rule->level[k].on_delay_ns) || !is_duration(rule->level[k].off_delay_ns) ||
+            !is_duration(rule->level[k].re_alarm_ns))
             return false;
+    if (judge_is_alarm(rule->kind) && !is_alarm_valid(rule))
+        return false;
     if (!is_duration(rule->size_ns) || !is_duration(rule->min_duration_ns) ||
         !is_duration(rule->micro_every_ns) || rule->offset_ns > (INT64_C(1) << 60) ||
         rule->offset_ns < -(INT64_C(1) << 60))
@@ -79,8 +91,8 @@ static bool open_state(pstk_judge *judge, uint32_t index, const pstk_rule *rule,
         at->closed_ns = at->restart_ns = INT64_MIN;
         return true;
     }
-    if (rule->kind == PSTK_RULE_LIMIT)
-        return true;
+    if (judge_is_alarm(rule->kind))
+        return true; /* made where it is needed */
     instance->state = judge_arena_take(judge, JUDGE_GROUP);
     if (!instance->state)
         return false;
@@ -96,10 +108,9 @@ void judge_instance_drop(pstk_judge *judge, uint32_t index) {
         link = &judge_instance_at(judge, *link)->next;
     if (*link)
         *link = instance->next;
-    if (instance->kind == PSTK_RULE_LIMIT && instance->state) {
+    if (judge_is_alarm(instance->kind) && instance->state) {
         judge_limit_unschedule(judge, instance->state);
-        if (judge_limit_raw(judge, instance->state)->delay)
-            judge_arena_drop(judge, JUDGE_DELAY, judge_limit_raw(judge, instance->state)->delay);
+        judge_limit_strip(judge, instance->state);
         judge_arena_drop(judge, JUDGE_LIMIT, instance->state);
     } else if (instance->state) {
         judge_arena_drop(judge, JUDGE_WINDOW, instance->state);
@@ -163,16 +174,12 @@ static uint32_t make_instance(pstk_judge *judge, const match *it, uint32_t name,
     return index;
 }
 
-static bool is_by_tag(const pstk_rule *rule) {
-    return rule->kind == PSTK_RULE_LIMIT || rule->kind == PSTK_RULE_WINDOW;
-}
-
 /* The instance of a match; makes it where it may. 0: none. */
 static uint32_t instance_for(pstk_judge *judge, const match *it, bool may_create) {
     const pstk_rule *rule = judge_rule_raw(judge, it->slot);
     uint32_t name = judge_name_find(judge, rule->name, rule->series);
     uint32_t key = it->tag + 1;
-    if (!is_by_tag(rule)) {
+    if (!judge_is_by_tag(rule->kind)) {
         key = may_create ? judge_capture_intern(judge, it->capture, it->capture_bytes)
                          : judge_capture_find(judge, it->capture, it->capture_bytes);
         if (!key)
@@ -214,25 +221,10 @@ static bool bind_window(pstk_judge *judge, uint32_t tag, uint32_t index) {
     return true;
 }
 
-static bool open_delay(pstk_judge *judge, uint32_t index) {
-    uint32_t limit = judge_limit_open(judge, index);
-    judge_limit *at = judge_limit_at(judge, limit);
-    if (!limit || at->delay)
-        return limit != 0;
-    at->delay = judge_arena_take(judge, JUDGE_DELAY);
-    if (!at->delay)
+static bool bind_alarm(pstk_judge *judge, uint32_t tag, uint32_t index) {
+    if (!judge_limit_prepare(judge, index))
         return false;
-    judge_delay_at(judge, at->delay)->last_ns = INT64_MIN;
-    return true;
-}
-
-static bool bind_limit(pstk_judge *judge, uint32_t tag, uint32_t index) {
-    judge_instance *instance = judge_instance_at(judge, index);
-    const pstk_rule *rule = judge_rule_of(judge, instance);
-    bool is_event = rule->order == PSTK_ORDER_EVENT;
-    if ((is_event || pstk_limit_has_delay(rule)) && !open_delay(judge, index))
-        return false;
-    if (is_event)
+    if (judge_rule_of(judge, judge_instance_at(judge, index))->order == PSTK_ORDER_EVENT)
         judge_hot_at(judge, tag)->slow |= JUDGE_SLOW_EVENT;
     return bind_append(judge, tag, index, PSTK_ROLE_VALUE);
 }
@@ -304,8 +296,8 @@ static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
         judge_instance_at(judge, index)->asset = asset;
     if (rule->kind == PSTK_RULE_WINDOW)
         return bind_window(judge, it->tag, index);
-    if (rule->kind == PSTK_RULE_LIMIT)
-        return bind_limit(judge, it->tag, index);
+    if (judge_is_alarm(rule->kind))
+        return bind_alarm(judge, it->tag, index);
     bool is_bound = bind_role(judge, it->tag, index, it->role);
     bind_shared(judge, index);
     return is_bound;
@@ -322,7 +314,8 @@ static bool lists_state_of(const pstk_rule *rule, uint8_t type) {
 static bool can_hear(const pstk_rule *rule, uint32_t role, uint8_t type) {
     if (role == PSTK_ROLE_VALUE && rule->kind == PSTK_RULE_STATE)
         return lists_state_of(rule, type);
-    bool is_text_fine = role == PSTK_ROLE_LOT || role == PSTK_ROLE_ORDER;
+    bool is_fresh = role == PSTK_ROLE_VALUE && rule->kind == PSTK_RULE_FRESHNESS;
+    bool is_text_fine = is_fresh || role == PSTK_ROLE_LOT || role == PSTK_ROLE_ORDER;
     return type != PSTK_TYPE_CODE || is_text_fine;
 }
 
@@ -330,7 +323,7 @@ static void bind_rule(pstk_judge *judge, uint32_t tag, uint32_t slot, bool may_c
     const pstk_rule *rule = judge_rule_raw(judge, slot);
     const pstk_tag *named = pstk_tags_get(judge->tags, tag);
     judge_hot *hot = judge_hot_at(judge, tag);
-    uint32_t roles = is_by_tag(rule) ? 1 : PSTK_ROLE_COUNT;
+    uint32_t roles = judge_is_by_tag(rule->kind) ? 1 : PSTK_ROLE_COUNT;
     bool is_counted = false;
     for (uint32_t r = 0; r < roles; r++) {
         match it = {.slot = slot,

@@ -1,6 +1,6 @@
 /* judge config: CONFIG records are collected until the tables are whole, then applied at once.
  * Registers (counters, totals, states) carry on under any change of their rule and wait for a rule
- * that is gone. A window whose rule changed closes as it stands, flagged partial; a limit whose
+ * that is gone. A window whose rule changed closes as it stands, flagged partial; an alarm whose
  * rule changed starts fresh and says so once for each instance that held an excursion, and at least
  * once a rule. */
 #include "engine_judge_state.h"
@@ -141,12 +141,11 @@ static void close_limit(pstk_judge *judge, uint32_t index) {
 static bool close_changed(pstk_judge *judge) {
     for (; judge->place.step < judge_count(judge, JUDGE_INSTANCE); judge->place.step++) {
         const judge_instance *instance = judge_instance_raw(judge, judge->place.step);
-        bool is_by_tag = instance->kind == PSTK_RULE_LIMIT || instance->kind == PSTK_RULE_WINDOW;
-        if (!is_by_tag || !instance->rule || is_kept(judge, instance))
+        if (!judge_is_by_tag(instance->kind) || !instance->rule || is_kept(judge, instance))
             continue;
         if (!judge_has_room(judge))
             return false;
-        if (instance->kind == PSTK_RULE_LIMIT)
+        if (judge_is_alarm(instance->kind))
             close_limit(judge, judge->place.step);
         else
             judge_window_close_all(judge, instance->state, PSTK_FLAG_PARTIAL);
@@ -154,14 +153,13 @@ static bool close_changed(pstk_judge *judge) {
     return true;
 }
 
-/* A changed limit rule none of whose instances held anything still says once that it is another
+/* A changed alarm rule none of whose instances held anything still says once that it is another
  * now. */
 static bool tell_changed(pstk_judge *judge) {
     for (; judge->place.step < judge_count(judge, JUDGE_INSTANCE); judge->place.step++) {
         const judge_instance *instance = judge_instance_raw(judge, judge->place.step);
-        if (instance->kind != PSTK_RULE_LIMIT || !instance->rule ||
-            judge->is_told[instance->name] || !staged_for(judge, instance) ||
-            is_kept(judge, instance))
+        if (!judge_is_alarm(instance->kind) || !instance->rule || judge->is_told[instance->name] ||
+            !staged_for(judge, instance) || is_kept(judge, instance))
             continue;
         if (!judge_has_room(judge))
             return false;
@@ -171,21 +169,11 @@ static bool tell_changed(pstk_judge *judge) {
 }
 
 static bool is_forgettable(const pstk_judge *judge, const judge_instance *instance) {
-    if (instance->kind == PSTK_RULE_LIMIT)
+    if (judge_is_alarm(instance->kind))
         return true;
     /* A window of events keeps what tells equal stamps apart. */
     return instance->kind == PSTK_RULE_WINDOW &&
            judge_rule_of(judge, instance)->emit != PSTK_EMIT_EVENT;
-}
-
-/* Limits give their delay back: the new rule may have none. */
-static void strip_delay(pstk_judge *judge, const judge_instance *instance) {
-    judge_limit *at = judge_limit_at(judge, instance->state);
-    if (!instance->state)
-        return;
-    if (at->delay)
-        judge_arena_drop(judge, JUDGE_DELAY, at->delay);
-    at->delay = 0;
 }
 
 static void remap_instances(pstk_judge *judge) {
@@ -198,8 +186,9 @@ static void remap_instances(pstk_judge *judge) {
             judge_instance_drop(judge, i);
             continue;
         }
-        if (instance->rule && instance->kind == PSTK_RULE_LIMIT && !is_kept(judge, instance))
-            strip_delay(judge, instance);
+        bool is_alarm = instance->rule && judge_is_alarm(instance->kind) && instance->state;
+        if (is_alarm && !is_kept(judge, instance)) /* the new rule may need none of it */
+            judge_limit_strip(judge, instance->state);
     }
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++) {
         judge_instance *instance = judge_instance_at(judge, i);

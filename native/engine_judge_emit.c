@@ -20,7 +20,7 @@ bool judge_has_room(const pstk_judge *judge) {
 }
 
 uint32_t judge_tag_of(const pstk_judge *judge, const judge_instance *instance) {
-    if (instance->kind == PSTK_RULE_LIMIT || instance->kind == PSTK_RULE_WINDOW)
+    if (judge_is_by_tag(instance->kind))
         return instance->key - 1;
     uint32_t bound = judge_group_at(judge, instance->state)->role[PSTK_ROLE_VALUE].tag;
     return bound ? bound - 1 : UINT32_MAX;
@@ -145,11 +145,19 @@ static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) 
     memcpy(event->digest, hash, sizeof event->digest);
 }
 
-/* Trips and clears never repeat a stamp; restarts and what comes between the ends of states bring
- * their own count; the others are told apart here. */
+/* Trips, clears and re-alarms never repeat a stamp; restarts and what comes between the ends of
+ * states bring their own count. */
+static bool is_once(uint16_t kind) {
+    return kind < PSTK_EVENT_LIMIT_CHATTERING || kind == PSTK_EVENT_RULE_RESTARTED ||
+           kind == PSTK_EVENT_STATE_ENTER || kind == PSTK_EVENT_STATE_MICRO ||
+           (kind >= PSTK_EVENT_LIMIT_HH_REALARM && kind < PSTK_EVENT_RATE_CHATTERING) ||
+           kind == PSTK_EVENT_STUCK_TRIP || kind == PSTK_EVENT_STUCK_CLEAR ||
+           kind == PSTK_EVENT_FRESHNESS_TRIP || kind == PSTK_EVENT_FRESHNESS_CLEAR;
+}
+
+/* What may repeat a stamp is told apart here. */
 static void count_occurrence(pstk_judge *judge, judge_instance *instance, pstk_event *event) {
-    if (event->kind < PSTK_EVENT_LIMIT_CHATTERING || event->kind == PSTK_EVENT_RULE_RESTARTED ||
-        event->kind == PSTK_EVENT_STATE_ENTER || event->kind == PSTK_EVENT_STATE_MICRO)
+    if (is_once(event->kind))
         return;
     bool is_first = !instance->last;
     if (is_first)

@@ -63,7 +63,7 @@ static void deliver(pstk_judge *judge, const judge_node *node) {
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
         const judge_bind *bind = judge_bind_raw(judge, b);
         const judge_instance *instance = judge_instance_raw(judge, bind->instance);
-        if (instance->kind != PSTK_RULE_LIMIT) {
+        if (!judge_is_alarm(instance->kind)) {
             judge_group_role(judge, instance->state, bind->role, node, hot->type);
         } else if (judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT) {
             judge_delay *delay =
@@ -73,6 +73,7 @@ static void deliver(pstk_judge *judge, const judge_node *node) {
                                                 .value = node->value,
                                                 .time_ns = node->time_ns,
                                                 .recv_ns = judge->head.now_ns,
+                                                .flags = judge_quality_flags(node->quality),
                                                 .is_bad = judge_is_bad(node->quality)};
             delay->is_set = 1;
         } else {
@@ -103,19 +104,22 @@ void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_ear
     }
 }
 
-/* A limit of event order: one value an instant, the last in the journal. */
-static void limit_transit(pstk_judge *judge, uint32_t index) {
+/* An alarm of event order: one value an instant, the last in the journal. False: come again. */
+static bool alarm_transit(pstk_judge *judge, uint32_t index) {
     const judge_limit *limit = judge_limit_raw(judge, index);
     judge_delay *delay = judge_delay_at(judge, limit->delay);
     if (!limit->delay || !delay->is_set)
-        return;
-    delay->is_set = 0;
+        return true;
     if (delay->sample.time_ns <= delay->last_ns) { /* an overflow took a later one early */
         JUDGE_COUNT(judge->head.counters.late, 1);
-        return;
+        delay->is_set = 0;
+        return true;
     }
+    if (!judge_limit_sample(judge, index, &delay->sample))
+        return false;
+    delay->is_set = 0;
     delay->last_ns = delay->sample.time_ns;
-    judge_limit_sample(judge, index, &delay->sample);
+    return true;
 }
 
 bool judge_touched_run(pstk_judge *judge) {
@@ -123,12 +127,12 @@ bool judge_touched_run(pstk_judge *judge) {
         if (!judge_has_room(judge))
             return false;
         judge_instance *instance = judge_instance_at(judge, judge->touched);
+        if (!judge_is_alarm(instance->kind))
+            judge_group_step(judge, instance->state, judge->instant_ns);
+        else if (!alarm_transit(judge, instance->state))
+            continue;
         judge->touched = instance->touched_next;
         instance->is_touched = 0;
-        if (instance->kind == PSTK_RULE_LIMIT)
-            limit_transit(judge, instance->state);
-        else
-            judge_group_step(judge, instance->state, judge->instant_ns);
     }
     return true;
 }

@@ -1,12 +1,5 @@
-/* judge limit: limit facts become events or are folded; deadlines of silent tags; the quiet range
- * of the fast path. */
+/* judge limit: deadlines of alarms whose tag is silent; the quiet range of the fast path. */
 #include "engine_judge_state.h"
-
-#define EVENTS_PER_MINUTE 60u
-
-static const pstk_rule *rule_of(const pstk_judge *judge, const judge_limit *at) {
-    return judge_rule_of(judge, judge_instance_at(judge, at->instance));
-}
 
 /* ---- deadlines: a binary heap of limits by engine time -------------------------------------- */
 
@@ -54,14 +47,21 @@ void judge_limit_unschedule(pstk_judge *judge, uint32_t index) {
         deadline_down(judge, place, last);
 }
 
+/* A freshness deadline moves with every sample: one that stands too early is looked at again when
+ * it comes. */
+static bool may_stay(const pstk_judge *judge, const judge_limit *at, int64_t due_ns) {
+    int64_t at_ns = judge->deadline[at->heap_pos - 1].at_ns;
+    bool is_lazy = judge_instance_raw(judge, at->instance)->kind == PSTK_RULE_FRESHNESS &&
+                   due_ns != INT64_MAX && at_ns > judge->head.now_ns;
+    return at_ns == due_ns || (is_lazy && at_ns < due_ns);
+}
+
 void judge_limit_schedule(pstk_judge *judge, uint32_t index) {
-    judge_limit *at = judge_limit_at(judge, index);
-    const judge_delay *delay = at->delay ? judge_delay_at(judge, at->delay) : NULL;
-    int64_t due_ns =
-        pstk_limit_deadline(rule_of(judge, at), &at->limit, delay ? &delay->delay : NULL);
+    const judge_limit *at = judge_limit_raw(judge, index);
+    int64_t due_ns = judge_limit_deadline(judge, index);
     if (at->fold.folded)
         due_ns = PSTK_MIN(due_ns, pstk_time_add(at->fold.recv_ns, PSTK_MINUTE_NS));
-    if (at->heap_pos && judge->deadline[at->heap_pos - 1].at_ns == due_ns)
+    if (at->heap_pos && may_stay(judge, at, due_ns))
         return;
     judge_limit_unschedule(judge, index);
     if (due_ns == INT64_MAX)
@@ -82,6 +82,23 @@ void judge_deadlines_rebuild(pstk_judge *judge) {
 
 /* ---- the quiet range ------------------------------------------------------------------------ */
 
+/* What one alarm of the tag leaves of it. */
+static void narrow(const pstk_judge *judge, const judge_instance *instance, judge_hot *hot,
+                   double *low, double *high) {
+    const pstk_rule *rule = judge_rule_of(judge, instance);
+    /* Item 0 is none: zero, as calm as a limit that has no state. */
+    const judge_limit *at = judge_limit_raw(judge, instance->state);
+    const judge_watch *watch = judge_watch_raw(judge, at->track);
+    if (rule->kind == PSTK_RULE_LIMIT)
+        pstk_limit_quiet(rule, &at->limit, low, high);
+    else if (rule->kind == PSTK_RULE_STUCK)
+        pstk_stuck_quiet(rule, &watch->u.stuck, &at->limit, hot->type, low, high, &hot->calm_ns);
+    else
+        *low = __builtin_inf(); /* each sample counts */
+    if (at->fold.folded)        /* the end of its minute is told by whichever sample comes first */
+        hot->calm_ns = PSTK_MIN(hot->calm_ns, pstk_fold_end_ns(&at->fold));
+}
+
 void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
     judge_hot *hot = judge_hot_at(judge, tag);
     double low = -__builtin_inf(), high = __builtin_inf();
@@ -90,126 +107,13 @@ void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
         const judge_instance *instance =
             judge_instance_raw(judge, judge_bind_raw(judge, b)->instance);
-        if (instance->kind != PSTK_RULE_LIMIT)
+        if (!judge_is_alarm(instance->kind) ||
+            judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT)
             continue;
-        const pstk_rule *rule = judge_rule_of(judge, instance);
-        if (rule->order == PSTK_ORDER_EVENT)
-            continue;
-        /* Item 0 is none: zero, as calm as a limit that has no state. */
-        const judge_limit *at = judge_limit_raw(judge, instance->state);
         hot->has_limit = 1;
-        pstk_limit_quiet(rule, &at->limit, &low, &high);
-        if (at->fold.folded) /* the end of its minute is told by whichever sample comes first */
-            hot->calm_ns = PSTK_MIN(hot->calm_ns, pstk_fold_end_ns(&at->fold));
+        narrow(judge, instance, hot, &low, &high);
     }
     hot->low = low;
     hot->high = high;
     judge_until_refresh(judge, tag);
-}
-
-/* ---- events --------------------------------------------------------------------------------- */
-
-void judge_limit_flush(pstk_judge *judge, uint32_t index) {
-    judge_limit *at = judge_limit_at(judge, index);
-    if (!at->fold.folded)
-        return;
-    int64_t start_ns = (int64_t)at->fold.minute * PSTK_MINUTE_NS;
-    pstk_event *event =
-        judge_event_begin(judge, at->instance, PSTK_EVENT_LIMIT_CHATTERING, start_ns);
-    event->end_ns = start_ns + PSTK_MINUTE_NS;
-    event->count = at->fold.folded;
-    judge_context_fill(judge, event->asset, 0, start_ns + PSTK_MINUTE_NS - 1, &event->context);
-    JUDGE_COUNT(judge->head.counters.chattering, at->fold.folded);
-    pstk_fold_reset(&at->fold);
-    judge_event_commit(judge, at->instance, event);
-}
-
-static void emit_fact(pstk_judge *judge, uint32_t index, const pstk_limit_fact *fact) {
-    judge_limit *at = judge_limit_at(judge, index);
-    const pstk_rule *rule = rule_of(judge, at);
-    uint32_t events_max =
-        rule->events_per_minute_max ? rule->events_per_minute_max : EVENTS_PER_MINUTE;
-    if (pstk_fold_is_due(&at->fold, fact->at_ns))
-        judge_limit_flush(judge, index);
-    if (!pstk_fold_take(&at->fold, &at->limit, fact, events_max, judge->head.now_ns))
-        return;
-    uint32_t kind = (uint32_t)PSTK_EVENT_LIMIT_HH_TRIP + 2u * fact->level + fact->is_clear;
-    pstk_event *event = judge_event_begin(judge, at->instance, (pstk_event_kind)kind, fact->at_ns);
-    event->start_ns = fact->start_ns;
-    event->end_ns = fact->end_ns;
-    event->value = fact->value;
-    event->limit = rule->level[fact->level].value;
-    judge_context_fill(judge, event->asset, 0, fact->at_ns, &event->context);
-    judge_event_commit(judge, at->instance, event);
-}
-
-uint32_t judge_limit_open(pstk_judge *judge, uint32_t index) {
-    judge_instance *instance = judge_instance_at(judge, index);
-    if (instance->state)
-        return instance->state;
-    instance->state = judge_arena_take(judge, JUDGE_LIMIT);
-    if (!instance->state)
-        return 0;
-    judge_limit *at = judge_limit_at(judge, instance->state);
-    at->instance = index;
-    at->tag = instance->key - 1;
-    pstk_fold_init(&at->fold);
-    return instance->state;
-}
-
-void judge_limit_sample(pstk_judge *judge, uint32_t index, const pstk_limit_sample *sample) {
-    judge_limit *at = judge_limit_at(judge, index);
-    judge_delay *delay = at->delay ? judge_delay_at(judge, at->delay) : NULL;
-    pstk_limit_fact fact[PSTK_LIMIT_FACTS_MAX];
-    size_t count =
-        pstk_limit_step(rule_of(judge, at), &at->limit, delay ? &delay->delay : NULL, sample, fact);
-    for (size_t k = 0; k < count; k++)
-        emit_fact(judge, index, &fact[k]);
-    if (pstk_fold_is_due(&at->fold, sample->time_ns))
-        judge_limit_flush(judge, index);
-    judge_limit_schedule(judge, index);
-}
-
-void judge_limit_tick(pstk_judge *judge, uint32_t index) {
-    judge_limit *at = judge_limit_at(judge, index);
-    judge_delay *delay = at->delay ? judge_delay_at(judge, at->delay) : NULL;
-    pstk_limit_fact fact[PSTK_LIMIT_FACTS_MAX];
-    size_t count = pstk_limit_tick(rule_of(judge, at), &at->limit, delay ? &delay->delay : NULL,
-                                   judge->head.now_ns, fact);
-    for (size_t k = 0; k < count; k++)
-        emit_fact(judge, index, &fact[k]);
-    if (at->fold.folded && pstk_time_add(at->fold.recv_ns, PSTK_MINUTE_NS) <= judge->head.now_ns)
-        judge_limit_flush(judge, index);
-    judge_limit_schedule(judge, index);
-    judge_quiet_refresh(judge, at->tag);
-}
-
-void judge_limit_reset(pstk_judge *judge, uint32_t index) {
-    judge_limit *at = judge_limit_at(judge, index);
-    memset(&at->limit, 0, sizeof at->limit);
-    pstk_fold_init(&at->fold);
-    judge_limit_unschedule(judge, index);
-}
-
-void judge_limit_regress(pstk_judge *judge, uint32_t index) {
-    judge_limit *at = judge_limit_at(judge, index);
-    judge_limit_flush(judge, index);
-    pstk_limit_cancel_delays(&at->limit);
-    pstk_fold_init(&at->fold);
-    judge_limit_unschedule(judge, index);
-    if (at->delay)
-        judge_delay_at(judge, at->delay)->last_ns = INT64_MIN;
-}
-
-void judge_limit_shift(pstk_judge *judge, int64_t by_ns) {
-    for (uint32_t i = 1; i < judge_count(judge, JUDGE_LIMIT); i++) {
-        judge_limit *at = judge_limit_at(judge, i);
-        if (!at->instance)
-            continue;
-        at->fold.recv_ns = pstk_time_add(at->fold.recv_ns, by_ns);
-        for (uint32_t k = 0; at->delay && k < PSTK_LEVEL_COUNT; k++) {
-            int64_t *recv_ns = &judge_delay_at(judge, at->delay)->delay.recv_ns[k];
-            *recv_ns = pstk_time_add(*recv_ns, by_ns);
-        }
-    }
 }

@@ -290,9 +290,9 @@ static void count_late(pstk_judge *judge, const run *at, uint64_t count) {
     JUDGE_COUNT(judge_source_at(judge, at->stream->source)->late, count);
 }
 
-static bool is_arrival_limit(const pstk_judge *judge, const judge_bind *bind) {
+static bool is_arrival_alarm(const pstk_judge *judge, const judge_bind *bind) {
     const judge_instance *instance = judge_instance_raw(judge, bind->instance);
-    return instance->kind == PSTK_RULE_LIMIT &&
+    return judge_is_alarm(instance->kind) &&
            judge_rule_of(judge, instance)->order != PSTK_ORDER_EVENT;
 }
 
@@ -300,7 +300,7 @@ static bool is_arrival_limit(const pstk_judge *judge, const judge_bind *bind) {
 static uint64_t ordered_rules(const pstk_judge *judge, const judge_hot *hot) {
     uint64_t count = 0;
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link)
-        count += !is_arrival_limit(judge, judge_bind_at(judge, b));
+        count += !is_arrival_alarm(judge, judge_bind_at(judge, b));
     return count;
 }
 
@@ -339,29 +339,34 @@ static bool push(pstk_judge *judge, const run *at, const pstk_sample *sample) {
 static bool stays_calm(const pstk_judge *judge, const judge_instance *instance,
                        const pstk_limit_sample *sample) {
     static const pstk_limit calm;
+    const pstk_rule *rule = judge_rule_of(judge, instance);
     double low = -__builtin_inf(), high = __builtin_inf();
-    pstk_limit_quiet(judge_rule_of(judge, instance), &calm, &low, &high);
-    return !instance->state && (sample->is_bad || (sample->x > low && sample->x < high));
+    pstk_limit_quiet(rule, &calm, &low, &high);
+    bool is_inside =
+        sample->is_bad ? rule->quality != PSTK_QUALITY_TRIP : sample->x > low && sample->x < high;
+    return !instance->state && is_inside;
 }
 
-static void limit_one(pstk_judge *judge, const run *at, const pstk_sample *sample,
+/* False: it has more to tell; come again. */
+static bool alarm_one(pstk_judge *judge, const run *at, const pstk_sample *sample,
                       uint32_t instance) {
     bool is_integer = judge_hot_at(judge, sample->tag_id)->is_integer;
     pstk_limit_sample it = {.value = sample->value,
                             .time_ns = time_of(at, sample),
                             .recv_ns = at->recv_ns,
+                            .flags = judge_quality_flags(sample->quality),
                             .is_bad = judge_is_bad(sample->quality)};
     if (!is_integer)
         it.value.f64 += 0.0;
     it.x = is_integer ? (double)it.value.i64 : it.value.f64;
     if (stays_calm(judge, judge_instance_at(judge, instance), &it))
-        return;
+        return true;
     uint32_t limit = judge_limit_open(judge, instance);
-    if (limit) /* as many as instances: never full */
-        judge_limit_sample(judge, limit, &it);
+    return !limit || /* as many as instances: never full */
+           judge_limit_sample(judge, limit, &it);
 }
 
-/* Arrival limits, one binding a step. */
+/* Arrival alarms, one binding a step. */
 static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sample) {
     judge_hot *hot = judge_hot_at(judge, sample->tag_id);
     int64_t time_ns = time_of(at, sample);
@@ -371,21 +376,21 @@ static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sampl
     }
     bool is_newer = time_ns > hot->last_ns;
     double x = (hot->is_integer ? (double)sample->value.i64 : sample->value.f64) + 0.0;
-    if (is_newer && x > hot->low && x < hot->high && time_ns < hot->calm_ns) {
-        /* here for its window: no limit can change */
+    if (is_newer && x > hot->low && x < hot->high && time_ns < hot->calm_ns &&
+        !judge_is_bad(sample->quality)) { /* here for its window: no alarm can change */
         hot->last_ns = time_ns;
         return true;
     }
     for (; judge->place.node; judge->place.node = judge_bind_raw(judge, judge->place.node)->link) {
         const judge_bind *bind = judge_bind_raw(judge, judge->place.node);
-        if (!is_arrival_limit(judge, bind))
+        if (!is_arrival_alarm(judge, bind))
             continue;
-        if (!judge_has_room(judge))
-            return false;
-        if (is_newer) {
-            limit_one(judge, at, sample, bind->instance);
+        do {
+            if (!judge_has_room(judge))
+                return false;
+        } while (is_newer && !alarm_one(judge, at, sample, bind->instance));
+        if (is_newer)
             continue;
-        }
         JUDGE_COUNT(judge->head.counters.out_of_order, 1);
         JUDGE_COUNT(judge_source_at(judge, hot->source)->out_of_order, 1);
     }

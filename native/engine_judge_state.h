@@ -8,6 +8,7 @@
 #define PSTK_ENGINE_JUDGE_STATE_H
 
 #include "engine_judge.h"
+#include "engine_judge_alarm.h"
 #include "rule/rule.h"
 #include "window/window.h"
 
@@ -56,10 +57,10 @@ _Static_assert(sizeof(judge_hot) == 64, "one cache line");
 
 typedef struct judge_instance { /* a rule at a tag, or at what '*' matched; there are millions */
     uint32_t next;              /* free list; in use: its chain of the hash (derived) */
-    uint32_t key;               /* limit, window: tag + 1; others: judge_capture */
+    uint32_t key;               /* alarms, window: tag + 1; others: judge_capture */
     uint32_t asset;             /* judge_asset */
-    uint32_t state; /* judge_window, judge_group or judge_limit; a limit that has never been other
-                       than calm has none: 0 */
+    uint32_t state; /* judge_window, judge_group or judge_limit (alarms); a limit that has never
+                       been other than calm has none: 0 */
     uint32_t last;  /* judge_last, or 0 */
     uint32_t touched_next; /* derived */
     uint16_t rule;      /* slot + 1 in the live table; 0 = the rule is gone, kept for its return */
@@ -79,25 +80,6 @@ typedef struct judge_last { /* identity of an instance's last event: how often t
     uint32_t occurrence;
     uint32_t kind; /* pstk_event_kind */
 } judge_last;
-
-typedef struct judge_limit {
-    uint32_t link;
-    uint32_t instance;
-    uint32_t tag;
-    uint32_t delay; /* judge_delay, or 0 */
-    pstk_limit limit;
-    pstk_fold fold;
-    uint32_t heap_pos; /* derived: place among the deadlines + 1 */
-    uint32_t reserved;
-} judge_limit;
-
-typedef struct judge_delay { /* limits with delays or of event order */
-    uint32_t link;
-    uint32_t is_set; /* event order: sample waits for its instant */
-    pstk_limit_delay delay;
-    pstk_limit_sample sample;
-    int64_t last_ns; /* event order: newest judged */
-} judge_delay;
 
 enum { /* judge_window.flags, judge_pane.flags */
        JUDGE_PANE_OPEN = 1,
@@ -263,6 +245,8 @@ _Static_assert(PSTK_ROLE_COUNT <= 8, "fits a bind");
     X(LAST, judge_last)                                                                            \
     X(LIMIT, judge_limit)                                                                          \
     X(DELAY, judge_delay)                                                                          \
+    X(RATE, judge_rate)                                                                            \
+    X(WATCH, judge_watch)                                                                          \
     X(WINDOW, judge_window)                                                                        \
     X(PANE, judge_pane)                                                                            \
     X(GROUP, judge_group)                                                                          \
@@ -408,6 +392,8 @@ JUDGE_ACCESS(INSTANCE, instance, judge_instance)
 JUDGE_ACCESS(LAST, last, judge_last)
 JUDGE_ACCESS(LIMIT, limit, judge_limit)
 JUDGE_ACCESS(DELAY, delay, judge_delay)
+JUDGE_ACCESS(RATE, rate, judge_rate)
+JUDGE_ACCESS(WATCH, watch, judge_watch)
 JUDGE_ACCESS(WINDOW, window, judge_window)
 JUDGE_ACCESS(PANE, pane, judge_pane)
 JUDGE_ACCESS(GROUP, group, judge_group)
@@ -445,6 +431,11 @@ static inline uint32_t judge_source_clock(uint16_t source) { return (uint32_t)so
 static inline uint32_t judge_stream_clock(uint32_t stream) { return PSTK_SOURCES_MAX + 1 + stream; }
 static inline bool judge_is_bad(uint16_t quality) { return (quality & 0xC000u) == 0x8000u; }
 static inline bool judge_is_uncertain(uint16_t quality) { return (quality & 0xC000u) == 0x4000u; }
+static inline uint16_t judge_quality_flags(uint16_t quality) {
+    if (judge_is_bad(quality))
+        return PSTK_FLAG_BAD_QUALITY;
+    return judge_is_uncertain(quality) ? (uint16_t)PSTK_FLAG_REPLACED_QUALITY : (uint16_t)0;
+}
 static inline bool judge_is_tag(const pstk_judge *judge, uint32_t tag) {
     return tag < judge_count(judge, JUDGE_HOT) && judge_hot_at(judge, tag)->type != PSTK_TYPE_NONE;
 }
@@ -497,7 +488,7 @@ void judge_tag_take(pstk_judge *judge, const pstk_tag_record *record);
 void judge_bind_rebuild(pstk_judge *judge, bool may_create);
 void judge_instances_rebuild(pstk_judge *judge); /* the hash */
 uint32_t judge_instance_find(const pstk_judge *judge, uint32_t name, uint8_t kind, uint32_t key);
-void judge_instance_drop(pstk_judge *judge, uint32_t instance); /* limits and windows only */
+void judge_instance_drop(pstk_judge *judge, uint32_t instance); /* alarms and windows only */
 bool judge_rule_is_valid(const pstk_rule *rule);
 
 /* ---- engine_judge_config.c ------------------------------------------------------------------ */
@@ -539,21 +530,6 @@ bool judge_clock_drain(pstk_judge *judge, uint32_t clock); /* resumable: all bel
 bool judge_clock_flush(pstk_judge *judge, uint32_t clock); /* resumable: all */
 /* A cut told from outside: the instance transits when the watermark passes at_ns. */
 void judge_wake(pstk_judge *judge, uint32_t instance, int64_t at_ns);
-
-/* ---- engine_judge_limit.c ------------------------------------------------------------------- */
-
-/* The instance's limit; made where it has none. 0: full. */
-uint32_t judge_limit_open(pstk_judge *judge, uint32_t instance);
-void judge_limit_sample(pstk_judge *judge, uint32_t limit, const pstk_limit_sample *sample);
-void judge_limit_tick(pstk_judge *judge, uint32_t limit);
-void judge_limit_reset(pstk_judge *judge, uint32_t limit);
-void judge_limit_regress(pstk_judge *judge, uint32_t limit);
-void judge_limit_shift(pstk_judge *judge, int64_t by_ns);  /* all; see judge_time_shift */
-void judge_limit_flush(pstk_judge *judge, uint32_t limit); /* tells what is folded */
-void judge_limit_schedule(pstk_judge *judge, uint32_t limit);
-void judge_limit_unschedule(pstk_judge *judge, uint32_t limit);
-void judge_quiet_refresh(pstk_judge *judge, uint32_t tag); /* and judge_until_refresh */
-void judge_deadlines_rebuild(pstk_judge *judge);
 
 /* ---- engine_judge_group.c: counters, totals, states ----------------------------------------- */
 

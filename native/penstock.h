@@ -160,6 +160,9 @@ typedef enum pstk_rule_kind {
     PSTK_RULE_TOTAL = 3,
     PSTK_RULE_STATE = 4,
     PSTK_RULE_WINDOW = 5,
+    PSTK_RULE_RATE = 6,      /* change over a span */
+    PSTK_RULE_STUCK = 7,     /* a value that does not move */
+    PSTK_RULE_FRESHNESS = 8, /* a tag that fell silent */
 } pstk_rule_kind;
 
 /* The tags a rule reads. Patterns may hold one '*'; what it matches in VALUE names the instance and
@@ -185,6 +188,12 @@ typedef enum pstk_order {
     PSTK_ORDER_ARRIVAL = 1,
     PSTK_ORDER_EVENT = 2
 } pstk_order;
+typedef enum pstk_quality { /* limit, rate, stuck: what a sample of bad quality means */
+                            PSTK_QUALITY_HOLD = 0,     /* nothing; running delays go on */
+                            PSTK_QUALITY_TRIP = 1,     /* limit: beyond every level */
+                            PSTK_QUALITY_SUPPRESS = 2, /* running delays are cancelled; stuck
+                                                          forgets what it compares with */
+} pstk_quality;
 typedef enum pstk_output { PSTK_EMIT_EVENT = 0, PSTK_EMIT_RESULT = 1 } pstk_output;
 
 /* counter: what a reading below the last one means where it is no rollover. */
@@ -218,6 +227,7 @@ typedef struct pstk_limit_level {
     double deadband; /* clear at value < high - deadband, or value > low + deadband */
     int64_t on_delay_ns;
     int64_t off_delay_ns;
+    int64_t re_alarm_ns; /* while active, again each so long behind the trip; 0 = never */
 } pstk_limit_level;
 
 typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie in each checkpoint */
@@ -225,23 +235,26 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
     char series[16]; /* default "1"; a person changes it to start a new series of ids */
     char unit[16];   /* UN/ECE Rec 20 code of the quantity; required for counter and total */
     char pattern[PSTK_ROLE_COUNT][PSTK_NAME_BYTES]; /* "" = role not used */
-    char asset[PSTK_NAME_BYTES]; /* whose context events carry; '*' as above; "" = the match */
-    uint16_t kind;               /* pstk_rule_kind */
-    uint16_t order;              /* pstk_order */
-    uint8_t emit;                /* pstk_output; windows default to RESULT */
-    uint8_t cut_on;              /* PSTK_CUT_* */
-    uint8_t emits_zero;          /* counter, total: an event also where the quantity is 0 */
-    uint8_t reserved0;
-    uint32_t events_per_minute_max; /* limit: beyond it one chattering event stands for the rest; 0
-                                       = default 60 */
+    char asset[PSTK_NAME_BYTES];    /* whose context events carry; '*' as above; "" = the match */
+    uint16_t kind;                  /* pstk_rule_kind */
+    uint16_t order;                 /* pstk_order */
+    uint8_t emit;                   /* pstk_output; windows default to RESULT */
+    uint8_t cut_on;                 /* PSTK_CUT_* */
+    uint8_t emits_zero;             /* counter, total: an event also where the quantity is 0 */
+    uint8_t quality;                /* pstk_quality */
+    uint32_t events_per_minute_max; /* limit, rate, stuck, freshness: beyond it one chattering event
+                                       stands for the rest; 0 = default 60 */
     pstk_limit_level level[PSTK_LEVEL_COUNT];
     double rollover;   /* counter: first value that never appears (10000 for 0..9999); 0 = none */
     int64_t size_ns;   /* window length; counter, total: also cut each size_ns; 0 = never */
     int64_t offset_ns; /* window alignment: start = offset + k * size */
     int64_t since_unit_ns;   /* state: 1 or 1000000 */
-    int64_t rate_unit_ns;    /* total: the flow is per this much time (3600e9 for m3/h) */
+    int64_t rate_unit_ns;    /* total, rate: per this much time (3600e9 for m3/h) */
     int64_t min_duration_ns; /* state: shorter ones are micro-stops */
     int64_t micro_every_ns;  /* state, MICRO_FOLD: k * this; 0 = an hour */
+    int64_t span_ns;         /* rate: change over so long */
+    int64_t after_ns;        /* stuck: unmoved for so long; freshness: silent for so long */
+    double band;             /* stuck: a move is more than this */
     uint32_t state_count;
     uint8_t is_any_state;                 /* state: every state is listed */
     uint8_t state_on;                     /* pstk_state_on */
@@ -269,7 +282,30 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
     X(WINDOW_CLOSE, "window.close")                                                                \
     X(RULE_RESTARTED, "rule.restarted")                                                            \
     X(STATE_ENTER, "state.enter")                                                                  \
-    X(STATE_MICRO, "state.micro")
+    X(STATE_MICRO, "state.micro")                                                                  \
+    X(LIMIT_HH_REALARM, "limit.HH.realarm")                                                        \
+    X(LIMIT_H_REALARM, "limit.H.realarm")                                                          \
+    X(LIMIT_L_REALARM, "limit.L.realarm")                                                          \
+    X(LIMIT_LL_REALARM, "limit.LL.realarm")                                                        \
+    X(RATE_HH_TRIP, "rate.HH.trip")                                                                \
+    X(RATE_HH_CLEAR, "rate.HH.clear")                                                              \
+    X(RATE_H_TRIP, "rate.H.trip")                                                                  \
+    X(RATE_H_CLEAR, "rate.H.clear")                                                                \
+    X(RATE_L_TRIP, "rate.L.trip")                                                                  \
+    X(RATE_L_CLEAR, "rate.L.clear")                                                                \
+    X(RATE_LL_TRIP, "rate.LL.trip")                                                                \
+    X(RATE_LL_CLEAR, "rate.LL.clear")                                                              \
+    X(RATE_HH_REALARM, "rate.HH.realarm")                                                          \
+    X(RATE_H_REALARM, "rate.H.realarm")                                                            \
+    X(RATE_L_REALARM, "rate.L.realarm")                                                            \
+    X(RATE_LL_REALARM, "rate.LL.realarm")                                                          \
+    X(RATE_CHATTERING, "rate.chattering")                                                          \
+    X(STUCK_TRIP, "stuck.trip")                                                                    \
+    X(STUCK_CLEAR, "stuck.clear")                                                                  \
+    X(STUCK_CHATTERING, "stuck.chattering")                                                        \
+    X(FRESHNESS_TRIP, "freshness.trip")                                                            \
+    X(FRESHNESS_CLEAR, "freshness.clear")                                                          \
+    X(FRESHNESS_CHATTERING, "freshness.chattering")
 
 typedef enum pstk_event_kind {
 #define PSTK_EVENT_ENUM(name, text) PSTK_EVENT_##name,
@@ -294,7 +330,8 @@ typedef enum pstk_event_kind {
     X(BASELINE, 8, "baseline", "starts where the last document ended, as the ledger says")         \
     X(UNKNOWN_LOT, 9, "unknown_lot", "which lot made this quantity is not known")                  \
     X(REPLACED_QUALITY, 10, "uncertain", "a sample of uncertain quality took part")                \
-    X(CORRECTED, 11, "corrected", "the register went back inside, and the quantity with it")
+    X(CORRECTED, 11, "corrected", "the register went back inside, and the quantity with it")       \
+    X(BAD_QUALITY, 12, "bad_quality", "the sample was of bad quality, and the rule trips by that")
 
 enum {
 #define PSTK_FLAG_ENUM(name, bit, text, help) PSTK_FLAG_##name = 1 << bit,
@@ -319,11 +356,11 @@ typedef struct pstk_event { /* 384 bytes */
     int64_t at_ns;          /* event time in its identity: crossing or start of the interval */
     int64_t start_ns;
     int64_t end_ns;   /* PSTK_TIME_NONE while open (a limit trip) */
-    pstk_value value; /* limit: the sample; counter, total: the quantity; state: the code; window:
-                         the mean */
+    pstk_value value; /* limit, stuck, freshness: the sample; rate: the rate; counter, total: the
+                         quantity; state: the code; window: the mean */
     pstk_value start_reading; /* counter: register at start and end */
     pstk_value end_reading;
-    double limit;                      /* limit: the level's value */
+    double limit;                      /* limit, rate: the level's value */
     double sum, min, max, first, last; /* window */
     uint64_t count;                    /* samples in it; chattering: crossings folded */
     uint32_t rule; /* index of a rule name, stable for the life of the state directory */

@@ -1,133 +1,257 @@
-/* limit: a value against HH, H, L, LL; each level fires once per excursion.
- * Method: each level is its own machine of four phases; a delay that ended at or before a sample's
- * time is taken before the sample and bears the crossing's time, so that it does not matter whether
- * a sample or a tick noticed it. */
+/* limit: a value against HH, H, L, LL; each level fires once per excursion, and again while it
+ * lasts where the level says so. Method: each level is its own machine of four phases; a delay that
+ * ended or a re-alarm that fell due at or before a sample's time is taken before the sample and
+ * bears its own time, so that it does not matter whether a sample or a tick noticed it. */
 #include "rule.h"
 
-static bool is_high(unsigned level) { return level <= PSTK_LEVEL_H; }
+static bool is_high(unsigned number) { return number <= PSTK_LEVEL_H; }
 
-static bool is_over(const pstk_limit_level *set, unsigned level, double x) {
-    return is_high(level) ? x >= set->value : x <= set->value;
+static bool is_over(const pstk_limit_level *set, unsigned number, double x) {
+    return is_high(number) ? x >= set->value : x <= set->value;
 }
 
 /* Clear level, not trip level: a press idling at its limit must not raise an event per sample. */
-static double clear_level(const pstk_limit_level *set, unsigned level) {
-    return is_high(level) ? set->value - set->deadband : set->value + set->deadband;
+static double clear_level(const pstk_limit_level *set, unsigned number) {
+    return is_high(number) ? set->value - set->deadband : set->value + set->deadband;
 }
 
-static bool is_clear(const pstk_limit_level *set, unsigned level, double x) {
-    return is_high(level) ? x < clear_level(set, level) : x > clear_level(set, level);
+static bool is_clear(const pstk_limit_level *set, unsigned number, double x) {
+    return is_high(number) ? x < clear_level(set, number) : x > clear_level(set, number);
 }
+
+static bool has_again(const pstk_limit_level *set) { return set->re_alarm_ns > 0; }
 
 bool pstk_limit_has_delay(const pstk_rule *rule) {
     for (unsigned k = 0; k < PSTK_LEVEL_COUNT; k++)
         if (rule->level[k].is_set &&
-            (rule->level[k].on_delay_ns > 0 || rule->level[k].off_delay_ns > 0))
+            (rule->level[k].on_delay_ns > 0 || rule->level[k].off_delay_ns > 0 ||
+             has_again(&rule->level[k])))
             return true;
     return false;
 }
 
-static size_t trip(pstk_limit *limit, unsigned level, int64_t at_ns, pstk_value value,
-                   pstk_limit_fact *out) {
+size_t pstk_limit_trip(pstk_limit *limit, unsigned level, const pstk_limit_fact *crossing,
+                       pstk_limit_fact *out) {
+    uint8_t bit = (uint8_t)(1u << level);
     limit->phase[level] = PSTK_PHASE_ACTIVE;
-    limit->trip_ns[level] = at_ns;
-    *out = (pstk_limit_fact){.level = (uint8_t)level,
-                             .at_ns = at_ns,
-                             .start_ns = at_ns,
-                             .end_ns = PSTK_TIME_NONE,
-                             .value = value};
+    limit->trip_ns[level] = crossing->at_ns;
+    limit->trip_value[level] = crossing->value;
+    limit->trip_flags[level] = crossing->flags;
+    limit->acknowledged &= (uint8_t)~bit;
+    *out = *crossing;
+    out->level = (uint8_t)level;
+    out->turn = PSTK_TURN_TRIP;
+    out->end_ns = PSTK_TIME_NONE;
     return 1;
 }
 
-static size_t clear(pstk_limit *limit, unsigned level, int64_t at_ns, int64_t end_ns,
-                    pstk_value value, pstk_limit_fact *out) {
+size_t pstk_limit_clear(pstk_limit *limit, unsigned level, const pstk_limit_fact *crossing,
+                        pstk_limit_fact *out) {
     limit->phase[level] = PSTK_PHASE_NORMAL;
-    *out = (pstk_limit_fact){.level = (uint8_t)level,
-                             .is_clear = 1,
-                             .at_ns = at_ns,
-                             .start_ns = limit->trip_ns[level],
-                             .end_ns = end_ns,
-                             .value = value};
+    *out = *crossing;
+    out->level = (uint8_t)level;
+    out->turn = PSTK_TURN_CLEAR;
     return 1;
 }
 
-/* The running delay of a level has ended. */
-static size_t take(const pstk_rule *rule, pstk_limit *limit, const pstk_limit_delay *delay,
-                   unsigned level, pstk_limit_fact *out) {
-    int64_t at_ns = delay->cross_ns[level];
-    if (limit->phase[level] == PSTK_PHASE_RISING)
-        return trip(limit, level, at_ns, delay->value[level], out);
-    int64_t end_ns = pstk_time_add(at_ns, rule->level[level].off_delay_ns);
-    return clear(limit, level, at_ns, end_ns, delay->value[level], out);
+/* ---- deadlines of one level ----------------------------------------------------------------- */
+
+typedef struct machine { /* one level of one instance; delay may be NULL */
+    const pstk_limit_level *set;
+    pstk_limit *limit;
+    pstk_limit_delay *delay;
+    unsigned number;
+} machine;
+
+static machine machine_of(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
+                          unsigned number) {
+    return (machine){&rule->level[number], limit, delay, number};
 }
 
-static bool is_running(const pstk_limit *limit, unsigned level) {
-    return limit->phase[level] == PSTK_PHASE_RISING || limit->phase[level] == PSTK_PHASE_FALLING;
+static bool is_running(const pstk_limit *limit, unsigned number) {
+    return limit->phase[number] == PSTK_PHASE_RISING || limit->phase[number] == PSTK_PHASE_FALLING;
 }
 
-static int64_t running_ns(const pstk_rule *rule, const pstk_limit *limit, unsigned level) {
-    const pstk_limit_level *set = &rule->level[level];
-    return limit->phase[level] == PSTK_PHASE_RISING ? set->on_delay_ns : set->off_delay_ns;
+static bool is_alarming(const pstk_limit_level *set, const pstk_limit *limit, unsigned number) {
+    return has_again(set) && pstk_limit_is_active(limit, number) &&
+           !(limit->acknowledged >> number & 1u);
 }
 
-static void start_delay(pstk_limit *limit, pstk_limit_delay *delay, unsigned level,
-                        pstk_phase phase, const pstk_limit_sample *sample) {
-    limit->phase[level] = (uint8_t)phase;
-    delay->cross_ns[level] = sample->time_ns;
-    delay->recv_ns[level] = sample->recv_ns;
-    delay->value[level] = sample->value;
+/* Where the running delay ends; INT64_MAX = none runs. */
+static int64_t end_of(const pstk_limit_level *set, const pstk_limit *limit,
+                      const pstk_limit_delay *delay, unsigned number, bool is_recv) {
+    if (!is_running(limit, number))
+        return INT64_MAX;
+    int64_t from_ns = is_recv ? delay->recv_ns[number] : delay->cross_ns[number];
+    bool is_rising = limit->phase[number] == PSTK_PHASE_RISING;
+    return pstk_time_add(from_ns, is_rising ? set->on_delay_ns : set->off_delay_ns);
 }
 
-static size_t judge_level(const pstk_limit_level *set, pstk_limit *limit, pstk_limit_delay *delay,
-                          unsigned level, const pstk_limit_sample *sample, pstk_limit_fact *out) {
-    switch (limit->phase[level]) {
-    case PSTK_PHASE_NORMAL:
-        if (!is_over(set, level, sample->x))
-            return 0;
-        if (set->on_delay_ns <= 0 || !delay)
-            return trip(limit, level, sample->time_ns, sample->value, out);
-        start_delay(limit, delay, level, PSTK_PHASE_RISING, sample);
-        return 0;
-    case PSTK_PHASE_RISING:
-        if (!is_over(set, level, sample->x))
-            limit->phase[level] = PSTK_PHASE_NORMAL;
-        return 0;
-    case PSTK_PHASE_ACTIVE:
-        if (!is_clear(set, level, sample->x))
-            return 0;
-        if (set->off_delay_ns <= 0 || !delay)
-            return clear(limit, level, sample->time_ns, sample->time_ns, sample->value, out);
-        start_delay(limit, delay, level, PSTK_PHASE_FALLING, sample);
-        return 0;
-    default:
-        if (!is_clear(set, level, sample->x))
-            limit->phase[level] = PSTK_PHASE_ACTIVE;
-        return 0;
+static void set_again(const machine *at, int64_t cross_ns, int64_t recv_ns) {
+    if (!at->delay || !has_again(at->set))
+        return;
+    int64_t behind_ns = pstk_time_add(at->set->on_delay_ns, at->set->re_alarm_ns);
+    at->delay->again_ns[at->number] = pstk_time_add(cross_ns, behind_ns);
+    at->delay->again_recv_ns[at->number] = pstk_time_add(recv_ns, behind_ns);
+}
+
+/* The running delay has ended. */
+static size_t take_end(const machine *at, pstk_limit_fact *out) {
+    unsigned k = at->number;
+    pstk_limit_fact crossing = {.at_ns = at->delay->cross_ns[k],
+                                .start_ns = at->delay->cross_ns[k],
+                                .value = at->delay->value[k],
+                                .flags = at->delay->flags[k]};
+    if (at->limit->phase[k] == PSTK_PHASE_RISING) {
+        set_again(at, crossing.at_ns, at->delay->recv_ns[k]);
+        return pstk_limit_trip(at->limit, k, &crossing, out);
     }
+    crossing.start_ns = at->limit->trip_ns[k];
+    crossing.end_ns = pstk_time_add(crossing.at_ns, at->set->off_delay_ns);
+    return pstk_limit_clear(at->limit, k, &crossing, out);
 }
 
-size_t pstk_limit_step(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
-                       const pstk_limit_sample *sample, pstk_limit_fact *out_facts) {
+/* The re-alarm that was due is past; while the off-delay runs it says nothing. */
+static size_t take_again(const machine *at, pstk_limit_fact *out) {
+    unsigned k = at->number;
+    int64_t at_ns = at->delay->again_ns[k];
+    at->delay->again_ns[k] = pstk_time_add(at_ns, at->set->re_alarm_ns);
+    at->delay->again_recv_ns[k] = pstk_time_add(at->delay->again_recv_ns[k], at->set->re_alarm_ns);
+    if (at->limit->phase[k] != PSTK_PHASE_ACTIVE)
+        return 0;
+    *out = (pstk_limit_fact){.level = (uint8_t)k,
+                             .turn = PSTK_TURN_REALARM,
+                             .at_ns = at_ns,
+                             .start_ns = at->limit->trip_ns[k],
+                             .end_ns = PSTK_TIME_NONE,
+                             .value = at->delay->has_newest ? at->delay->newest
+                                                            : at->limit->trip_value[k]};
+    return 1;
+}
+
+/* A clock that jumps over years does not make an event for each minute of them: the newest stay. */
+static void skip_again(const machine *at, int64_t until_ns, bool is_recv) {
+    unsigned k = at->number;
+    int64_t step_ns = at->set->re_alarm_ns;
+    const int64_t *again = is_recv ? at->delay->again_recv_ns : at->delay->again_ns;
+    int64_t count = pstk_time_add(until_ns, -again[k]) / step_ns - PSTK_REALARMS_MAX;
+    if (count <= 0)
+        return;
+    at->delay->again_ns[k] = pstk_time_add(at->delay->again_ns[k], count * step_ns);
+    at->delay->again_recv_ns[k] = pstk_time_add(at->delay->again_recv_ns[k], count * step_ns);
+}
+
+/* All deadlines of a level up to a time, in order of time; at most room facts. */
+static size_t take_due(const machine *at, int64_t until_ns, bool is_recv, size_t room,
+                       pstk_limit_fact *out, bool *out_more) {
     size_t count = 0;
-    for (unsigned k = 0; k < PSTK_LEVEL_COUNT && !sample->is_bad; k++) {
-        const pstk_limit_level *set = &rule->level[k];
-        if (!set->is_set)
-            continue;
-        if (delay && is_running(limit, k) &&
-            pstk_time_add(delay->cross_ns[k], running_ns(rule, limit, k)) <= sample->time_ns)
-            count += take(rule, limit, delay, k, out_facts + count);
-        count += judge_level(set, limit, delay, k, sample, out_facts + count);
+    while (at->delay) {
+        const int64_t *again = is_recv ? at->delay->again_recv_ns : at->delay->again_ns;
+        int64_t end_ns = end_of(at->set, at->limit, at->delay, at->number, is_recv);
+        int64_t again_ns =
+            is_alarming(at->set, at->limit, at->number) ? again[at->number] : INT64_MAX;
+        int64_t next_ns = PSTK_MIN(end_ns, again_ns);
+        if (next_ns > until_ns || next_ns == INT64_MAX)
+            break;
+        if (end_ns > again_ns)
+            skip_again(at, PSTK_MIN(until_ns, end_ns), is_recv);
+        if (count >= room) {
+            *out_more = true;
+            break;
+        }
+        count += end_ns <= again_ns ? take_end(at, out + count) : take_again(at, out + count);
     }
     return count;
 }
 
-size_t pstk_limit_tick(const pstk_rule *rule, pstk_limit *limit, const pstk_limit_delay *delay,
+/* ---- a sample ------------------------------------------------------------------------------- */
+
+static size_t cross(const machine *at, bool is_over, const pstk_limit_sample *sample,
+                    pstk_limit_fact *out) {
+    unsigned k = at->number;
+    int64_t delay_ns = is_over ? at->set->on_delay_ns : at->set->off_delay_ns;
+    if (delay_ns > 0 && at->delay) {
+        at->limit->phase[k] = is_over ? PSTK_PHASE_RISING : PSTK_PHASE_FALLING;
+        at->delay->cross_ns[k] = sample->time_ns;
+        at->delay->recv_ns[k] = sample->recv_ns;
+        at->delay->value[k] = sample->value;
+        at->delay->flags[k] = sample->flags;
+        return 0;
+    }
+    pstk_limit_fact crossing = {.at_ns = sample->time_ns,
+                                .start_ns = is_over ? sample->time_ns : at->limit->trip_ns[k],
+                                .end_ns = sample->time_ns,
+                                .value = sample->value,
+                                .flags = sample->flags};
+    if (!is_over)
+        return pstk_limit_clear(at->limit, k, &crossing, out);
+    set_again(at, sample->time_ns, sample->recv_ns);
+    return pstk_limit_trip(at->limit, k, &crossing, out);
+}
+
+static size_t judge_level(const machine *at, const pstk_limit_sample *sample,
+                          pstk_limit_fact *out) {
+    uint8_t *phase = &at->limit->phase[at->number];
+    bool over = sample->is_bad || is_over(at->set, at->number, sample->x);
+    bool inside = !sample->is_bad && is_clear(at->set, at->number, sample->x);
+    if (*phase == PSTK_PHASE_NORMAL)
+        return over ? cross(at, true, sample, out) : 0;
+    if (*phase == PSTK_PHASE_ACTIVE)
+        return inside ? cross(at, false, sample, out) : 0;
+    if (*phase == PSTK_PHASE_RISING && !over)
+        *phase = PSTK_PHASE_NORMAL;
+    else if (*phase == PSTK_PHASE_FALLING && !inside)
+        *phase = PSTK_PHASE_ACTIVE;
+    return 0;
+}
+
+static void cancel_delay(pstk_limit *limit, unsigned k) {
+    if (limit->phase[k] == PSTK_PHASE_RISING)
+        limit->phase[k] = PSTK_PHASE_NORMAL;
+    if (limit->phase[k] == PSTK_PHASE_FALLING)
+        limit->phase[k] = PSTK_PHASE_ACTIVE;
+}
+
+/* Judging a level twice by one sample changes nothing, so that a call that had no room for all
+ * facts may simply come again. */
+size_t pstk_limit_step(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
+                       const pstk_limit_sample *sample, pstk_limit_fact *out_facts,
+                       bool *out_more) {
+    size_t count = 0;
+    *out_more = false;
+    if (sample->is_bad && rule->quality == PSTK_QUALITY_HOLD)
+        return 0;
+    for (unsigned k = 0; k < PSTK_LEVEL_COUNT; k++) {
+        machine at = machine_of(rule, limit, delay, k);
+        if (!at.set->is_set)
+            continue;
+        size_t kept = 1u + 2u * (PSTK_LEVEL_COUNT - 1 - k); /* what may follow: two a level */
+        size_t room = PSTK_LIMIT_FACTS_MAX - kept - count;
+        count += take_due(&at, sample->time_ns, false, room, out_facts + count, out_more);
+        if (*out_more)
+            return count;
+        if (sample->is_bad && rule->quality == PSTK_QUALITY_SUPPRESS)
+            cancel_delay(limit, k);
+        else if (!sample->is_silent)
+            count += judge_level(&at, sample, out_facts + count);
+    }
+    if (delay && !sample->is_bad && !sample->is_silent) {
+        delay->newest = sample->value;
+        delay->has_newest = 1;
+    }
+    return count;
+}
+
+size_t pstk_limit_tick(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
                        int64_t now_ns, pstk_limit_fact *out_facts) {
     size_t count = 0;
-    for (unsigned k = 0; delay && k < PSTK_LEVEL_COUNT; k++)
-        if (rule->level[k].is_set && is_running(limit, k) &&
-            pstk_time_add(delay->recv_ns[k], running_ns(rule, limit, k)) <= now_ns)
-            count += take(rule, limit, delay, k, out_facts + count);
+    bool more = false;
+    for (unsigned k = 0; delay && k < PSTK_LEVEL_COUNT; k++) {
+        machine at = machine_of(rule, limit, delay, k);
+        if (at.set->is_set)
+            count +=
+                take_due(&at, now_ns, true, PSTK_LIMIT_FACTS_MAX - count, out_facts + count, &more);
+    }
     return count;
 }
 
@@ -135,21 +259,19 @@ int64_t pstk_limit_deadline(const pstk_rule *rule, const pstk_limit *limit,
                             const pstk_limit_delay *delay) {
     int64_t deadline_ns = INT64_MAX;
     for (unsigned k = 0; delay && k < PSTK_LEVEL_COUNT; k++) {
-        if (!rule->level[k].is_set || !is_running(limit, k))
+        const pstk_limit_level *set = &rule->level[k];
+        if (!set->is_set)
             continue;
-        int64_t due_ns = pstk_time_add(delay->recv_ns[k], running_ns(rule, limit, k));
-        deadline_ns = PSTK_MIN(deadline_ns, due_ns);
+        deadline_ns = PSTK_MIN(deadline_ns, end_of(set, limit, delay, k, true));
+        if (is_alarming(set, limit, k))
+            deadline_ns = PSTK_MIN(deadline_ns, delay->again_recv_ns[k]);
     }
     return deadline_ns;
 }
 
 void pstk_limit_cancel_delays(pstk_limit *limit) {
-    for (unsigned k = 0; k < PSTK_LEVEL_COUNT; k++) {
-        if (limit->phase[k] == PSTK_PHASE_RISING)
-            limit->phase[k] = PSTK_PHASE_NORMAL;
-        if (limit->phase[k] == PSTK_PHASE_FALLING)
-            limit->phase[k] = PSTK_PHASE_ACTIVE;
-    }
+    for (unsigned k = 0; k < PSTK_LEVEL_COUNT; k++)
+        cancel_delay(limit, k);
 }
 
 void pstk_limit_quiet(const pstk_rule *rule, const pstk_limit *limit, double *low, double *high) {
@@ -157,7 +279,7 @@ void pstk_limit_quiet(const pstk_rule *rule, const pstk_limit *limit, double *lo
         const pstk_limit_level *set = &rule->level[k];
         if (!set->is_set)
             continue;
-        if (is_running(limit, k)) {
+        if (is_running(limit, k) || is_alarming(set, limit, k)) {
             *low = __builtin_inf();
             return;
         }
@@ -200,10 +322,11 @@ bool pstk_fold_take(pstk_fold *fold, pstk_limit *limit, const pstk_limit_fact *f
         fold->emitted = 0;
     }
     bool is_told = fold->emitted < events_max;
-    if (fact->is_clear) { /* each trip that was told is followed by its clear, whatever the rate */
+    if (fact->turn ==
+        PSTK_TURN_CLEAR) { /* each trip that was told is followed by its clear, whatever the rate */
         is_told = !(limit->folded & bit);
         limit->folded &= (uint8_t)~bit;
-    } else if (!is_told) {
+    } else if (!is_told && fact->turn == PSTK_TURN_TRIP) {
         limit->folded |= bit;
     }
     fold->emitted += is_told;

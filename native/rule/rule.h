@@ -1,8 +1,9 @@
-/* rule: what limits, counters, totals and states mean, one instance at a time. The one header of
- * the stage. A step takes the state, the time and what arrived, and gives facts: what has happened,
- * without names or identity. Owner    the judge holds every state; its bytes lie in the checkpoint,
- * so they hold no pointer. Threads  pure: only the arguments are touched. No clock, no allocation.
- * Bound    PSTK_LIMIT_FACTS_MAX and PSTK_SEGMENT_FACTS_MAX facts a step. */
+/* rule: what limits, rates, stuck and silent tags, counters, totals and states mean, one instance
+ * at a time. The one header of the stage. A step takes the state, the time and what arrived, and
+ * gives facts: what has happened, without names or identity. Owner    the judge holds every state;
+ * its bytes lie in the checkpoint, so they hold no pointer. Threads  pure: only the arguments are
+ * touched. No clock, no allocation. Bound    PSTK_LIMIT_FACTS_MAX and PSTK_SEGMENT_FACTS_MAX facts
+ * a step. */
 #ifndef PSTK_RULE_STAGE_H
 #define PSTK_RULE_STAGE_H
 
@@ -44,17 +45,27 @@ typedef enum pstk_phase {
     PSTK_PHASE_FALLING = 3, /* clear of the level, off-delay running */
 } pstk_phase;
 
-typedef struct pstk_limit {
+typedef struct pstk_limit {            /* what is active; stuck and freshness use level 0 alone */
     int64_t trip_ns[PSTK_LEVEL_COUNT]; /* crossing of the active excursion */
-    uint8_t phase[PSTK_LEVEL_COUNT];   /* pstk_phase */
-    uint8_t folded; /* bit per level: the excursion's trip was folded, so is its clear */
-    uint8_t reserved[3];
+    pstk_value trip_value[PSTK_LEVEL_COUNT];
+    uint16_t trip_flags[PSTK_LEVEL_COUNT]; /* PSTK_FLAG_* of the crossing */
+    uint8_t phase[PSTK_LEVEL_COUNT];       /* pstk_phase */
+    uint8_t folded;       /* bit per level: the excursion's trip was folded, so is its clear */
+    uint8_t untold;       /* its trip was kept back: suppressed or shelved */
+    uint8_t acknowledged; /* it re-alarms no more */
+    uint8_t reserved;
 } pstk_limit;
 
-typedef struct pstk_limit_delay { /* only for rules with a delay: where the running delay began */
-    int64_t cross_ns[PSTK_LEVEL_COUNT];
-    int64_t recv_ns[PSTK_LEVEL_COUNT]; /* engine time then: a silent tag is judged by it */
+typedef struct pstk_limit_delay {       /* only for rules with a delay or a re-alarm */
+    int64_t cross_ns[PSTK_LEVEL_COUNT]; /* where the running delay began */
+    int64_t recv_ns[PSTK_LEVEL_COUNT];  /* engine time then: a silent tag is judged by it */
     pstk_value value[PSTK_LEVEL_COUNT];
+    uint16_t flags[PSTK_LEVEL_COUNT];
+    int64_t again_ns[PSTK_LEVEL_COUNT]; /* the next re-alarm, in event and in engine time */
+    int64_t again_recv_ns[PSTK_LEVEL_COUNT];
+    pstk_value newest; /* newest good value; of the trip where none came yet */
+    uint8_t has_newest;
+    uint8_t reserved[7];
 } pstk_limit_delay;
 
 typedef struct pstk_limit_sample {
@@ -62,35 +73,118 @@ typedef struct pstk_limit_sample {
     pstk_value value; /* the value as sent */
     int64_t time_ns;
     int64_t recv_ns;
-    bool is_bad; /* bad quality changes nothing */
+    uint16_t flags; /* PSTK_FLAG_* its event bears */
+    bool is_bad;
+    bool is_silent; /* rate: nothing to compare with; only deadlines are taken */
 } pstk_limit_sample;
+
+typedef enum pstk_turn { PSTK_TURN_TRIP, PSTK_TURN_CLEAR, PSTK_TURN_REALARM } pstk_turn;
 
 typedef struct pstk_limit_fact {
     uint8_t level;
-    uint8_t is_clear;
-    int64_t at_ns; /* the crossing */
+    uint8_t turn; /* pstk_turn */
+    uint16_t flags;
+    int64_t at_ns; /* the crossing; of a re-alarm its due time */
     int64_t start_ns;
     int64_t end_ns;
-    pstk_value value; /* of the crossing sample */
+    pstk_value value; /* of the crossing sample; of a re-alarm the newest */
 } pstk_limit_fact;
 
-#define PSTK_LIMIT_FACTS_MAX (2u * PSTK_LEVEL_COUNT)
+#define PSTK_LIMIT_FACTS_MAX 24u
+#define PSTK_REALARMS_MAX 4096 /* of one silence; of more the newest are told */
 
-bool pstk_limit_has_delay(const pstk_rule *rule);
-/* delay may be NULL where the rule has none. Facts in order of time within a level. */
+bool pstk_limit_has_delay(const pstk_rule *rule); /* or a re-alarm */
+/* delay may be NULL where the rule has none. Facts in order of time within a level. *out_more: a
+ * long silence holds more re-alarms than there is room for; the same call again goes on. */
 size_t pstk_limit_step(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
-                       const pstk_limit_sample *sample, pstk_limit_fact *out_facts);
-/* Engine time passed and the tag is silent. */
-size_t pstk_limit_tick(const pstk_rule *rule, pstk_limit *limit, const pstk_limit_delay *delay,
+                       const pstk_limit_sample *sample, pstk_limit_fact *out_facts, bool *out_more);
+/* Engine time passed and the tag is silent. What does not fit is due still. */
+size_t pstk_limit_tick(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
                        int64_t now_ns, pstk_limit_fact *out_facts);
-/* Engine time at which a running delay of a silent tag ends; INT64_MAX = none runs. */
+/* Engine time at which a running delay of a silent tag ends or a re-alarm is due; INT64_MAX = none.
+ */
 int64_t pstk_limit_deadline(const pstk_rule *rule, const pstk_limit *limit,
                             const pstk_limit_delay *delay);
 /* Running delays are forgotten, excursions stay. */
 void pstk_limit_cancel_delays(pstk_limit *limit);
-/* Narrows [low, high]: strictly between, no sample can change this limit. A running delay makes it
- * empty. */
+/* Narrows [low, high]: strictly between, no good sample can change this limit. A running delay, or
+ * a re-alarm to come, makes it empty. */
 void pstk_limit_quiet(const pstk_rule *rule, const pstk_limit *limit, double *low, double *high);
+/* The crossing of an excursion begins or ends; each gives its one fact. */
+size_t pstk_limit_trip(pstk_limit *limit, unsigned level, const pstk_limit_fact *crossing,
+                       pstk_limit_fact *out_fact);
+size_t pstk_limit_clear(pstk_limit *limit, unsigned level, const pstk_limit_fact *crossing,
+                        pstk_limit_fact *out_fact);
+static inline bool pstk_limit_is_active(const pstk_limit *limit, unsigned level) {
+    return limit->phase[level] >= PSTK_PHASE_ACTIVE;
+}
+
+/* ---- rate: change over a span, then the machine of a limit ---------------------------------- */
+
+#define PSTK_SPAN_NS_MIN 1000 /* below it no 32nd part is left */
+#define PSTK_RATE_ANCHORS 40u /* they stand at least span / 32 apart */
+
+typedef struct pstk_rate { /* readings to compare with, oldest first, in a ring */
+    int64_t time_ns[PSTK_RATE_ANCHORS];
+    pstk_value value[PSTK_RATE_ANCHORS];
+    uint8_t first, count;
+    uint8_t reference; /* places behind first */
+    uint8_t reserved[5];
+} pstk_rate;
+
+typedef enum pstk_rate_word {
+    PSTK_RATE_NONE,   /* nothing to compare with yet */
+    PSTK_RATE_KNOWN,  /* *out_rate */
+    PSTK_RATE_SILENCE /* what there is lies too far back: anchors start again */
+} pstk_rate_word;
+
+/* What a good sample says; later than every one before it. */
+pstk_rate_word pstk_rate_of(const pstk_rule *rule, pstk_rate *rate, uint8_t type, int64_t time_ns,
+                            pstk_value value, double *out_rate);
+/* Behind pstk_rate_of: the sample may become an anchor. */
+void pstk_rate_keep(const pstk_rule *rule, pstk_rate *rate, pstk_rate_word word, int64_t time_ns,
+                    pstk_value value);
+void pstk_rate_forget(pstk_rate *rate);
+
+/* ---- stuck and freshness: one level --------------------------------------------------------- */
+
+typedef struct pstk_stuck { /* the value that has not been left since */
+    pstk_value value;
+    int64_t since_ns;
+    uint16_t flags;
+    uint8_t has_value;
+    uint8_t reserved[5];
+} pstk_stuck;
+
+/* At most one fact. */
+size_t pstk_stuck_step(const pstk_rule *rule, pstk_stuck *stuck, pstk_limit *limit, uint8_t type,
+                       const pstk_limit_sample *sample, pstk_limit_fact *out_fact);
+/* But for an excursion, and what it is held against. */
+void pstk_stuck_forget(pstk_stuck *stuck, const pstk_limit *limit);
+/* Narrows [low, high] and *until_ns: strictly between and before it no good sample changes
+ * anything. */
+void pstk_stuck_quiet(const pstk_rule *rule, const pstk_stuck *stuck, const pstk_limit *limit,
+                      uint8_t type, double *low, double *high, int64_t *until_ns);
+
+typedef struct pstk_freshness { /* the newest good sample */
+    pstk_value value;
+    int64_t last_ns;
+    int64_t recv_ns;
+    uint16_t flags;
+    uint8_t has_value;
+    uint8_t is_back; /* the clock went back since: event times say nothing until the next one */
+    uint8_t reserved[4];
+} pstk_freshness;
+
+/* At most two facts: it had fallen silent, and is back. */
+size_t pstk_freshness_step(const pstk_rule *rule, pstk_freshness *fresh, pstk_limit *limit,
+                           const pstk_limit_sample *sample, pstk_limit_fact *out_facts);
+size_t pstk_freshness_tick(const pstk_rule *rule, const pstk_freshness *fresh, pstk_limit *limit,
+                           int64_t now_ns, pstk_limit_fact *out_fact);
+int64_t pstk_freshness_deadline(const pstk_rule *rule, const pstk_freshness *fresh,
+                                const pstk_limit *limit);
+
+/* ---- folding -------------------------------------------------------------------------------- */
 
 typedef struct pstk_fold { /* events_per_minute_max: what one minute of event time has emitted and
                               folded */

@@ -26,6 +26,7 @@ NO_POSITION = 0xFFFFFFFFFFFFFFFF
 TYPES = {"f64": 1, "i64": 2, "bool": 3, "code": 4}
 TIME_NONE = c.PSTK_TIME_NONE
 EVENT_FLAGS = tuple(c.pstk_flag_name(bit).decode() for bit in range(32) if c.pstk_flag_name(bit) != NULL)
+UNITS = ("limit.", "rate.", "stuck.", "freshness.", "window.")
 DROP_REASONS = tuple(c.pstk_drop_name(reason).decode() for reason in range(c.PSTK_DROP_COUNT))
 
 cdef dict _ERRORS = {
@@ -345,7 +346,7 @@ cdef class Engine:
         tag, value = self.tag_name(e.tag), _value(e.value, e.value_type)
         is_counter = e.kind == c.PSTK_EVENT_COUNTER_SEGMENT
         is_quantity = is_counter or e.kind == c.PSTK_EVENT_TOTAL_SEGMENT
-        is_limit, is_window = kind.startswith("limit."), e.kind == c.PSTK_EVENT_WINDOW_CLOSE
+        is_limit, is_window = kind.startswith(("limit.", "rate.")), e.kind == c.PSTK_EVENT_WINDOW_CLOSE
         quantity = Decimal(repr(value)) if is_quantity else None
         flags = frozenset([name for bit, name in enumerate(EVENT_FLAGS) if e.flags >> bit & 1])
         context = Context(_text(e.context.order), _text(e.context.operation), _text(e.context.material),
@@ -354,7 +355,7 @@ cdef class Engine:
         return Event(
             _uuid(e.id), (<const char *>e.digest)[:16].hex(), e.seq, e.pos, kind, self._plant, rule, series, tag,
             self._asset_name(e.asset), e.at_ns, e.start_ns, None if e.end_ns == c.PSTK_TIME_NONE else e.end_ns,
-            value, self._units.get(rule, "") if is_quantity or is_window or is_limit else "", quantity, text,
+            value, self._units.get(rule, "") if is_quantity or kind.startswith(UNITS) else "", quantity, text,
             _value(e.start_reading, e.value_type) if is_counter else None,
             _value(e.end_reading, e.value_type) if is_counter else None,
             e.limit if is_limit else None, e.count,

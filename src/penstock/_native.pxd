@@ -107,6 +107,9 @@ cdef extern from "penstock.h" nogil:
         PSTK_RULE_TOTAL
         PSTK_RULE_STATE
         PSTK_RULE_WINDOW
+        PSTK_RULE_RATE
+        PSTK_RULE_STUCK
+        PSTK_RULE_FRESHNESS
     ctypedef enum pstk_role:
         PSTK_ROLE_VALUE
         PSTK_ROLE_LOT
@@ -124,6 +127,10 @@ cdef extern from "penstock.h" nogil:
         PSTK_ORDER_DEFAULT
         PSTK_ORDER_ARRIVAL
         PSTK_ORDER_EVENT
+    ctypedef enum pstk_quality:
+        PSTK_QUALITY_HOLD
+        PSTK_QUALITY_TRIP
+        PSTK_QUALITY_SUPPRESS
     ctypedef enum pstk_output:
         PSTK_EMIT_EVENT
         PSTK_EMIT_RESULT
@@ -146,6 +153,7 @@ cdef extern from "penstock.h" nogil:
         double deadband
         int64_t on_delay_ns
         int64_t off_delay_ns
+        int64_t re_alarm_ns
     ctypedef struct pstk_rule:
         char name[64]
         char series[16]
@@ -157,7 +165,7 @@ cdef extern from "penstock.h" nogil:
         uint8_t emit
         uint8_t cut_on
         uint8_t emits_zero
-        uint8_t reserved0
+        uint8_t quality
         uint32_t events_per_minute_max
         pstk_limit_level level[PSTK_LEVEL_COUNT]
         double rollover
@@ -167,6 +175,9 @@ cdef extern from "penstock.h" nogil:
         int64_t rate_unit_ns
         int64_t min_duration_ns
         int64_t micro_every_ns
+        int64_t span_ns
+        int64_t after_ns
+        double band
         uint32_t state_count
         uint8_t is_any_state
         uint8_t state_on
@@ -191,6 +202,29 @@ cdef extern from "penstock.h" nogil:
         PSTK_EVENT_RULE_RESTARTED
         PSTK_EVENT_STATE_ENTER
         PSTK_EVENT_STATE_MICRO
+        PSTK_EVENT_LIMIT_HH_REALARM
+        PSTK_EVENT_LIMIT_H_REALARM
+        PSTK_EVENT_LIMIT_L_REALARM
+        PSTK_EVENT_LIMIT_LL_REALARM
+        PSTK_EVENT_RATE_HH_TRIP
+        PSTK_EVENT_RATE_HH_CLEAR
+        PSTK_EVENT_RATE_H_TRIP
+        PSTK_EVENT_RATE_H_CLEAR
+        PSTK_EVENT_RATE_L_TRIP
+        PSTK_EVENT_RATE_L_CLEAR
+        PSTK_EVENT_RATE_LL_TRIP
+        PSTK_EVENT_RATE_LL_CLEAR
+        PSTK_EVENT_RATE_HH_REALARM
+        PSTK_EVENT_RATE_H_REALARM
+        PSTK_EVENT_RATE_L_REALARM
+        PSTK_EVENT_RATE_LL_REALARM
+        PSTK_EVENT_RATE_CHATTERING
+        PSTK_EVENT_STUCK_TRIP
+        PSTK_EVENT_STUCK_CLEAR
+        PSTK_EVENT_STUCK_CHATTERING
+        PSTK_EVENT_FRESHNESS_TRIP
+        PSTK_EVENT_FRESHNESS_CLEAR
+        PSTK_EVENT_FRESHNESS_CHATTERING
         PSTK_EVENT_KIND_COUNT
     cdef enum:
         PSTK_FLAG_PARTIAL
@@ -205,6 +239,7 @@ cdef extern from "penstock.h" nogil:
         PSTK_FLAG_UNKNOWN_LOT
         PSTK_FLAG_REPLACED_QUALITY
         PSTK_FLAG_CORRECTED
+        PSTK_FLAG_BAD_QUALITY
     ctypedef struct pstk_context_values:
         char order[32]
         char operation[16]
@@ -465,6 +500,7 @@ cdef extern from *:
         PSTK_FIELD(pstk_limit_level, deadband, deadband, 'd', 0, 0),
         PSTK_FIELD(pstk_limit_level, on_delay_ns, on_delay_ns, 'q', 0, 0),
         PSTK_FIELD(pstk_limit_level, off_delay_ns, off_delay_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_limit_level, re_alarm_ns, re_alarm_ns, 'q', 0, 0),
         {0},
     };
     static const pstk_field pstk_fields_pstk_rule[] = {
@@ -478,6 +514,7 @@ cdef extern from *:
         PSTK_FIELD(pstk_rule, emit, emit, 'B', 0, 0),
         PSTK_FIELD(pstk_rule, cut_on, cut_on, 'B', 0, 0),
         PSTK_FIELD(pstk_rule, emits_zero, emits_zero, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, quality, quality, 'B', 0, 0),
         PSTK_FIELD(pstk_rule, events_per_minute_max, events_per_minute_max, 'I', 0, 0),
         PSTK_FIELD(pstk_rule, level, level[0], 'T', pstk_fields_pstk_limit_level, 1),
         PSTK_FIELD(pstk_rule, rollover, rollover, 'd', 0, 0),
@@ -487,6 +524,9 @@ cdef extern from *:
         PSTK_FIELD(pstk_rule, rate_unit_ns, rate_unit_ns, 'q', 0, 0),
         PSTK_FIELD(pstk_rule, min_duration_ns, min_duration_ns, 'q', 0, 0),
         PSTK_FIELD(pstk_rule, micro_every_ns, micro_every_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, span_ns, span_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, after_ns, after_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, band, band, 'd', 0, 0),
         PSTK_FIELD(pstk_rule, state_count, state_count, 'I', 0, 0),
         PSTK_FIELD(pstk_rule, is_any_state, is_any_state, 'B', 0, 0),
         PSTK_FIELD(pstk_rule, state_on, state_on, 'B', 0, 0),

@@ -15,6 +15,41 @@ typedef struct jr { /* a plant of machines on two sources */
 
 static inline uint64_t jr_draw(jr *r, uint64_t below) { return pstk_random(&r->seed) % below; }
 
+/* Rates, stuck and silent tags, re-alarms, what bad quality means; behind the rules that
+ * jr_surprise changes by their place. */
+static inline void jr_alarms(jj *j) {
+    pstk_rule *rule = jj_rule(j, "again", PSTK_RULE_LIMIT, "*.temp");
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1,
+                                                   .value = 75,
+                                                   .deadband = 10,
+                                                   .on_delay_ns = 100 * MS,
+                                                   .off_delay_ns = 400 * MS,
+                                                   .re_alarm_ns = 700 * MS};
+    rule->quality = PSTK_QUALITY_SUPPRESS;
+    rule = jj_rule(j, "bad", PSTK_RULE_LIMIT, "*.temp");
+    rule->level[PSTK_LEVEL_H] =
+        (pstk_limit_level){.is_set = 1, .value = 90, .deadband = 5, .re_alarm_ns = 2 * S};
+    rule->quality = PSTK_QUALITY_TRIP;
+    for (int k = 0; k < 2; k++) {
+        rule = jj_rule(j, k ? "rise" : "fast", PSTK_RULE_RATE, k ? "*.temp" : "*.good");
+        rule->span_ns = (k ? 300 : 1100) * MS;
+        rule->rate_unit_ns = k ? S : 60 * S;
+        rule->order = k ? PSTK_ORDER_ARRIVAL : PSTK_ORDER_EVENT;
+        rule->level[PSTK_LEVEL_H] = (pstk_limit_level){
+            .is_set = 1, .value = k ? 60 : 300, .deadband = 20, .off_delay_ns = k * 200 * MS};
+        rule->level[PSTK_LEVEL_L] = (pstk_limit_level){
+            .is_set = 1, .value = k ? -60 : 30, .deadband = 9, .re_alarm_ns = k * S};
+        rule->quality = k ? PSTK_QUALITY_SUPPRESS : PSTK_QUALITY_HOLD;
+        rule = jj_rule(j, k ? "stays" : "held", PSTK_RULE_STUCK, k ? "*.flow" : "*.state");
+        rule->after_ns = (k ? 300 : 2000) * MS;
+        rule->band = k * 9.5;
+        rule->order = k ? PSTK_ORDER_EVENT : PSTK_ORDER_ARRIVAL;
+    }
+    rule = jj_rule(j, "silent", PSTK_RULE_FRESHNESS, "*.temp");
+    rule->after_ns = 350 * MS;
+    rule->events_per_minute_max = 9;
+}
+
 static inline void jr_rules(jj *j) {
     pstk_rule *rule = jj_rule(j, "good", PSTK_RULE_COUNTER, "*.good");
     jj_role(rule, PSTK_ROLE_LOT, "*.lot");
@@ -61,6 +96,7 @@ static inline void jr_rules(jj *j) {
     rule->size_ns = 3 * S;
     rule->offset_ns = 500 * MS;
     rule->emit = PSTK_EMIT_EVENT;
+    jr_alarms(j);
 }
 
 static inline void jr_tags(jr *r, int m) {

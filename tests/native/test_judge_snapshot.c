@@ -101,11 +101,11 @@ static pstk_image read_walking(walk *w, size_t piece) {
 
 /* What jr leaves alone: kept baselines, other tables of sources, a CONFIG cut in two. */
 static void write_more(jr *r) {
-    for (int k = 0; k < 6; k++) {
+    for (int k = 0; k < 24; k++) {
         r->j.sources[0].lateness_ns = (400 + 20 * k) * MS;
         jj_config(&r->j);
         jj_baseline(&r->j, "good", "m9.good", k, r->event_ns);
-        jr_write(r, 40);
+        jr_write(r, 12);
     }
 }
 

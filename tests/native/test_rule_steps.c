@@ -44,7 +44,8 @@ static void test_quiet_range_is_safe(void) {
         pstk_limit_fact fact[PSTK_LIMIT_FACTS_MAX];
         pstk_limit_quiet(&rule, &limit, &low, &high);
         pstk_limit before = limit;
-        size_t count = pstk_limit_step(&rule, &limit, &delay, &sample, fact);
+        bool has_more;
+        size_t count = pstk_limit_step(&rule, &limit, &delay, &sample, fact, &has_more);
         bool is_quiet = x > low && x < high;
         quiet += is_quiet;
         CHECK(!is_quiet || (count == 0 && memcmp(&before, &limit, sizeof limit) == 0));

@@ -75,6 +75,27 @@ name = "w"
 kind = "window"
 tag = "t"
 size_s = 1
+[[rule]]
+name = "r"
+kind = "rate"
+tag = "t"
+span_s = 10
+per = "min"
+quality = "suppress"
+low_low = -3
+high = { value = 5, re_alarm_s = 600 }
+[[rule]]
+name = "k"
+kind = "stuck"
+tag = "t"
+after_s = 60
+band = 0.5
+events_per_minute_max = 6
+[[rule]]
+name = "f"
+kind = "freshness"
+tag = "t"
+after_s = 60
 [[target]]
 name = "erp"
 kind = "tryton"

@@ -7,9 +7,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from penstock import units
+from penstock.config import check_alarm
 from penstock.config import vocabulary as words
 from penstock.config.forms import Problems, suggest
 from penstock.config.model import Notice, Rule, Source
@@ -17,6 +17,7 @@ from penstock.errors import ConfigError
 
 _COMMON = {"name", "kind", "series", "tag", "asset", "unit", "order_by"}
 _QUANTITY = {"lot", "order", "cut_on", "emits_zero", "every_s", "offset_s"}
+_ALARM = {"events_per_minute_max"}
 RULE_KEYS: Mapping[str, frozenset[str]] = {
     "counter": frozenset(_COMMON | _QUANTITY | {"start", "rollover", "negative"}),
     "total": frozenset(_COMMON | _QUANTITY | {"per"}),
@@ -25,7 +26,10 @@ RULE_KEYS: Mapping[str, frozenset[str]] = {
         | {"order", "since", "since_unit", "states", "names", "on", "min_duration_s"}
         | {"micro", "micro_every_s"}
     ),
-    "limit": frozenset(_COMMON | set(words.LEVELS) | {"events_per_minute_max"}),
+    "limit": frozenset(_COMMON | _ALARM | set(words.LEVELS) | {"quality"}),
+    "rate": frozenset(_COMMON | _ALARM | set(words.LEVELS) | {"quality", "span_s", "per"}),
+    "stuck": frozenset(_COMMON | _ALARM | {"quality", "after_s", "band"}),
+    "freshness": frozenset(_COMMON | _ALARM | {"after_s"}),
     "window": frozenset(_COMMON | {"size_s", "offset_s", "emit"}),
 }
 ALL_KEYS = frozenset().union(*RULE_KEYS.values())
@@ -34,6 +38,9 @@ RULE_REQUIRED: Mapping[str, tuple[str, ...]] = {
     "total": ("unit", "per"),
     "state": ("states",),
     "limit": (),
+    "rate": ("span_s",),
+    "stuck": ("after_s",),
+    "freshness": ("after_s",),
     "window": ("size_s",),
 }
 
@@ -127,6 +134,8 @@ def finish_rule(rule: Rule, keys: frozenset[str]) -> Rule:
     """The rule with the defaults that depend on its kind."""
     if rule.kind in ("counter", "total") and "cut_on" not in keys:
         rule = replace(rule, cut_on=tuple(cut for cut in ("lot", "order") if getattr(rule, cut)))
+    if rule.kind == "rate" and not rule.per:
+        rule = replace(rule, per="s")
     if not rule.emit:
         rule = replace(rule, emit="result" if rule.kind == "window" else "event")
     return rule
@@ -163,6 +172,8 @@ _REQUIRED_HELP = {
     "per": 'write per = "h", "min" or "s": the time the flow is given in',
     "states": "list the states that make an event when they end",
     "size_s": "write the window's length in seconds",
+    "span_s": "write the span of the change in seconds",
+    "after_s": "write how long, in seconds",
 }
 
 
@@ -221,29 +232,6 @@ def _check_named(rule: Rule, names: Mapping[int, str], refuse: Refuse) -> None:
         refuse("states", "lists a code and its name", "leave one out")
 
 
-def _check_limit(rule: Rule, refuse: Refuse) -> None:
-    levels = rule.levels()
-    if not levels:
-        refuse("high", "no level is set", "set high_high, high, low or low_low")
-    ordered = list(levels.items())
-    for (upper, above), (lower, below) in pairwise(ordered):
-        if above.value <= below.value:
-            refuse(
-                upper, f"{above.value:g} is not above {lower} {below.value:g}", "HH > H > L > LL"
-            )
-    for lower, level in levels.items():
-        if lower in ("high_high", "high"):
-            continue
-        for upper in ("high", "high_high"):
-            other = levels.get(upper)
-            if other and level.value + level.deadband >= other.value:
-                refuse(
-                    f"{lower}.deadband",
-                    f"reaches {upper}: the level could never clear",
-                    "make it smaller",
-                )
-
-
 def _check_window(rule: Rule, refuse: Refuse) -> None:
     if 0 < rule.size_s < 0.001:
         refuse("size_s", "is shorter than a millisecond", "0.001 or more")
@@ -253,7 +241,10 @@ _KIND_CHECKS: Mapping[str, Callable[[Rule, Refuse], None]] = {
     "counter": _check_quantity,
     "total": _check_quantity,
     "state": _check_state,
-    "limit": _check_limit,
+    "limit": check_alarm.check_limit,
+    "rate": check_alarm.check_rate,
+    "stuck": check_alarm.check_stuck,
+    "freshness": check_alarm.check_freshness,
     "window": _check_window,
 }
 

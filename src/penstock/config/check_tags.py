@@ -39,6 +39,8 @@ def _readable(rule: Rule, role: str) -> tuple[str, ...]:
         if rule.names or any(isinstance(state, int) for state in rule.states):
             return ("f64", "i64", "bool")
         return tuple(words.TYPES) if rule.is_any_state() else ("code",)
+    if role == "tag" and rule.kind == "freshness":
+        return tuple(words.TYPES)
     if role == "tag" and rule.kind not in ("counter", "total"):
         is_share = "share" in getattr(rule, "aggregates", ())
         return tuple(words.TYPES) if is_share else ("f64", "i64", "bool")

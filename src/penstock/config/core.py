@@ -30,12 +30,12 @@ def options_for_core(config: Config) -> dict[str, Any]:
                     reconnect_ns_min reconnect_ns_max coalesce_ns frame_bytes_max
                     connections_max ring_share
          "rules":   list of pstk_rule: name series unit pattern (list of 5 str, by pstk_role)
-                    asset kind order emit cut_on emits_zero events_per_minute_max
-                    level (list of 4 dict, HH H L LL: is_set value deadband on_delay_ns
-                    off_delay_ns) rollover size_ns offset_ns since_unit_ns rate_unit_ns
-                    min_duration_ns micro_every_ns is_any_state state_on micro negative
-                    state_count state_code (list of int) and state_text (list of str), both
-                    state_count long
+                    asset kind order emit cut_on emits_zero quality
+                    events_per_minute_max level (list of 4 dict, HH H L LL: is_set value deadband
+                    on_delay_ns off_delay_ns re_alarm_ns) rollover size_ns offset_ns since_unit_ns
+                    rate_unit_ns min_duration_ns micro_every_ns span_ns after_ns band
+                    is_any_state state_on micro negative state_count state_code (list of int) and
+                    state_text (list of str), both state_count long
          "names":   rule name to {code: name} where its codes have names
          "tags":    list of (source name, tag name, "f64" | "i64" | "bool" | "code"): types
                     declared by exact name, to register at open
@@ -121,6 +121,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "emit": words.OUTPUTS[rule.emit],
         "cut_on": sum(words.CUTS[cut] for cut in rule.cut_on),
         "emits_zero": int(rule.emits_zero),
+        "quality": words.QUALITIES[rule.quality],
         "events_per_minute_max": rule.events_per_minute_max,
         "level": [_level(getattr(rule, name)) for name in words.LEVELS],
         "rollover": rule.rollover,
@@ -137,16 +138,21 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "state_count": len(states),
         "state_code": [state if isinstance(state, int) else 0 for state in states],
         "state_text": ["" if isinstance(state, int) else state for state in states],
+        "span_ns": to_ns(rule.span_s),
+        "after_ns": to_ns(rule.after_s),
+        "band": rule.band,
     }
 
 
 def _level(level: Level | None) -> dict[str, Any]:
     if level is None:
-        return {"is_set": 0, "value": 0.0, "deadband": 0.0, "on_delay_ns": 0, "off_delay_ns": 0}
+        delays = ("on_delay_ns", "off_delay_ns", "re_alarm_ns")
+        return {"is_set": 0, "value": 0.0, "deadband": 0.0, **dict.fromkeys(delays, 0)}
     return {
         "is_set": 1,
         "value": level.value,
         "deadband": level.deadband,
         "on_delay_ns": to_ns(level.on_delay_s),
         "off_delay_ns": to_ns(level.off_delay_s),
+        "re_alarm_ns": to_ns(level.re_alarm_s),
     }

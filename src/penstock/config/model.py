@@ -228,6 +228,9 @@ class Level:
     deadband: float = _key(Number(0), "Clears this far inside the value.", 0.0)
     on_delay_s: float = _key(_SECONDS, "Trips after being beyond for this long.", 0.0)
     off_delay_s: float = _key(_SECONDS, "Clears after being inside for this long.", 0.0)
+    re_alarm_s: float = _key(
+        _SECONDS, "While active and not acknowledged, says so again each this long; 0 = never.", 0.0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +256,10 @@ class Rule:
     """What makes events or results out of the samples of one tag or of all tags of a pattern."""
 
     name: str = _key(_WORD, "Name of the rule; part of every event's identity.")
-    kind: str = _key(Choice(tuple(words.RULE_KINDS)), "counter, total, state, limit or window.")
+    kind: str = _key(
+        Choice(tuple(words.RULE_KINDS)),
+        "What the rule does with the samples; a page of the docs for each.",
+    )
     series: str = _key(Text(words.SERIES_BYTES), "Change it to start a new series of ids.", "1")
     tag: str = _key(_ROLE, "Tag or pattern; what '*' matches names the instance.")
     lot: str = _key(_ROLE, "Tag of the lot number; a change cuts.", "")
@@ -287,7 +293,9 @@ class Rule:
         "reset",
     )
     per: str = _key(
-        Choice(tuple(words.PER_NS)), "total: the flow is per hour, minute or second.", ""
+        Choice(tuple(words.PER_NS)),
+        "total: the flow is per hour, minute or second. rate: so are its levels; default s.",
+        "",
     )
     # state
     since_unit: str = _key(
@@ -326,13 +334,23 @@ class Rule:
         "state: how often folded micro-stops are told, since 1970.",
         words.MICRO_EVERY_S,
     )
-    # limit
-    high_high: Level | None = _key(_LEVEL, "limit: HH level.", None)
-    high: Level | None = _key(_LEVEL, "limit: H level.", None)
-    low: Level | None = _key(_LEVEL, "limit: L level.", None)
-    low_low: Level | None = _key(_LEVEL, "limit: LL level.", None)
+    # limit, rate, stuck, freshness
+    high_high: Level | None = _key(_LEVEL, "limit, rate: HH level.", None)
+    high: Level | None = _key(_LEVEL, "limit, rate: H level.", None)
+    low: Level | None = _key(_LEVEL, "limit, rate: L level.", None)
+    low_low: Level | None = _key(_LEVEL, "limit, rate: LL level.", None)
+    span_s: float = _key(_SECONDS, "rate: the change over this long.", 0.0)
+    after_s: float = _key(_SECONDS, "stuck: unmoved for this long; freshness: silent.", 0.0)
+    band: float = _key(Number(0), "stuck: a change of more than this is a move.", 0.0)
+    quality: str = _key(
+        Choice(tuple(words.QUALITIES)),
+        "limit, rate, stuck: what a sample of bad quality means: hold (nothing), trip, suppress.",
+        "hold",
+    )
     events_per_minute_max: int = _key(
-        Integer(1, 1_000_000), "limit: beyond it one chattering event stands for the rest.", 60
+        Integer(1, 1_000_000),
+        "limit, rate, stuck, freshness: beyond it one chattering event stands for the rest.",
+        60,
     )
     # window
     size_s: float = _key(_SECONDS, "window: its length.", 0.0)

@@ -44,14 +44,19 @@ FORMATS: Final[Mapping[str, int]] = MappingProxyType({"packed": 0, "json": 1})
 FULL: Final[Mapping[str, int]] = MappingProxyType({"block": 0, "drop": 1})
 TYPES: Final[Mapping[str, int]] = MappingProxyType({"f64": 1, "i64": 2, "bool": 3, "code": 4})
 RULE_KINDS: Final[Mapping[str, int]] = MappingProxyType(
-    {"limit": 1, "counter": 2, "total": 3, "state": 4, "window": 5}
-)
+    {
+        "limit": 1, "counter": 2, "total": 3, "state": 4, "window": 5, "rate": 6, "stuck": 7,
+        "freshness": 8,
+    }
+)  # fmt: skip
+ALARM_KINDS: Final = ("limit", "rate", "stuck", "freshness")  # suppressed, shelved, acknowledged
 ROLES: Final = ("tag", "lot", "order", "start", "since")  # PSTK_ROLE_*, in its order
 LEVELS: Final[Mapping[str, str]] = MappingProxyType(
     {"high_high": "HH", "high": "H", "low": "L", "low_low": "LL"}
 )
 ORDERS: Final[Mapping[str, int]] = MappingProxyType({"arrival": 1, "event": 2})
 EVENT_ORDER: Final = ("counter", "total", "state")  # kinds that know no other order
+QUALITIES: Final[Mapping[str, int]] = MappingProxyType({"hold": 0, "trip": 1, "suppress": 2})
 OUTPUTS: Final[Mapping[str, int]] = MappingProxyType({"event": 0, "result": 1})
 CUTS: Final[Mapping[str, int]] = MappingProxyType(
     {"lot": 1, "order": 2, "context.order": 4, "context.lot": 8}
@@ -89,6 +94,15 @@ EVENT_KINDS: Final = (
     "rule.restarted",
     "state.enter",
     "state.micro",
+    *(f"limit.{level}.realarm" for level in LEVELS.values()),
+    *(f"rate.{level}.{turn}" for level in LEVELS.values() for turn in ("trip", "clear")),
+    *(f"rate.{level}.realarm" for level in LEVELS.values()),
+    "rate.chattering",
+    *(
+        f"{kind}.{turn}"
+        for kind in ("stuck", "freshness")
+        for turn in ("trip", "clear", "chattering")
+    ),
 )
 
 # Each flag of an event with the sentence a planner reads when a document waits because of it.
@@ -106,6 +120,7 @@ FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "unknown_lot": "which lot made this quantity is not known",
         "uncertain": "a value of uncertain quality took part",
         "corrected": "the register went back in the interval, and the quantity with it",
+        "bad_quality": "the value was of bad quality, and the rule trips by that",
     }
 )
 HOLD_DEFAULT: Final = ("incomplete", "partial", "unknown_lot")
@@ -119,12 +134,10 @@ _INTERVAL = (
     "state.end",
     "state.micro",
     "window.close",
-    "limit.HH.clear",
-    "limit.H.clear",
-    "limit.L.clear",
-    "limit.LL.clear",
+    *(kind for kind in EVENT_KINDS if kind.endswith(".clear")),
 )
-_LIMIT = tuple(kind for kind in EVENT_KINDS if kind.startswith("limit."))
+_LIMIT = tuple(kind for kind in EVENT_KINDS if kind.startswith(("limit.", "rate.")))
+_ALARM = (*_LIMIT, *(kind for kind in EVENT_KINDS if kind.startswith(("stuck.", "freshness."))))
 _WINDOW = ("window.close",)
 EVENT_PATHS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
     {
@@ -145,7 +158,7 @@ EVENT_PATHS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType
         "start_reading": ("number", ("counter.segment",)),
         "end_reading": ("number", ("counter.segment",)),
         "limit": ("number", _LIMIT),
-        "value": ("number", (*_LIMIT, "state.end", "state.enter", *_WINDOW)),
+        "value": ("number", (*_ALARM, "state.end", "state.enter", *_WINDOW)),
         **dict.fromkeys(("sum", "min", "max", "first", "last"), ("number", _WINDOW)),
         "flags": ("texts", _ANY),
         **{f"flags.{flag}": ("boolean", _ANY) for flag in FLAGS},
