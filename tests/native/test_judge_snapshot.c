@@ -103,6 +103,7 @@ static pstk_image read_walking(walk *w, size_t piece) {
 static void write_more(jr *r) {
     for (int k = 0; k < 24; k++) {
         r->j.sources[0].lateness_ns = (400 + 20 * k) * MS;
+        r->j.rules[0].emits_zero = k & 1; /* of the first part: two halves are told apart */
         jj_config(&r->j);
         jj_baseline(&r->j, "good", "m9.good", k, r->event_ns);
         jr_write(r, 12);
