@@ -262,7 +262,8 @@ void pstk_engine_threads_stop(pstk_engine *engine);
 #define PSTK_TAGS_SECTION 2u /* version of the image's tags */
 uint64_t pstk_engine_tag_image_bytes_max(uint32_t tags_max);
 void pstk_engine_keep_tag(pstk_engine *engine, const pstk_tag_record *tag);
-int pstk_engine_restore_tags(pstk_engine *engine, const pstk_section *section, pstk_error *err);
+int pstk_engine_restore_tags(pstk_engine *engine, const pstk_section *section, bool is_older,
+                             pstk_error *err);
 
 /* engine_checkpoint.c */
 int pstk_engine_checkpoint_now(pstk_engine *engine, bool to_disk, pstk_error *err);

@@ -11,7 +11,7 @@
 #include "parse/parse.h"
 #include "ring/ring.h"
 
-#define PSTK_JUDGE_LAYOUT 4u /* version of the sections below; another one is refused */
+#define PSTK_JUDGE_LAYOUT 4u /* of the sections below; older: in part, newer: refused */
 
 typedef struct pstk_judge_options {
     char plant[64];
@@ -83,6 +83,10 @@ bool pstk_judge_has_snapshot(const pstk_judge *judge);                 /* writer
 /* From the sections of an image. Pending events stand in the event ring again, in order, with new
  * seqs from 0. */
 int pstk_judge_restore(pstk_judge *judge, const pstk_image *image, pstk_error *err);
+/* From an image of an earlier layout, into a judge that has seen nothing: names and pending events;
+ * the rest begins anew (engine_judge_older.c). */
+int pstk_judge_restore_older(pstk_judge *judge, const pstk_image *image, pstk_error *err);
+void pstk_judge_know_tag(pstk_judge *judge, uint32_t tag_id);
 
 /* What holds now, for the engine: the tables of the last CONFIG. */
 const pstk_config_source *pstk_judge_sources(const pstk_judge *judge, size_t *out_count);

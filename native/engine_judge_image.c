@@ -5,7 +5,6 @@
 #include "engine_judge_state.h"
 
 #define SECTION_HEAD 'H'
-#define SECTION_ARENA(k) ((uint32_t)('A' << 8 | (k)))
 _Static_assert(JUDGE_ARENA_COUNT + 2 + 8 <= PSTK_IMAGE_SECTIONS_MAX, "sections of the image");
 
 size_t pstk_judge_snapshot_begin(pstk_judge *judge, pstk_section *out_sections) {
@@ -20,7 +19,7 @@ size_t pstk_judge_snapshot_begin(pstk_judge *judge, pstk_section *out_sections) 
         (pstk_section){SECTION_HEAD, PSTK_JUDGE_LAYOUT, &snapshot->head, sizeof snapshot->head};
     for (int k = 0; k < JUDGE_ARENA_COUNT; k++)
         out_sections[count++] =
-            (pstk_section){SECTION_ARENA(k), PSTK_JUDGE_LAYOUT, judge->arena[k].base,
+            (pstk_section){JUDGE_SECTION_ARENA(k), PSTK_JUDGE_LAYOUT, judge->arena[k].base,
                            (uint64_t)judge->arena[k].count * judge->arena[k].item};
     uint64_t pending = judge->event_head - snapshot->first_event;
     out_sections[count++] = (pstk_section){PSTK_SECTION_PENDING, PSTK_JUDGE_LAYOUT, judge->event,
@@ -55,7 +54,7 @@ static int restore_head(pstk_judge *judge, const pstk_image *image, pstk_error *
 
 static int restore_arena(pstk_judge *judge, const pstk_image *image, int k, pstk_error *err) {
     const pstk_section *section;
-    int status = take_section(image, SECTION_ARENA(k), &section, err);
+    int status = take_section(image, JUDGE_SECTION_ARENA(k), &section, err);
     if (status != PSTK_OK)
         return status;
     judge_arena *arena = &judge->arena[k];
@@ -75,11 +74,12 @@ static int restore_arena(pstk_judge *judge, const pstk_image *image, int k, pstk
     return PSTK_OK;
 }
 
-static int restore_events(pstk_judge *judge, const pstk_image *image, pstk_error *err) {
-    const pstk_section *section;
-    if (!pstk_image_section(image, PSTK_SECTION_PENDING))
+int judge_events_restore(pstk_judge *judge, const pstk_image *image, bool is_older,
+                         pstk_error *err) {
+    const pstk_section *section = pstk_image_section(image, PSTK_SECTION_PENDING);
+    if (!section)
         return PSTK_OK; /* nothing was pending */
-    int status = take_section(image, PSTK_SECTION_PENDING, &section, err);
+    int status = is_older ? PSTK_OK : take_section(image, PSTK_SECTION_PENDING, &section, err);
     if (status != PSTK_OK)
         return status;
     uint64_t count = section->size / sizeof(pstk_event);
@@ -99,7 +99,7 @@ int pstk_judge_restore(pstk_judge *judge, const pstk_image *image, pstk_error *e
     for (int k = 0; k < JUDGE_ARENA_COUNT && status == PSTK_OK; k++)
         status = restore_arena(judge, image, k, err);
     if (status == PSTK_OK)
-        status = restore_events(judge, image, err);
+        status = judge_events_restore(judge, image, false, err);
     if (status != PSTK_OK)
         return status;
     judge->touched = 0;

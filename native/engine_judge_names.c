@@ -250,13 +250,16 @@ void judge_baseline_take(pstk_judge *judge, const pstk_baseline *raw) {
     uint32_t tag = pstk_tags_find(judge->tags, (const uint8_t *)baseline.tag, strlen(baseline.tag));
     uint32_t group = tag == PSTK_TAG_NONE ? 0 : group_of(judge, name, tag);
     if (group) {
-        baseline_set(judge_group_at(judge, group), &baseline);
+        judge_group *at = judge_group_at(judge, group);
+        if (!at->baseline_type || at->baseline_ns <= baseline.end_ns)
+            baseline_set(at, &baseline);
         return;
     }
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_BASELINE); i++) {
         judge_baseline *kept = judge_baseline_at(judge, i);
         if (kept->name == name && strcmp(kept->baseline.tag, baseline.tag) == 0) {
-            kept->baseline = baseline;
+            if (kept->baseline.end_ns <= baseline.end_ns)
+                kept->baseline = baseline;
             return;
         }
     }

@@ -476,7 +476,8 @@ uint32_t judge_context_at(const pstk_judge *judge, uint32_t asset, int64_t time_
 /* Fields that are not known in values (by set) are taken as of the end. */
 void judge_context_fill(const pstk_judge *judge, uint32_t asset, uint32_t set, int64_t end_ns,
                         pstk_context_values *values);
-void judge_baseline_take(pstk_judge *judge, const pstk_baseline *baseline);
+void judge_baseline_take(pstk_judge *judge,
+                         const pstk_baseline *baseline);      /* the later one holds */
 void judge_baseline_claim(pstk_judge *judge, uint32_t group); /* a kept one moves to its group */
 
 uint32_t judge_table_size(uint32_t items);
@@ -554,5 +555,11 @@ void judge_until_refresh(pstk_judge *judge, uint32_t tag); /* what the fast path
 /* ---- engine_judge_samples.c ----------------------------------------------------------------- */
 
 bool judge_samples_run(pstk_judge *judge, const pstk_block *block); /* resumable */
+
+/* ---- engine_judge_image.c ------------------------------------------------------------------- */
+
+#define JUDGE_SECTION_ARENA(k) ((uint32_t)('A' << 8 | (k)))
+int judge_events_restore(pstk_judge *judge, const pstk_image *image, bool is_older,
+                         pstk_error *err);
 
 #endif

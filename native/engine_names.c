@@ -29,28 +29,41 @@ static uint64_t read_tag(const uint8_t *at, uint64_t bytes, pstk_tag_record *out
     return HEAD_BYTES + (uint64_t)at[3];
 }
 
-static uint64_t count_tags(const uint8_t *from, uint64_t bytes) {
+/* Version 1 of the section: the records of the journal, one behind the other. */
+static uint64_t read_first_version(const uint8_t *at, uint64_t bytes, pstk_tag_record *out) {
+    if (bytes < sizeof *out)
+        return 0;
+    memcpy(out, at, sizeof *out);
+    return out->name_bytes < PSTK_NAME_BYTES ? sizeof *out : 0;
+}
+
+typedef uint64_t read_fn(const uint8_t *at, uint64_t bytes, pstk_tag_record *out);
+
+static uint64_t count_tags(read_fn *read, const uint8_t *from, uint64_t bytes) {
     pstk_tag_record tag;
     uint64_t count = 0;
-    for (uint64_t at = 0, took; (took = read_tag(from + at, bytes - at, &tag)) != 0; at += took)
+    for (uint64_t at = 0, took; (took = read(from + at, bytes - at, &tag)) != 0; at += took)
         count++;
     return count;
 }
 
-int pstk_engine_restore_tags(pstk_engine *engine, const pstk_section *section, pstk_error *err) {
+int pstk_engine_restore_tags(pstk_engine *engine, const pstk_section *section, bool is_older,
+                             pstk_error *err) {
     const uint8_t *from = section ? section->bytes : NULL;
     uint64_t bytes = section ? section->size : 0;
-    if (section && section->version != PSTK_TAGS_SECTION)
+    bool is_first = is_older && section && section->version == 1;
+    read_fn *read = is_first ? read_first_version : read_tag;
+    if (section && section->version != PSTK_TAGS_SECTION && !is_first)
         return pstk_fail(err, PSTK_E_STATE, 0, "image: tags have version %u, this build reads %u",
                          section->version, PSTK_TAGS_SECTION);
-    uint64_t count = bytes ? count_tags(from, bytes) : 0;
+    uint64_t count = bytes ? count_tags(read, from, bytes) : 0;
     if (count > engine->options.tags_max)
         return pstk_fail(err, PSTK_E_STATE, 0,
                          "the state directory holds %llu tags, more than engine.tags_max; raise it",
                          (unsigned long long)count);
     for (uint64_t at = 0, took; at < bytes; at += took) {
         pstk_tag_record tag;
-        took = read_tag(from + at, bytes - at, &tag);
+        took = read(from + at, bytes - at, &tag);
         tag.tag_id = engine->tag_image_count;
         if (!took || !pstk_tags_restore(engine->tags, tag.tag_id, tag.name, tag.name_bytes,
                                         tag.source, tag.type))

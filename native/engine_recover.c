@@ -13,6 +13,7 @@ typedef struct found { /* what the disk and the ring folder hold */
     pstk_image image;
     bool has_image, is_state_new, is_ring_new,
         is_moved;     /* moved: the image's journal is gone, its state goes on in a new one */
+    bool is_older;    /* moved: image or ring are of an earlier layout */
     bool needs_save;  /* nothing on the disk to begin with */
     bool is_of_ring;  /* the image lies in the ring folder */
     bool has_saved;   /* the disk knows what this journal goes on from: an image of it, or the one
@@ -183,9 +184,37 @@ static int find_on_disk(pstk_engine *engine, found *out, bool *out_is_used, pstk
     return status == PSTK_OK ? pstk_engine_disk_tail(engine, out->from, out->journal, err) : status;
 }
 
+/* Written by an earlier version: its tables have other shapes, and its rule records too. */
+static bool is_older(const pstk_engine *engine, const found *base) {
+    uint32_t ring = pstk_ring_found_layout(engine->ring);
+    return (base->has_image && base->image.head.layout < PSTK_JUDGE_LAYOUT) ||
+           (ring != 0 && ring < PSTK_JUDGE_LAYOUT);
+}
+
+/* What the image says of names, places and waiting events goes on in a new journal; that it lies on
+ * the disk comes before the ring goes. */
+static int go_on_from_older(pstk_engine *engine, found *out, pstk_error *err) {
+    char text[240];
+    uint32_t layout =
+        out->has_image ? out->image.head.layout : pstk_ring_found_layout(engine->ring);
+    snprintf(text, sizeof text,
+             "the state is of an earlier version (layout %u, this build writes %u): a cold start; "
+             "tags, positions and events that wait are kept, open intervals begin anew",
+             layout, PSTK_JUDGE_LAYOUT);
+    pstk_engine_add_notice(engine, text);
+    engine->is_cold_start = out->is_moved = out->is_older = true;
+    int status = out->is_of_ring
+                     ? pstk_image_copy(pstk_ring_folder(engine->ring),
+                                       pstk_state_folder(engine->state), &out->image.head, err)
+                     : PSTK_OK;
+    return status == PSTK_OK ? move_to_new_journal(engine, err) : status;
+}
+
 static int find_base(pstk_engine *engine, found *out, pstk_error *err) {
     bool is_used = false;
     int status = load_images(engine, out, err);
+    if (status == PSTK_OK && is_older(engine, out))
+        return go_on_from_older(engine, out, err);
     if (status == PSTK_OK)
         status = find_on_disk(engine, out, &is_used, err);
     if (status != PSTK_OK || is_used)
@@ -225,7 +254,8 @@ static int restore_names(pstk_engine *engine, const pstk_image *image, pstk_erro
         return pstk_fail(err, PSTK_E_STATE, 0,
                          "the state directory holds %llu codes, at most %u can be",
                          (unsigned long long)code_count, PSTK_CODES_TOTAL_MAX);
-    int status = pstk_engine_restore_tags(engine, tags, err);
+    bool is_older = image->head.layout < PSTK_JUDGE_LAYOUT;
+    int status = pstk_engine_restore_tags(engine, tags, is_older, err);
     if (status != PSTK_OK)
         return status;
     if (code_count)
@@ -288,7 +318,11 @@ static int restore_image(pstk_engine *engine, const pstk_image *image, pstk_erro
         return status;
     engine->generation = image->head.generation;
     engine->clock.last_ns = image->head.engine_time_ns;
-    status = pstk_judge_restore(engine->judge, image, err);
+    bool is_same = image->head.layout == PSTK_JUDGE_LAYOUT;
+    status = is_same ? pstk_judge_restore(engine->judge, image, err)
+                     : pstk_judge_restore_older(engine->judge, image, err);
+    for (uint32_t i = 0; !is_same && status == PSTK_OK && i < engine->tag_image_count; i++)
+        pstk_judge_know_tag(engine->judge, i);
     engine->redelivered = pstk_judge_events_head(engine->judge);
     return status;
 }
@@ -422,6 +456,11 @@ static int take_base(pstk_engine *engine, found *base, pstk_error *err) {
     pstk_ring_set_judged(engine->ring, base->from);
     if (base->from > pstk_ring_checkpointed(engine->ring))
         pstk_ring_set_checkpointed(engine->ring, base->from);
+    /* Before anything is judged: what was taken over is whole, as an image of this layout. */
+    if (base->is_older)
+        status = pstk_engine_checkpoint_now(engine, true, err);
+    if (status != PSTK_OK)
+        return status;
     engine->saved_boot_ns = pstk_boot_ns();
     pstk_engine_judge(engine);
     return pstk_engine_check(engine, err);

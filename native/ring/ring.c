@@ -110,6 +110,7 @@ uint64_t pstk_ring_checkpointed(const pstk_ring *ring) {
     return pstk_ring_load(&ring->header->checkpointed);
 }
 uint64_t pstk_ring_size(const pstk_ring *ring) { return ring->ring_bytes; }
+uint32_t pstk_ring_found_layout(const pstk_ring *ring) { return ring->found_layout; }
 
 static uint64_t clamp_cursor(const pstk_ring *ring, uint64_t pos) {
     /* A cursor outside the journal is the caller's bug; letting it in would make the file

@@ -142,6 +142,7 @@ uint64_t pstk_ring_oldest(const pstk_ring *ring);
 uint64_t pstk_ring_judged(const pstk_ring *ring);
 uint64_t pstk_ring_checkpointed(const pstk_ring *ring);
 uint64_t pstk_ring_size(const pstk_ring *ring);
+uint32_t pstk_ring_found_layout(const pstk_ring *ring); /* it was last used with; 0 = it is new */
 /* Both go up, but in recovery: judged below checkpointed lowers that too, and checkpointed above
  * judged raises it. The writer may overwrite below checkpointed. */
 void pstk_ring_set_judged(pstk_ring *ring, uint64_t pos);

@@ -62,6 +62,7 @@ _Static_assert(sizeof(pstk_ring_header) == 896, "header");
 
 struct pstk_ring {
     pstk_ring_header *header;
+    uint32_t found_layout;   /* of the image layout that it was last used with */
     _Atomic uint64_t *index; /* entry k: the first block that begins at or behind k * stride */
     uint8_t *data;
     uint64_t ring_bytes, mask;

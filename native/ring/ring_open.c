@@ -320,6 +320,7 @@ static int attach_mapped(opening *o, int fd, uint64_t ring_bytes) {
             "newer penstock, or remove the folder and with it what is not in a checkpoint",
             ring->folder, layout, o->options->layout);
     }
+    ring->found_layout = (uint32_t)layout;
     o->damage = cursor_damage(ring);
     if (!o->damage)
         o->damage = chain_damage(o);
