@@ -339,6 +339,7 @@ class Runner:
         self._on_status = on_status
         self._stop = asyncio.Event()
         self.status: Status | None = None  # the newest; None until the sockets are open
+        self.final: Stats | None = None  # as the run ended
         with contextlib.ExitStack() as undo:
             self.ledger = Ledger.open(
                 Path(config.engine.state_dir) / LEDGER_NAME,
@@ -352,6 +353,7 @@ class Runner:
             for each in self.ledger.baselines():
                 engine.baseline(each.rule, each.series, each.tag, each.end_reading, each.end_ns)
             self._intake = Intake(engine, self.ledger, config, on_commit=self.relay.notify)
+            self._gauge = Gauge(engine, self.ledger, self.relay)
             undo.pop_all()
 
     def stop(self) -> None:
@@ -414,13 +416,13 @@ class Runner:
             await asyncio.wait([posting], timeout=STOP_S + 1.0)
             await _cancel([posting])
         self._intake.fetch_evidence()
+        self.status, self.final = self._gauge.read(), self._engine.stats()
         _raise_first(posting)
 
     async def _tick(self) -> None:
-        gauge = Gauge(self._engine, self.ledger, self.relay)
         while True:
             self._intake.fetch_evidence()
-            self.status = status = gauge.read()
+            self.status = status = self._gauge.read()
             if self._on_status is not None:
                 self._on_status(status)
             await asyncio.sleep(STATUS_EVERY_S)

@@ -40,6 +40,14 @@ def test_a_page_is_printed_as_it_is(topic: str, capsys: pytest.CaptureFixture[st
     assert json.loads(capsys.readouterr().out)["text"] == text
 
 
+def test_a_file_beside_the_pages_is_printed_by_its_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["docs", "penstock.service"]) == 0
+    assert capsys.readouterr().out == (FOLDER / "penstock.service").read_text(encoding="utf-8")
+    assert main(["docs", "../__init__.py"]) == 2
+
+
 def test_an_unknown_topic_is_2_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["docs", "confg"]) == 2
     assert "there is no page 'confg'; did you mean 'config'?" in capsys.readouterr().err

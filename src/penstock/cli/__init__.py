@@ -134,7 +134,12 @@ def error_record(error: PenstockError) -> dict[str, str]:
 
 def emit(value: Mapping[str, object]) -> None:
     """One JSON object on one line of stdout."""
-    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
+    print(json_line(value), flush=True)
+
+
+def json_line(value: Mapping[str, object]) -> str:
+    """One JSON object on one line."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def seconds_of(text: str) -> float | None:

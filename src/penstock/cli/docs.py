@@ -50,6 +50,7 @@ def docs(topic: str = "", /, *, json: bool = False) -> int:
         _list(found, is_json=json)
         return cli.EXIT_OK
     page = next((each for each in found if each.topic == topic.removesuffix(".md")), None)
+    page = page or attached(topic)
     if page is None:
         hint = suggest(topic, [each.topic for each in found])
         cli.say(f"penstock docs: there is no page {topic!r}; {hint}")
@@ -61,6 +62,14 @@ def docs(topic: str = "", /, *, json: bool = False) -> int:
     else:
         print(page.text, end="")
     return cli.EXIT_OK
+
+
+def attached(name: str) -> Page | None:
+    """A file that lies beside the pages and is none of them, such as ``penstock.service``."""
+    for each in (resources.files("penstock") / "docs").iterdir():
+        if each.name == name and each.is_file() and not name.endswith(".md"):
+            return Page(name, name, "", each.read_text(encoding="utf-8"))
+    return None
 
 
 def pages() -> list[Page]:

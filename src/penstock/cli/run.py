@@ -11,11 +11,12 @@ import asyncio
 import logging
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from penstock import cli
+from penstock.cli.bounded import Bounds, Watch, wrong_bounds
 from penstock.errors import LockedError, PenstockError
 from penstock.ops import logs
 
@@ -33,6 +34,10 @@ def run(
     /,
     *,
     status_file: Path | None = None,
+    duration: Annotated[str, Parameter(name="--for")] = "",
+    once: bool = False,
+    dry_run: bool = False,
+    stats: Path | None = None,
     log_level: str = "info",
     log_format: str = "text",
     json: bool = False,
@@ -41,7 +46,7 @@ def run(
 
     Exit codes: 0 stopped on request; 1 failed, the journal and the ledger are safe; 2 wrong usage
     or a missing extra; 75 another process holds the state directory; 78 the configuration is
-    invalid.
+    invalid. Example: penstock run plant.toml --for 60s --stats run.json
 
     Parameters
     ----------
@@ -49,6 +54,14 @@ def run(
         The configuration, a TOML file.
     status_file
         Append one JSON line a second with rates, losses, entries by state and the newest documents.
+    duration
+        Stop after this long: 60s, 5m, 2h.
+    once
+        Stop when nothing has moved for three seconds and nothing is left to post.
+    dry_run
+        Show the documents, post nothing: a state of its own, removed afterwards.
+    stats
+        At the end, figures of this run into this file, as one JSON object.
     log_level
         debug, info, warning or error; the log goes to stderr.
     log_format
@@ -63,15 +76,22 @@ def run(
         if value not in known:
             cli.say(f"penstock run: {option} is one of {', '.join(known)}")
             return cli.EXIT_USAGE
+    bounds = Bounds(cli.seconds_of(duration), once, stats)
+    if usage := wrong_bounds(duration, bounds.seconds):
+        return usage
     logs.start(log_level, log_format)
+    if dry_run:
+        from penstock.cli import dry
+
+        return dry.dry_run(config, bounds, is_json=json)
     try:
-        asyncio.run(_run(config, status_file, json))
+        asyncio.run(_run(config, status_file, json, bounds))
     except LockedError as wrong:
         return cli.fail(wrong, code=EXIT_LOCKED, is_json=json)
     return cli.EXIT_OK
 
 
-async def _run(path: Path, status_file: Path | None, is_json: bool) -> None:
+async def _run(path: Path, status_file: Path | None, is_json: bool, bounds: Bounds) -> None:
     from penstock.config import load_config
     from penstock.engine import Engine
     from penstock.ops.service import Service
@@ -82,6 +102,7 @@ async def _run(path: Path, status_file: Path | None, is_json: bool) -> None:
 
     def tell(status: Status) -> None:
         service.look(status)
+        watch.look(status)
         if file is not None:
             file.write(status)
         if is_json:
@@ -99,12 +120,16 @@ async def _run(path: Path, status_file: Path | None, is_json: bool) -> None:
     with Engine(config) as engine:
         runner = Runner(config, engine, is_ledger_expected=is_expected, on_status=tell)
         service = Service(runner, reload)
+        watch = Watch(bounds, stop)
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, stop)
         loop.add_signal_handler(signal.SIGHUP, _reload, service)
+        if bounds.seconds is not None:
+            loop.call_later(bounds.seconds, stop)
         async with service.open(config):
             await runner.run()
+        watch.finish(runner.status, runner.final)
 
 
 def _reload(service: Service) -> None:
