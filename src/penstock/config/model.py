@@ -208,7 +208,7 @@ class Source:
     coalesce_s: float = _key(
         Number(0, 1.0), "Longest wait to gather more in one read; 0 = adaptive.", 0.0
     )
-    frame_bytes_max: int = _key(Size(64, 1 << 30), "Largest message.", 1 << 20)
+    frame_bytes_max: int = _key(Size(256, 64 << 20), "Largest message.", 1 << 20)
     connections_max: int = _key(Integer(1, 65535), "Most connections at a time.", 64)
     ring_share: float = _key(
         Number(0, 1, True), "Most of the ring this source may hold unjudged.", 0.5
