@@ -178,7 +178,7 @@ static const uint8_t *look(pstk_disk *disk, uint64_t pos, uint64_t bytes) {
 }
 
 static bool is_sound(const pstk_block *block, uint64_t pos) {
-    if (block->pos != pos || block->bytes < sizeof *block || block->kind > PSTK_RECORD_COUNTS)
+    if (block->pos != pos || block->bytes < sizeof *block || block->kind > PSTK_RECORD_LAST)
         return false;
 #ifndef PSTK_PLANT_DISK
     if (block->bytes > PSTK_BLOCK_BYTES_MAX)

@@ -10,7 +10,7 @@ bool pstk_ring_block_is_sound(const pstk_ring *ring, uint64_t pos, uint64_t end,
                               const pstk_block *block) {
     uint64_t padded = pstk_ring_padded(block->bytes);
     uint64_t room = ring->ring_bytes - (pos & ring->mask);
-    if (block->pos != pos || block->bytes < sizeof *block || block->kind > PSTK_RECORD_COUNTS)
+    if (block->pos != pos || block->bytes < sizeof *block || block->kind > PSTK_RECORD_LAST)
         return false;
 #ifndef PSTK_PLANT_RING_RECOVER
     if (block->bytes > PSTK_BLOCK_BYTES_MAX || padded > room)

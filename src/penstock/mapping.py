@@ -218,7 +218,7 @@ def _map_one(
         body=body,
         body_json=contracts.canonical_json(body),
     )
-    holding = tuple(sorted(event.flags.intersection(mapping.hold_if_flags)))
+    holding = _holding(event, mapping)
     if not holding:
         return command
     return Hold(
@@ -226,6 +226,18 @@ def _map_one(
         flags=holding,
         reason="; ".join(dict.fromkeys(words.FLAGS[flag] for flag in holding)),
     )
+
+
+def _holding(event: Event, mapping: DocumentMapping) -> tuple[str, ...]:
+    """The flags that make it wait for a person.
+
+    An interval that ends before it began always does: the machine's clock went back inside, and
+    nobody knows how long it was.
+    """
+    found = event.flags.intersection(mapping.hold_if_flags)
+    if event.end_ns is not None and event.end_ns < event.start_ns:
+        found |= {"clock_regress"}
+    return tuple(sorted(found))
 
 
 def _body(reading: _Reading, mapping: DocumentMapping, contract: Contract) -> dict[str, object]:
