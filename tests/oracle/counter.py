@@ -19,6 +19,7 @@ class Counter(Segments):
         self._start_reading: float | int | None = None
         self._last: float | int | None = None
         self._quantity = Fraction(0)
+        self._newest: float | int | None = None  # of a lot told late, counted already
 
     def begin(self, event_ns: int) -> None:
         """Where the machine tells the lot's first reading, the quantity is whole from there."""
@@ -31,6 +32,24 @@ class Counter(Segments):
         """Goes on at the reading where the last interval ended."""
         self._start_reading = self._last
         self._quantity = Fraction(0)
+        if self._newest is not None:
+            self._count(self._newest)
+            self._newest = None
+
+    def is_first_cut(self, role: str, values: Mapping[str, Value]) -> bool:
+        """A lot known for the first time began at its START: before our first reading, then all
+        since is its own; or after it, then another one ran until there.
+        """
+        start = values.get("start")
+        if role != "lot" or start is None or self._start_reading is None:
+            return False
+        assert not isinstance(start, str)
+        if start > self._start_reading or self.is_boundary:
+            return True
+        self._quantity += Fraction(self._start_reading) - Fraction(start)
+        self._start_reading = start
+        self.flags.discard("partial")
+        return False
 
     def turn(
         self, event_ns: int, before: Mapping[str, Value], values: Mapping[str, Value]
@@ -38,17 +57,20 @@ class Counter(Segments):
         """The old lot ends at the START told with the new one, else at the last reading before.
 
         A START below the last reading, with no sign of a reset, says that the lot was told late:
-        what was counted since belongs to the new one, if this interval counted so much.
+        what was counted since belongs to the new one, if this interval counted so much. A START
+        told before says nothing new of the same lot.
         """
         start, reading = values.get("start"), values.get("tag")
-        if start is not None and before.get("lot") != self.role.get("lot"):
+        is_other_lot = before.get("lot") != self.role.get("lot")
+        if start is not None and (is_other_lot or before.get("start") != start):
             assert not isinstance(start, str)
             assert not isinstance(reading, str)
-            if reading is not None and self._last is not None and start < self._last <= reading:
-                counted_since = Fraction(self._last) - Fraction(start)
+            last = self._last
+            if last is not None and start < last and (reading is None or last <= reading):
+                counted_since = Fraction(last) - Fraction(start)
                 if counted_since <= self._quantity:
                     self._quantity -= counted_since
-                    self._last = start
+                    self._last, self._newest = start, last
             else:
                 self._count(start)
         return super().turn(event_ns, before, values)
@@ -78,15 +100,30 @@ class Counter(Segments):
             self._start_reading = self._last = reading
             self.flags.add("partial")
             return
+        if self._is_back(reading):
+            if self.rule.negative == "ignore":
+                return
+            self.flags.add("corrected" if self.rule.negative == "subtract" else "reset")
         self._quantity += self._delta(Fraction(self._last), Fraction(reading))
         self._last = reading
 
+    def _is_back(self, reading: float | int) -> bool:
+        """Below the last one, and no rollover."""
+        assert self._last is not None
+        return reading < self._last and not self._has_rolled(reading)
+
     def _delta(self, last: Fraction, reading: Fraction) -> Fraction:
-        if reading >= last:
+        if reading >= last or (self.rule.negative == "subtract" and not self._has_rolled(reading)):
             return reading - last
-        over = self.rule.rollover - last + reading
-        if self.rule.rollover and over <= Fraction(self.rule.rollover, 2):
+        if self._has_rolled(reading):
             self.flags.add("rollover")
-            return over
-        self.flags.add("reset")
+            return self.rule.rollover - last + reading
         return reading
+
+    def _has_rolled(self, reading: float | int | Fraction) -> bool:
+        """Up to half the range beyond the modulus."""
+        assert self._last is not None
+        if not self.rule.rollover or reading >= self._last:
+            return False
+        over = self.rule.rollover - Fraction(self._last) + Fraction(reading)
+        return over <= Fraction(self.rule.rollover, 2)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 Value = float | int | str  # f64 tag; i64 and bool tag; code tag
 
 QUALITY_GOOD = 0
+QUALITY_UNCERTAIN = 0x4000
 QUALITY_BAD = 0x8000
 _QUALITY_MASK = 0xC000  # OPC UA StatusCode, the upper half: its top two bits
 
@@ -25,15 +29,28 @@ class Sample:
         """Top two bits 10."""
         return self.quality & _QUALITY_MASK == QUALITY_BAD
 
+    @property
+    def is_uncertain(self) -> bool:
+        """Top two bits 01: judged like a good one, and said so."""
+        return self.quality & _QUALITY_MASK == QUALITY_UNCERTAIN
+
+    @property
+    def is_nan(self) -> bool:
+        """Not a finite number: never journaled."""
+        return isinstance(self.value, float) and not math.isfinite(self.value)
+
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """Samples of one stream of one source that came at one engine time."""
+    """Samples of one stream of one source that came at one engine time. ``lost``: how many of
+    the stream did not come before them, by its numbers.
+    """
 
     recv_time_ns: int
     source: str
     samples: tuple[Sample, ...]
     stream: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +60,38 @@ class Tick:
     now_ns: int
 
 
-Record = Receive | Tick
+@dataclass(frozen=True, slots=True)
+class Operate:
+    """A person acknowledges, shelves, unshelves or resets one alarm."""
+
+    action: str
+    rule: str
+    tag: str
+    by: str = "uid:1000"
+    until_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What runs at an asset from a time on (None: now); what is not named stays."""
+
+    asset: str
+    values: Mapping[str, str]
+    at_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """From here on another configuration's rules."""
+
+    config: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The process ends, by ``close`` or by ``kill``, and another goes on: all sources were down."""
+
+    how: str = "close"
+
+
+Record = Receive | Tick | Operate | Context | Reload | Restart

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from oracle.alarm import AlarmRule
 from oracle.counter import Counter
-from oracle.feed import Receive, Record, Sample, Tick, Value
+from oracle.feed import Context, Operate, Receive, Record, Reload, Restart, Sample, Tick, Value
 from oracle.identity import event_id
-from oracle.limit import Chatter, Limit
+from oracle.instance import TIMED, Instance, point
 from oracle.made import Made, Pane
-from oracle.plan import Rule, Source, plan
+from oracle.plan import Source, plan
 from oracle.state import State
 from oracle.total import Total
 from oracle.watermark import Watermark
 from oracle.window import Window
-
-Logic = Limit | Counter | Total | State | Window
-_LOGIC: dict[str, Any] = {
-    "limit": Limit,
-    "counter": Counter,
-    "total": Total,
-    "state": State,
-    "window": Window,
-}
 
 
 @dataclass(slots=True)
@@ -36,21 +29,12 @@ class Outcome:
     results: list[Pane] = field(default_factory=list)
     used: int = 0
     future: int = 0
+    nan: int = 0
     late: int = 0
     out_of_order: int = 0
+    suppressed: int = 0
+    micro_dropped: int = 0
     folded: dict[tuple[str, str], int] = field(default_factory=dict)
-
-
-class _Instance:
-    """One rule on one value tag."""
-
-    def __init__(self, rule: Rule, tag: str, star: str) -> None:
-        self.rule, self.tag = rule, tag
-        self.roles = rule.role_tags(star)
-        self.asset = rule.asset.replace("*", star) if rule.asset else star
-        self.logic: Logic = _LOGIC[rule.kind](rule)
-        self.chatter = Chatter(rule)
-        self.late = 0
 
 
 class _Feed:
@@ -60,7 +44,15 @@ class _Feed:
         self.source = source
         self.watermark = Watermark(source)
         self.waiting: dict[int, list[tuple[Sample, int]]] = {}
-        self.instances: list[_Instance] = []
+        self.instances: list[Instance] = []
+        self.by_tag: dict[str, list[Instance]] = defaultdict(list)
+        self.newest_ns: dict[int, int] = {}  # event time, by stream
+
+    def add(self, instance: Instance) -> None:
+        """In the order of the configuration."""
+        self.instances.append(instance)
+        for tag in {*instance.roles, instance.suppress_tag}:
+            self.by_tag[tag].append(instance)
 
 
 class Judge:
@@ -72,7 +64,7 @@ class Judge:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._plant, sources, self._rules = plan(config)
         self._feeds = {source.name: _Feed(source) for source in sources}
-        self._tags: set[str] = set()
+        self._tags: dict[str, _Feed] = {}
         self._engine_ns = 0
         self._twins: Tally[tuple[Any, ...]] = Tally()
         self.outcome = Outcome()
@@ -80,30 +72,86 @@ class Judge:
     def run(self, records: Iterable[Record]) -> Outcome:
         """Judges all records."""
         recording = list(records)
+        self._know_tags(recording)
+        for record in recording:
+            match record:
+                case Tick():
+                    self._tick(record.now_ns)
+                case Receive():
+                    self._receive(record)
+                case Operate():
+                    self._operate(record)
+                case Reload():
+                    self._reload(record.config)
+                case Restart():
+                    self._restart()
+                case Context():
+                    raise NotImplementedError
+        for feed in self._feeds.values():
+            for each in feed.instances:
+                self._count(each)
+        return self.outcome
+
+    def _count(self, each: Instance) -> None:
+        crossings = sum(count for _, count in each.chatter.folded)
+        if crossings:
+            self.outcome.folded[each.rule.name, each.tag] = crossings
+        if isinstance(each.logic, AlarmRule):
+            self.outcome.out_of_order += each.logic.out_of_order
+            self.outcome.suppressed += each.logic.suppressed
+        if isinstance(each.logic, State):
+            self.outcome.micro_dropped += each.logic.micro_dropped
+        self.outcome.late += each.late
+
+    # ---- tags and rules -------------------------------------------------------------------------
+
+    def _know_tags(self, recording: list[Record]) -> None:
         for record in recording:
             if isinstance(record, Receive):
                 for sample in record.samples:
-                    self._know(self._feeds[record.source], sample.tag)
-        for record in recording:
-            if isinstance(record, Tick):
-                self._tick(record.now_ns)
+                    self._tags.setdefault(sample.tag, self._feeds[record.source])
+        self._bind({})
+
+    def _bind(self, kept: Mapping[tuple[str, str], Instance]) -> None:
+        """An instance of each rule on each tag that it reads; those kept go on."""
+        for feed in self._feeds.values():
+            feed.instances, feed.by_tag = [], defaultdict(list)
+        for rule in self._rules:
+            for tag, feed in self._tags.items():
+                star = rule.match(tag)
+                if star is not None:
+                    feed.add(kept.get((rule.name, tag)) or Instance(rule, tag, star))
+
+    def _reload(self, config: Mapping[str, Any]) -> None:
+        """Other rules from here on; those that did not change go on as they are."""
+        old = {(i.rule.name, i.tag): i for feed in self._feeds.values() for i in feed.instances}
+        _, _, self._rules = plan(config)
+        rules = {rule.name: rule for rule in self._rules}
+        kept = {}
+        for key, each in old.items():
+            if rules.get(each.rule.name) == each.rule:
+                kept[key] = each
             else:
-                self._receive(record)
-        instances = [each for feed in self._feeds.values() for each in feed.instances]
-        for each in instances:
-            crossings = sum(count for _, count in each.chatter.folded)
-            if crossings:
-                self.outcome.folded[each.rule.name, each.tag] = crossings
-            if isinstance(each.logic, Limit):
-                self.outcome.out_of_order += each.logic.out_of_order
-            self.outcome.late += each.late
-        return self.outcome
+                self._count(each)
+        self._bind(kept)
+
+    def _restart(self) -> None:
+        for feed in self._feeds.values():
+            feed.watermark.again(self._engine_ns)
+            for each in feed.instances:
+                if isinstance(each.logic, Total):
+                    each.logic.miss()
+
+    # ---- what comes -----------------------------------------------------------------------------
 
     def _receive(self, record: Receive) -> None:
         self._engine_ns = max(self._engine_ns, record.recv_time_ns)
         feed = self._feeds[record.source]
         for sample in record.samples:
             event_ns = self._engine_ns if sample.time_ns is None else sample.time_ns
+            if sample.is_nan:
+                self.outcome.nan += 1
+                continue
             if event_ns > self._engine_ns + feed.source.future_max_ns:
                 self.outcome.future += 1
                 continue
@@ -112,49 +160,82 @@ class Judge:
             feed.watermark.sample(record.stream, event_ns, self._engine_ns)
             self._pass_time(feed)
 
-    def _know(self, feed: _Feed, tag: str) -> None:
-        if tag in self._tags:
-            return
-        self._tags.add(tag)
-        for rule in self._rules:
-            star = rule.match(tag)
-            if star is not None:
-                feed.instances.append(_Instance(rule, tag, star))
-
     def _sample(self, feed: _Feed, sample: Sample, event_ns: int) -> None:
         is_late = feed.watermark.is_past(event_ns)
         is_waited_for = False
-        for each in feed.instances:
-            if sample.tag not in each.roles:
-                continue
+        for each in feed.by_tag.get(sample.tag, ()):
             if isinstance(each.logic, Window):
                 self._window_sample(feed, each, sample, event_ns)
             elif each.rule.is_event_order:
-                each.late += is_late
+                each.late += is_late and sample.tag in each.roles
                 is_waited_for = True
-            elif isinstance(each.logic, Limit):
-                self._emit(each, each.logic.sample(sample, event_ns, self._engine_ns))
+            elif isinstance(each.logic, AlarmRule):
+                self._alarm_sample(feed, each, sample, event_ns)
         if is_waited_for and not is_late:
             feed.waiting.setdefault(event_ns, []).append((sample, self._engine_ns))
 
-    @staticmethod
-    def _window_sample(feed: _Feed, instance: _Instance, sample: Sample, event_ns: int) -> None:
-        logic, now_ns = instance.logic, feed.watermark.now_ns
+    def _window_sample(
+        self, feed: _Feed, instance: Instance, sample: Sample, event_ns: int
+    ) -> None:
+        logic = instance.logic
         assert isinstance(logic, Window)
-        if now_ns is not None and logic.end_ns(event_ns) <= now_ns:
+        if logic.is_late(event_ns, feed.watermark.now_ns):
             instance.late += 1
-        elif not sample.is_bad:
-            assert not isinstance(sample.value, str)
-            logic.sample(event_ns, sample.value)
+        else:
+            logic.sample(point(sample, event_ns))
+
+    def _alarm_sample(self, feed: _Feed, each: Instance, sample: Sample, event_ns: int) -> None:
+        assert isinstance(each.logic, AlarmRule)
+        if sample.tag == each.suppress_tag:
+            each.hear_machine(sample)
+            self._settle(feed)
+        if sample.tag in each.roles:
+            self._emit(each, each.logic.sample(sample, event_ns, self._engine_ns))
+            self._settle(feed)
+
+    def _settle(self, feed: _Feed) -> None:
+        """Who is suppressed now."""
+        for each in feed.instances:
+            if each.suppress_tag or each.rule.suppress_by:
+                self._emit(each, each.settle(self._named(feed, each)))
+
+    def _named(self, feed: _Feed, each: Instance) -> Instance | None:
+        """The other rule's instance with the same capture."""
+        for other in feed.instances:
+            if other.rule.name == each.rule.suppress_by and other.star == each.star:
+                return other
+        return None
+
+    def _operate(self, operation: Operate) -> None:
+        feed = self._tags[operation.tag]
+        for each in feed.instances:
+            if (each.rule.name, each.tag) == (operation.rule, operation.tag):
+                assert isinstance(each.logic, AlarmRule)
+                self._emit(each, each.logic.operate(operation, self._engine_ns))
+        self._settle(feed)
+
+    # ---- time -----------------------------------------------------------------------------------
 
     def _tick(self, now_ns: int) -> None:
-        self._engine_ns = max(self._engine_ns, now_ns)
+        """Engine time passed; journaled, and seen by anybody, only where something is due."""
+        now_ns = max(self._engine_ns, now_ns)
+        if not any(self._is_due(feed, now_ns) for feed in self._feeds.values()):
+            return
+        self._engine_ns = now_ns
         for feed in self._feeds.values():
             feed.watermark.tick(self._engine_ns)
             self._pass_time(feed)
             for each in feed.instances:
-                if isinstance(each.logic, Limit):
-                    self._emit(each, each.logic.tick(self._engine_ns))
+                if isinstance(each.logic, AlarmRule):
+                    now_ns = feed.watermark.now_ns
+                    self._emit(each, each.logic.tick(self._engine_ns, now_ns))
+                    self._settle(feed)
+
+    @staticmethod
+    def _is_due(feed: _Feed, engine_ns: int) -> bool:
+        if feed.waiting or feed.watermark.is_idle_due(engine_ns):
+            return True
+        return any(each.logic.is_open for each in feed.instances)
 
     def _pass_time(self, feed: _Feed) -> None:
         """Instants before the watermark are judged, oldest first; then what ends is closed."""
@@ -164,46 +245,80 @@ class Judge:
         for event_ns in sorted(each for each in feed.waiting if each < now_ns):
             self._instant(feed, event_ns, feed.waiting.pop(event_ns))
         for each in feed.instances:
-            if isinstance(each.logic, Window):
+            if isinstance(each.logic, (Window, *TIMED)):
                 self._close_panes(each, each.logic.pass_time(now_ns))
-            elif isinstance(each.logic, (Counter, Total)):
+            elif isinstance(each.logic, (Counter, Total, State)):
                 self._emit(each, each.logic.pass_time(now_ns))
 
     def _instant(self, feed: _Feed, event_ns: int, samples: list[tuple[Sample, int]]) -> None:
-        for each in feed.instances:
-            if not each.rule.is_event_order or isinstance(each.logic, Window):
-                continue
-            values: dict[str, Value] = {}
-            for sample, heard_ns in samples:
-                if sample.tag in each.roles and not sample.is_bad:
-                    values[each.roles[sample.tag]] = sample.value
-                    last = (sample, heard_ns)
-            if not values:
-                continue
-            if isinstance(each.logic, Limit):
-                self._emit(each, each.logic.sample(last[0], event_ns, last[1]))
-            else:
-                self._emit(each, each.logic.instant(event_ns, values))
+        tags = {sample.tag for sample, _ in samples}
+        concerned = [
+            each
+            for each in feed.instances
+            if each.rule.is_event_order and not tags.isdisjoint({*each.roles, each.suppress_tag})
+        ]
+        for each in concerned:
+            for sample, _ in samples:
+                if sample.tag == each.suppress_tag and isinstance(each.logic, AlarmRule):
+                    each.hear_machine(sample)
+        self._settle(feed)
+        for each in concerned:
+            mine = [(sample, heard) for sample, heard in samples if sample.tag in each.roles]
+            if isinstance(each.logic, TIMED):
+                panes = each.window_instant(event_ns, [sample for sample, _ in mine])
+                self._close_panes(each, panes)
+            elif isinstance(each.logic, AlarmRule):
+                self._alarm_instant(feed, each, event_ns, mine)
+            elif isinstance(each.logic, (Counter, Total, State)):
+                values: dict[str, Value] = {
+                    each.roles[sample.tag]: sample.value for sample, _ in mine if not sample.is_bad
+                }
+                bad = [sample for sample, _ in mine if sample.is_bad and sample.tag == each.tag]
+                if bad and isinstance(each.logic, Total):
+                    self._emit(each, each.logic.pass_time(event_ns))
+                    each.logic.lose(event_ns)
+                if values:
+                    self._emit(each, each.logic.instant(event_ns, values))
 
-    def _close_panes(self, instance: _Instance, panes: list[Pane]) -> None:
+    def _alarm_instant(
+        self, feed: _Feed, each: Instance, event_ns: int, samples: list[tuple[Sample, int]]
+    ) -> None:
+        """The last one of an instant stands for it."""
+        assert isinstance(each.logic, AlarmRule)
+        if samples:
+            sample, heard_ns = samples[-1]
+            self._emit(each, each.logic.sample(sample, event_ns, heard_ns))
+            self._settle(feed)
+
+    # ---- what goes out --------------------------------------------------------------------------
+
+    def _close_panes(self, instance: Instance, panes: list[Pane]) -> None:
         for pane in panes:
-            pane.rule, pane.tag = instance.rule.name, instance.tag
+            instance.name_window(pane)
             if instance.rule.is_event:
                 made = Made("window.close", pane.start_ns, pane.start_ns, pane.end_ns, pane=pane)
-                made.count = len(pane.terms)
+                made.count, made.revision = len(pane.terms), pane.revision
+                made.lot, made.order = pane.lot, pane.order
                 made.flags = frozenset({"partial"} if pane.is_partial else ())
                 self._emit(instance, [made])
             else:
                 self.outcome.results.append(pane)
 
-    def _emit(self, instance: _Instance, events: list[Made]) -> None:
+    def _emit(self, instance: Instance, events: list[Made]) -> None:
         for made in events:
-            if isinstance(instance.logic, Limit) and not instance.chatter.passes(made):
+            if isinstance(instance.logic, AlarmRule) and not instance.chatter.passes(made):
                 continue
             made.rule, made.series = instance.rule.name, instance.rule.series
             made.tag, made.asset = instance.tag, instance.asset
             twin = (made.rule, made.series, made.tag, made.kind, made.at_ns)
-            made.occurrence = self._twins[twin]
-            self._twins[twin] += 1
-            made.id = event_id(self._plant, *twin[:4], at_ns=made.at_ns, occurrence=made.occurrence)
+            if not made.revision:
+                made.occurrence = self._twins[twin]
+                self._twins[twin] += 1
+            made.id = event_id(
+                self._plant,
+                *twin[:4],
+                at_ns=made.at_ns,
+                occurrence=made.occurrence,
+                revision=made.revision,
+            )
             self.outcome.events.append(made)

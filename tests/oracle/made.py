@@ -2,39 +2,93 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from oracle.feed import Value
+from oracle.plan import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One sample in a window; ``value`` None: of bad quality."""
+
+    event_ns: int
+    value: float | None
+    raw: Value = 0  # as sent: a state's code or text
+    is_uncertain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A value that was known to hold over a stretch of time."""
+
+    start_ns: int
+    end_ns: int
+    value: float
+    raw: Value = 0
 
 
 @dataclass(slots=True)
 class Pane:
-    """One window of one tag. ``terms`` are its values in the order they came."""
+    """One window of one tag. ``points`` are its samples in the order they came; ``held`` what was
+    known, where an aggregate asks for it.
+    """
 
     start_ns: int
     end_ns: int
-    terms: list[float]
-    first: float
-    last: float
-    first_ns: int
-    last_ns: int
+    points: list[Point]
+    held: list[Held] = field(default_factory=list)
     is_partial: bool = False  # nobody knows what came before the tag's first sample
+    revision: int = 0
     rule: str = ""
     tag: str = ""
+    lot: str = ""
+    order: str = ""
+    plan: Rule | None = None
+
+    @property
+    def terms(self) -> list[float]:
+        """The good values, in the order they came."""
+        return [point.value for point in self.points if point.value is not None]
 
     @property
     def total(self) -> Fraction:
         """The exact sum."""
-        return sum((Fraction(each) for each in self.terms), Fraction(0))
+        return exact_sum(self.terms)
 
     @property
     def tolerance(self) -> Fraction:
-        """How far a compensated sum may be off, beside one unit in the last place of the rounded
-        one.
-        """
-        size = sum((abs(Fraction(each)) for each in self.terms), Fraction(0))
-        return Fraction(len(self.terms) ** 2, 2**104) * size
+        """How far a compensated sum may be off."""
+        return compensated(self.terms)
+
+    @property
+    def good(self) -> list[Point]:
+        """By event time; samples of one stamp in the order they came."""
+        known = [point for point in self.points if point.value is not None]
+        return sorted(known, key=lambda point: point.event_ns)
+
+    @property
+    def first(self) -> float | None:
+        """Of the earliest stamp, the one that came first."""
+        return self.good[0].value if self.good else None
+
+    @property
+    def last(self) -> float | None:
+        """Of the latest stamp, the one that came last."""
+        return self.good[-1].value if self.good else None
+
+
+def exact_sum(terms: list[float]) -> Fraction:
+    """Without any rounding."""
+    return sum((Fraction(each) for each in terms), Fraction(0))
+
+
+def compensated(terms: list[float]) -> Fraction:
+    """How far a compensated sum of these may be off, beside one unit in the last place of the
+    rounded one.
+    """
+    return Fraction(len(terms) ** 2, 2**104) * exact_sum([abs(each) for each in terms])
 
 
 @dataclass(slots=True)
@@ -59,6 +113,8 @@ class Made:
     lot: str = ""
     order: str = ""
     text: str = ""
+    by: str = ""
+    revision: int = 0
     rule: str = ""
     series: str = ""
     tag: str = ""

@@ -18,6 +18,7 @@ class Segments(ABC):
         self.role: dict[str, Value] = {}
         self.start_ns: int | None = None
         self.flags: set[str] = set()
+        self.is_boundary = False  # a fixed interval ends at the instant that is judged
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
         """Every role takes its value, then one transition.
@@ -25,12 +26,14 @@ class Segments(ABC):
         A boundary at this very instant is the same cut as a new lot's: nothing lies between them.
         """
         made = self.pass_time(event_ns)
+        self.is_boundary = self.next_end_ns() == event_ns
         before = dict(self.role)
         self.role.update(values)
         if self.start_ns is None:
-            self.start_ns = event_ns
-            self.begin(event_ns)
-        elif any(before.get(cut) != self.role.get(cut) for cut in self.rule.cut_on):
+            if "tag" in values:  # before the first one nothing is measured
+                self.start_ns = event_ns
+                self.begin(event_ns)
+        elif any(self._is_cut(cut, before, values) for cut in self.rule.cut_on):
             made += self.turn(event_ns, before, values)
             self.start_ns = event_ns
             self.next(event_ns)
@@ -40,15 +43,39 @@ class Segments(ABC):
             self.measure(event_ns, values["tag"])
         return made
 
+    def _is_cut(self, role: str, before: Mapping[str, Value], values: Mapping[str, Value]) -> bool:
+        """Another lot or order."""
+        if role not in before:
+            return role in values and self.is_first_cut(role, values)
+        return before[role] != self.role[role]
+
+    def is_first_cut(self, role: str, values: Mapping[str, Value]) -> bool:
+        """One that is known for the first time names what runs already."""
+        return False
+
+    def next_end_ns(self) -> int | None:
+        """Where the open interval of fixed size ends."""
+        size_ns = self.rule.size_ns
+        if not size_ns or self.start_ns is None:
+            return None
+        ordinal = (self.start_ns - self.rule.offset_ns) // size_ns
+        return self.rule.offset_ns + (ordinal + 1) * size_ns
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time alone will end something."""
+        return self.next_end_ns() is not None
+
+    def _is_due(self, event_ns: int) -> bool:
+        end_ns = self.next_end_ns()
+        return end_ns is not None and end_ns < event_ns
+
     def pass_time(self, event_ns: int) -> list[Made]:
         """All before this is judged: intervals of fixed size that end before it are closed."""
         made: list[Made] = []
-        size_ns = self.rule.size_ns
-        while size_ns and self.start_ns is not None:
-            ordinal = (self.start_ns - self.rule.offset_ns) // size_ns
-            end_ns = self.rule.offset_ns + (ordinal + 1) * size_ns
-            if end_ns >= event_ns:
-                break
+        while self._is_due(event_ns):
+            end_ns = self.next_end_ns()
+            assert end_ns is not None
             made += self._close(end_ns, self.role)
             self.start_ns = end_ns
             self.next(end_ns)

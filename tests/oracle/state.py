@@ -1,4 +1,4 @@
-"""State: how long a machine was in each state that matters."""
+"""State: when a machine enters and leaves each state that matters, and for how long it held."""
 
 from __future__ import annotations
 
@@ -18,42 +18,87 @@ class State:
         self._state: Value | None = None
         self._start_ns = 0
         self._order = ""
+        self._is_start_told = False  # by the machine
         self._is_partial = False
+        self._micro: list[int] = []  # durations of the stops of the interval that is folded now
+        self._micro_start_ns = 0
+        self.micro_dropped = 0
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
         """Every role takes its value, then one transition.
 
-        The same state with another beginning is another interval: what lay between was not seen.
+        The same state with a later beginning is another interval: what lay between was not seen.
+        With an earlier one, or the first that the machine tells, it is the same, better known. No
+        interval ends before it began.
         """
+        made = self.pass_time(event_ns)
         self._role.update(values)
         state = values.get("tag")
         if state is None:
-            return []
+            return made
         since = values.get("since")
         assert since is None or isinstance(since, int)
         start_ns = event_ns if since is None else since * self._rule.since_unit_ns
         is_same_start = since is None or start_ns == self._start_ns
         if state == self._state and is_same_start:
-            return []
-        made = [] if self._state not in self._rule.states else [self._end(start_ns)]
+            return made
+        is_better_known = state == self._state and (
+            start_ns < self._start_ns or not self._is_start_told
+        )
+        if self._rule.is_listed(self._state) and not is_better_known:
+            made += self._end(max(start_ns, self._start_ns))
         self._is_partial = self._state is None and since is None
-        self._state, self._start_ns = state, start_ns
+        self._state, self._start_ns, self._is_start_told = state, start_ns, since is not None
         self._order = str(self._role.get("order", ""))
+        if self._rule.on in ("enter", "both") and self._rule.is_listed(state):
+            made.append(self._made("state.enter", None, {"partial"} if self._is_partial else set()))
         return made
 
-    def _end(self, end_ns: int) -> Made:
-        flags = set()
+    def _end(self, end_ns: int) -> list[Made]:
+        flags = {"partial"} if self._is_partial else set()
         if end_ns - self._start_ns < self._rule.min_duration_ns:
+            if self._rule.micro == "drop":
+                self.micro_dropped += 1
+                return []
+            if self._rule.micro == "fold":
+                self._fold(end_ns)
+                return []
             flags.add("micro")
-        if self._is_partial:
-            flags.add("partial")
+        if self._rule.on == "enter":
+            return []
+        return [self._made("state.end", end_ns, flags)]
+
+    def _made(self, kind: str, end_ns: int | None, flags: set[str]) -> Made:
         return Made(
-            "state.end",
+            kind,
             self._start_ns,
             self._start_ns,
             end_ns,
             value=self._state,
             flags=frozenset(flags),
             order=self._order,
-            text=self._state if isinstance(self._state, str) else "",
+            text=self._rule.text(self._state),
         )
+
+    # ---- micro stops, folded --------------------------------------------------------------------
+
+    def _fold(self, end_ns: int) -> None:
+        """A stop belongs to the interval that its end lies in, or to the one not told yet."""
+        every_ns = self._rule.micro_every_ns
+        if not self._micro:
+            self._micro_start_ns = end_ns // every_ns * every_ns
+        self._micro.append(end_ns - self._start_ns)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time alone will tell something."""
+        return bool(self._micro)
+
+    def pass_time(self, event_ns: int) -> list[Made]:
+        """All before this is judged: micro stops of an interval that ended by then are told."""
+        end_ns = self._micro_start_ns + self._rule.micro_every_ns
+        if not self._micro or end_ns > event_ns:
+            return []
+        total_ns, count, self._micro = sum(self._micro), len(self._micro), []
+        start_ns = self._micro_start_ns
+        return [Made("state.micro", start_ns, start_ns, end_ns, value=total_ns, count=count)]

@@ -44,9 +44,18 @@ class Total(Segments):
         self._flow = Fraction(value)
         self._reached_ns = event_ns
 
+    def lose(self, event_ns: int) -> None:
+        """A bad value: nobody knows what flows from here on."""
+        self._flow_until(event_ns)
+        self._flow = None
+
+    def miss(self) -> None:
+        """The source was down: nobody knows what flowed since the last instant judged."""
+        self._flow = None
+
     def close(self, end_ns: int) -> Made | None:
         """What flowed; readings are a counter's."""
-        if self._flow is None:
+        if not self._terms and self._flow is None:
             return None
         assert self.start_ns is not None
         self._flow_until(end_ns)

@@ -1,42 +1,109 @@
-"""Window: [start, end) of event time, from 1970 + offset; closed when the watermark is there."""
+"""Window: [start, end) of event time, from 1970 + offset; closed when the watermark is there.
+
+Tumbling and hopping ones take their samples as they come. ``timed.py`` has those that take them in
+order of event time.
+"""
 
 from __future__ import annotations
 
-from oracle.made import Pane
+from collections import defaultdict
+
+from oracle.made import Pane, Point
 from oracle.plan import Rule
 
 
-class Window:
-    """The open panes of one tag."""
+class Grid:
+    """Where the windows of a rule lie: [offset + k hop, + size)."""
 
     def __init__(self, rule: Rule) -> None:
-        self._rule = rule
-        self._panes: dict[int, Pane] = {}
-        self._has_closed = False
+        self.size_ns, self.hop_ns, self.offset_ns = rule.size_ns, rule.hop_ns, rule.offset_ns
 
-    def end_ns(self, event_ns: int) -> int:
-        """End of the window that a stamp falls into."""
-        ordinal = (event_ns - self._rule.offset_ns) // self._rule.size_ns
-        return self._rule.offset_ns + (ordinal + 1) * self._rule.size_ns
+    def pane_start_ns(self, event_ns: int) -> int:
+        """Start of the pane, one hop long, that a stamp falls into."""
+        return self.offset_ns + (event_ns - self.offset_ns) // self.hop_ns * self.hop_ns
 
-    def sample(self, event_ns: int, value: float | int) -> None:
-        """A value; first and last go by event time, and by coming where stamps are equal."""
-        end_ns = self.end_ns(event_ns)
-        number = float(value) + 0.0  # -0.0 is 0.0
-        pane = self._panes.get(end_ns)
-        if pane is None:
-            start_ns = end_ns - self._rule.size_ns
-            pane = Pane(start_ns, end_ns, [], number, number, event_ns, event_ns)
-            self._panes[end_ns] = pane
-        pane.terms.append(number)
-        if event_ns < pane.first_ns:
-            pane.first, pane.first_ns = number, event_ns
-        if event_ns >= pane.last_ns:
-            pane.last, pane.last_ns = number, event_ns
+    def ends_ns(self, pane_start_ns: int) -> range:
+        """Ends of the windows that hold a pane."""
+        first_ns = pane_start_ns + self.hop_ns
+        return range(first_ns, pane_start_ns + self.size_ns + 1, self.hop_ns)
 
-    def pass_time(self, event_ns: int) -> list[Pane]:
-        """The watermark is here: what ended, oldest first."""
-        ended = [self._panes.pop(end_ns) for end_ns in sorted(self._panes) if end_ns <= event_ns]
-        if ended and not self._has_closed:
-            ended[0].is_partial = self._has_closed = True
-        return ended
+
+class Window:
+    """Tumbling and hopping windows of one tag."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule, self._grid = rule, Grid(rule)
+        self._panes: dict[int, list[Point]] = defaultdict(list)  # by start
+        self._first_pane_ns: int | None = None  # of the first window closed
+        self._reached_ns: int | None = None
+        self._told: set[int] = set()  # ends of windows that may still be corrected
+        self._changed: set[int] = set()  # of those, what changed since
+
+    def is_late(self, event_ns: int, now_ns: int | None) -> bool:
+        """Its pane is done with."""
+        end_ns = self._grid.pane_start_ns(event_ns) + self._grid.hop_ns
+        return now_ns is not None and end_ns + self._rule.correct_within_ns <= now_ns
+
+    def sample(self, point: Point) -> None:
+        """One that is not late."""
+        start_ns = self._grid.pane_start_ns(point.event_ns)
+        self._panes[start_ns].append(point)
+        is_counted = point.value is not None or "quality_share" in self._rule.aggregates
+        if is_counted and start_ns + self._grid.hop_ns in self._told:
+            self._changed.add(start_ns + self._grid.hop_ns)
+
+    def pass_time(self, now_ns: int) -> list[Pane]:
+        """The watermark is here: what ended, oldest first; then corrections whose time is over."""
+        made: list[Pane] = []
+        if self._reached_ns is None or self._is_boundary_between(self._reached_ns, now_ns):
+            made += self._closed(now_ns)
+        self._reached_ns = now_ns
+        return made
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time alone will close something."""
+        return bool(self._panes)
+
+    def _is_boundary_between(self, before_ns: int, now_ns: int) -> bool:
+        return self._grid.pane_start_ns(before_ns) != self._grid.pane_start_ns(now_ns) or bool(
+            self._rule.correct_within_ns
+        )
+
+    def _closed(self, now_ns: int) -> list[Pane]:
+        ends = {end for start in self._panes for end in self._grid.ends_ns(start)}
+        open_ends = sorted(end for end in ends if end <= now_ns and not self._is_told(end))
+        made = [pane for end in open_ends for pane in self._pane(end)]
+        self._told |= set(open_ends)
+        kept_ns = self._rule.correct_within_ns
+        for end in sorted(end for end in self._told if end + kept_ns <= now_ns):
+            if end in self._changed:
+                made += self._pane(end, revision=1)
+            self._told.discard(end)
+            self._changed.discard(end)
+        for start in list(self._panes):
+            if start + self._grid.size_ns + kept_ns <= now_ns:
+                del self._panes[start]
+        return made
+
+    def _is_told(self, end_ns: int) -> bool:
+        kept_ns = self._rule.correct_within_ns
+        if end_ns in self._told:
+            return True
+        return not kept_ns and self._reached_ns is not None and end_ns <= self._reached_ns
+
+    def _pane(self, end_ns: int, revision: int = 0) -> list[Pane]:
+        """One window; none where all its samples were bad and nobody asks how many."""
+        start_ns, hop_ns = end_ns - self._grid.size_ns, self._grid.hop_ns
+        points = [
+            p for start in range(start_ns, end_ns, hop_ns) for p in self._panes.get(start, ())
+        ]
+        if self._first_pane_ns is None:
+            self._first_pane_ns = self._grid.pane_start_ns(points[0].event_ns)
+        if "quality_share" not in self._rule.aggregates:
+            points = [point for point in points if point.value is not None]
+        if not points:
+            return []
+        pane = Pane(start_ns, end_ns, points, plan=self._rule, revision=revision)
+        pane.is_partial = start_ns <= self._first_pane_ns
+        return [pane]

@@ -20,11 +20,12 @@ _EVERY_EVENT = {"events_per_minute_max": 1_000_000}
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A configuration, what comes in, and each tag's type."""
+    """A configuration, what comes in, each tag's type, and on which wire."""
 
     config: dict[str, Any]
     records: tuple[Record, ...]
     types: dict[str, str]
+    wire: str = "columns"
 
 
 @dataclass(frozen=True, slots=True)

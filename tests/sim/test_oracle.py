@@ -22,6 +22,7 @@ from oracle_drive import Run, differences, play
 from oracle_recordings import BASE, MS, Part, Recording
 
 from oracle import Judge, Outcome, Receive, Record, Sample, Tick
+from oracle.made import Point
 
 IS_DEEP = bool(os.environ.get("PENSTOCK_DEEP"))
 EXAMPLES = 2500 if IS_DEEP else 100  # of each shape
@@ -441,7 +442,7 @@ SPOILS: dict[str, Callable[[Outcome], None]] = {
     "order number": _change(order="0"),
     "asset": _change(asset="x"),
     "result missing": lambda outcome: outcome.results.pop() and None,
-    "result sum": lambda outcome: outcome.results[0].terms.append(1e-9),
+    "result sum": lambda outcome: outcome.results[0].points.append(Point(BASE, 1e-9)),
     "result partial": lambda outcome: setattr(outcome.results[0], "is_partial", False),
     "used": lambda outcome: setattr(outcome, "used", 0),
     "late": lambda outcome: setattr(outcome, "late", 99),

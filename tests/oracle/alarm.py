@@ -1,0 +1,330 @@
+"""Alarm: what limit, rate, stuck and freshness share (ISA-18.2, OPC UA Part 9): excursions that
+are told once, delays, re-alarms, who may quieten them, and the bound on events of a minute.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from oracle.feed import Operate, Sample
+from oracle.made import Made
+from oracle.plan import Level, Rule
+
+Number = float | int
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A sample that took an alarm over its line, one way or the other."""
+
+    event_ns: int
+    engine_ns: int
+    value: Number
+    flags: frozenset[str] = frozenset()
+    since_ns: int | None = None  # where the interval began, if not with the crossing itself
+
+    @property
+    def start_ns(self) -> int:
+        """Where the excursion's interval begins."""
+        return self.event_ns if self.since_ns is None else self.since_ns
+
+
+class Alarm:
+    """One level of one tag: off, going on, on, going off.
+
+    ``active`` is the crossing of the excursion that is on, ``waiting`` the crossing whose delay
+    runs: over while the alarm is off, back while it is on.
+    """
+
+    def __init__(self, rule: AlarmRule, prefix: str, level: Level, limit: float | None) -> None:
+        self._rule, self._prefix, self.level, self._limit = rule, prefix, level, limit
+        self.active: Crossing | None = None
+        self.waiting: Crossing | None = None
+        self._is_told = self._is_acknowledged = False
+        self._re_alarms = 0  # whose time has come
+
+    # ---- turns ----------------------------------------------------------------------------------
+
+    def trip(self, crossing: Crossing) -> list[Made]:
+        """An excursion is on; told unless somebody wants quiet."""
+        self.active, self.waiting = crossing, None
+        self._is_told = self._is_acknowledged = False
+        self._re_alarms = 0
+        return self.tell()
+
+    def tell(self) -> list[Made]:
+        """The trip, if it is untold and may be told now."""
+        if self.active is None or self._is_told or self._rule.is_quiet:
+            return []
+        self._is_told = True
+        on = self.active
+        return [self._made("trip", on.event_ns, on.start_ns, None, on.value, on.flags)]
+
+    def clear(self, back: Crossing, end_ns: int) -> list[Made]:
+        """The excursion ends; what was never told is counted."""
+        assert self.active is not None
+        start_ns, self.active, self.waiting = self.active.start_ns, None, None
+        if not self._is_told:
+            self._rule.suppressed += 1
+            return []
+        return [self._made("clear", back.event_ns, start_ns, end_ns, back.value, back.flags)]
+
+    def _re_alarm(self, at_ns: int) -> list[Made]:
+        assert self.active is not None
+        is_going_off = self.waiting is not None
+        if is_going_off or self._is_acknowledged or not self._is_told or self._rule.is_quiet:
+            return []
+        newest = self._rule.newest
+        value = self.active.value if newest is None else newest
+        return [self._made("realarm", at_ns, self.active.start_ns, None, value)]
+
+    def _made(
+        self,
+        turn: str,
+        at_ns: int,
+        start_ns: int,
+        end_ns: int | None,
+        value: Number,
+        flags: frozenset[str] = frozenset(),
+    ) -> Made:
+        kind = f"{self._prefix}.{turn}"
+        return Made(kind, at_ns, start_ns, end_ns, value=value, limit=self._limit, flags=flags)
+
+    # ---- deadlines ------------------------------------------------------------------------------
+
+    def take_due(self, event_ns: int | None, engine_ns: int | None) -> list[Made]:
+        """What is due, in order of its own time: by event time, or by engine time for a silent
+        tag.
+        """
+        made: list[Made] = []
+        while True:
+            due = [
+                (own_ns, turn)
+                for own_ns, heard_ns, turn in self._deadlines()
+                if (event_ns is not None and own_ns <= event_ns)
+                or (engine_ns is not None and heard_ns <= engine_ns)
+            ]
+            if not due:
+                return made
+            own_ns, turn = min(due)
+            if turn == "trip":
+                assert self.waiting is not None
+                made += self.trip(self.waiting)
+            elif turn == "clear":
+                assert self.waiting is not None
+                made += self.clear(self.waiting, own_ns)
+            else:
+                self._re_alarms += 1
+                made += self._re_alarm(own_ns)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time alone will do something."""
+        return bool(self._deadlines())
+
+    def _deadlines(self) -> list[tuple[int, int, str]]:
+        """Own time, engine time at which a silent tag's is taken, and what it is."""
+        found = []
+        if self.active is None and self.waiting is not None:
+            delay_ns = self.level.on_delay_ns
+            found.append((*_after(self.waiting, delay_ns), "trip"))
+        if self.active is not None and self.waiting is not None:
+            found.append((*_after(self.waiting, self.level.off_delay_ns), "clear"))
+        if self.active is not None and self.level.re_alarm_ns:
+            times = self._re_alarms + 1
+            delay_ns = self.level.on_delay_ns + times * self.level.re_alarm_ns
+            found.append((*_after(self.active, delay_ns), "realarm"))
+        return found
+
+    # ---- the value ------------------------------------------------------------------------------
+
+    def judge(self, crossing: Crossing, *, is_beyond: bool, is_inside: bool) -> list[Made]:
+        """A sample beyond the line, inside the deadband's far side, or neither."""
+        is_crossed = is_beyond if self.active is None else is_inside
+        if not is_crossed:
+            self.waiting = None
+            return []
+        if self.waiting is not None:
+            return []
+        self.waiting = crossing
+        is_off = self.active is None
+        delay_ns = self.level.on_delay_ns if is_off else self.level.off_delay_ns
+        if delay_ns:
+            return []
+        return self.trip(crossing) if is_off else self.clear(crossing, crossing.event_ns)
+
+    def cancel(self) -> None:
+        """A delay that runs does not end any more."""
+        self.waiting = None
+
+    # ---- people ---------------------------------------------------------------------------------
+
+    def acknowledge(self) -> None:
+        """The excursion that is on re-alarms no more."""
+        self._is_acknowledged = True
+
+    def reset(self, at_ns: int) -> list[Made]:
+        """A person ends the excursion."""
+        if self.active is None:
+            return []
+        return self.clear(Crossing(at_ns, at_ns, self.active.value, frozenset({"operator"})), at_ns)
+
+
+def _after(crossing: Crossing, delay_ns: int) -> tuple[int, int]:
+    return crossing.event_ns + delay_ns, crossing.engine_ns + delay_ns
+
+
+class AlarmRule(ABC):
+    """All alarms of one rule on one tag. A subclass judges the samples."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.alarms: list[Alarm] = []
+        self.newest: Number | None = None  # newest good value judged
+        self.is_suppressed = False
+        self.out_of_order = 0
+        self.suppressed = 0  # excursions that were never told
+        self._shelved_ns: tuple[int, int] | None = None  # since, until
+        self._last_ns: int | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Trips and re-alarms are not told now."""
+        return self.is_suppressed or self._shelved_ns is not None
+
+    @property
+    def is_active(self) -> bool:
+        """Some level is on, told or not."""
+        return any(alarm.active for alarm in self.alarms)
+
+    def sample(self, sample: Sample, event_ns: int, engine_ns: int) -> list[Made]:
+        """A sample in the rule's order; one that is not newer says nothing."""
+        if self._last_ns is not None and event_ns <= self._last_ns:
+            self.out_of_order += 1
+            return []
+        self._last_ns = event_ns
+        assert not isinstance(sample.value, str)
+        if sample.is_bad:
+            return self.bad(Crossing(event_ns, engine_ns, sample.value, frozenset({"bad_quality"})))
+        made = self.take_due(event_ns, None)
+        flags = frozenset({"uncertain"} if sample.is_uncertain else ())
+        made += self.good(Crossing(event_ns, engine_ns, sample.value, flags))
+        self.newest = sample.value
+        return made
+
+    def take_due(self, event_ns: int | None, engine_ns: int | None) -> list[Made]:
+        """Deadlines at or before this."""
+        return [made for alarm in self.alarms for made in alarm.take_due(event_ns, engine_ns)]
+
+    @abstractmethod
+    def good(self, crossing: Crossing) -> list[Made]:
+        """A good sample; what was due has been taken."""
+
+    def bad(self, crossing: Crossing) -> list[Made]:
+        """``hold``: a bad sample changes nothing. ``suppress``: delays that run are off."""
+        if self.rule.quality == "hold":
+            return []
+        made = self.take_due(crossing.event_ns, None)
+        for alarm in self.alarms:
+            alarm.cancel()
+        return made
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time alone will do something."""
+        return self._shelved_ns is not None or any(alarm.is_open for alarm in self.alarms)
+
+    def tick(self, engine_ns: int, watermark_ns: int | None) -> list[Made]:
+        """Engine time passed: a silent tag's delays end, and a shelf's time. In event order the
+        watermark must have reached a delay's end: all that was before it has been judged.
+        """
+        made = self._unshelve(engine_ns)
+        if self.rule.is_event_order:
+            return made + self.take_due(watermark_ns, None)
+        return made + self.take_due(None, engine_ns)
+
+    # ---- quiet ----------------------------------------------------------------------------------
+
+    def suppress(self, is_suppressed: bool) -> list[Made]:
+        """The machine or another rule says that nothing here matters, or that it matters again."""
+        self.is_suppressed = is_suppressed
+        return self._tell()
+
+    def _tell(self) -> list[Made]:
+        return [made for alarm in self.alarms for made in alarm.tell()]
+
+    def _unshelve(self, engine_ns: int) -> list[Made]:
+        if self._shelved_ns is None or engine_ns < self._shelved_ns[1]:
+            return []
+        since_ns, until_ns = self._shelved_ns
+        self._shelved_ns = None
+        return [Made("alarm.unshelved", until_ns, since_ns, until_ns), *self._tell()]
+
+    def operate(self, operation: Operate, now_ns: int) -> list[Made]:
+        """What a person does, at engine time ``now_ns``."""
+        made = self._ACTIONS[operation.action](self, operation, now_ns)
+        for each in made:
+            if each.kind.startswith("alarm.") or "operator" in each.flags:
+                each.by = operation.by
+        return made
+
+    def _acknowledge(self, operation: Operate, now_ns: int) -> list[Made]:
+        on = [alarm for alarm in self.alarms if alarm.active]
+        for alarm in on:
+            alarm.acknowledge()
+        if not on:
+            return []
+        assert on[0].active is not None
+        highest = on[0].active
+        kind = "alarm.acknowledged"
+        return [Made(kind, now_ns, highest.start_ns, None, value=highest.value)]
+
+    def _shelve(self, operation: Operate, now_ns: int) -> list[Made]:
+        assert operation.until_ns is not None
+        self._shelved_ns = (now_ns, operation.until_ns)
+        return [Made("alarm.shelved", now_ns, now_ns, operation.until_ns)]
+
+    def _unshelve_now(self, operation: Operate, now_ns: int) -> list[Made]:
+        if self._shelved_ns is None:
+            return []
+        since_ns, self._shelved_ns = self._shelved_ns[0], None
+        return [Made("alarm.unshelved", now_ns, since_ns, now_ns), *self._tell()]
+
+    def _reset(self, operation: Operate, now_ns: int) -> list[Made]:
+        return [made for alarm in self.alarms for made in alarm.reset(now_ns)]
+
+    _ACTIONS: ClassVar[Mapping[str, Any]] = {
+        "acknowledge": _acknowledge,
+        "shelve": _shelve,
+        "unshelve": _unshelve_now,
+        "reset": _reset,
+    }
+
+
+class Chatter:
+    """At most so many events of one instance in a minute of event time; the rest is counted."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._most = rule.events_per_minute_max
+        self._minute: int | None = None
+        self._events = 0
+        self.folded: list[tuple[int, int]] = []  # minute, crossings folded in it
+
+    def passes(self, made: Made) -> bool:
+        """Whether the event goes out; otherwise it is counted."""
+        if made.kind.startswith("alarm."):
+            return True
+        minute = made.at_ns // (60 * 10**9)
+        if minute != self._minute:
+            self._minute, self._events = minute, 0
+        self._events += 1
+        if self._events <= self._most:
+            return True
+        if self.folded and self.folded[-1][0] == minute:
+            self.folded[-1] = (minute, self.folded[-1][1] + 1)
+        else:
+            self.folded.append((minute, 1))
+        return False

@@ -1,0 +1,82 @@
+"""Still: alarms about a value that does not move (stuck) or does not come (freshness)."""
+
+from __future__ import annotations
+
+from oracle.alarm import Alarm, AlarmRule, Crossing, Number
+from oracle.made import Made
+from oracle.plan import Level, Rule
+
+
+class Stuck(AlarmRule):
+    """The value lies in a band around a reference; silence is not stuck."""
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(rule)
+        self._alarm = Alarm(self, "stuck", Level(0.0), None)
+        self.alarms = [self._alarm]
+        self._reference: Crossing | None = None
+
+    def good(self, crossing: Crossing) -> list[Made]:
+        """A good value."""
+        if self._reference is None:
+            self._reference = crossing
+            return []
+        if self._has_moved(crossing.value):
+            self._reference = crossing
+            return self._alarm.clear(crossing, crossing.event_ns) if self.is_active else []
+        is_long = crossing.event_ns - self._reference.event_ns >= self.rule.after_ns
+        return self._alarm.trip(self._reference) if is_long and not self.is_active else []
+
+    def bad(self, crossing: Crossing) -> list[Made]:
+        """``suppress``: what came before says nothing any more."""
+        if self.rule.quality == "suppress" and not self.is_active:
+            self._reference = None
+        return []
+
+    def _has_moved(self, value: Number) -> bool:
+        assert self._reference is not None
+        if isinstance(value, int):
+            return abs(value - self._reference.value) > int(self.rule.band)
+        return abs(value - self._reference.value) > self.rule.band
+
+
+class Freshness(AlarmRule):
+    """The tag fell silent."""
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__(rule)
+        self._alarm = Alarm(self, "freshness", Level(0.0), None)
+        self.alarms = [self._alarm]
+        self._newest: Crossing | None = None
+        self._has_tripped = False  # since the newest good sample
+        self._trip_ns = 0
+
+    def good(self, crossing: Crossing) -> list[Made]:
+        """It spoke."""
+        self._newest, self._has_tripped = crossing, False
+        if not self.is_active:
+            return []
+        at_ns = max(crossing.event_ns, self._trip_ns)
+        return self._alarm.clear(Crossing(at_ns, 0, crossing.value, crossing.flags), at_ns)
+
+    def bad(self, crossing: Crossing) -> list[Made]:
+        """A bad sample refreshes nothing."""
+        return []
+
+    @property
+    def is_open(self) -> bool:
+        """Silence will make an alarm."""
+        return (self._newest is not None and not self._has_tripped) or super().is_open
+
+    def take_due(self, event_ns: int | None, engine_ns: int | None) -> list[Made]:
+        """Silent for so long, by event time or by engine time."""
+        if self._newest is None or self._has_tripped:
+            return []
+        last, after_ns = self._newest, self.rule.after_ns
+        is_due = event_ns is not None and last.event_ns + after_ns <= event_ns
+        is_due = is_due or (engine_ns is not None and last.engine_ns + after_ns <= engine_ns)
+        if not is_due:
+            return []
+        self._has_tripped, self._trip_ns = True, last.event_ns + after_ns
+        silence = Crossing(self._trip_ns, 0, last.value, last.flags, last.event_ns)
+        return self._alarm.trip(silence)

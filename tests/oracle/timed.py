@@ -1,0 +1,217 @@
+"""Timed: windows whose samples are taken in order of event time, once the watermark passed them.
+
+Those of values that hold until the next one; those that a cut ends; sessions; every n samples.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from oracle.made import Held, Pane, Point
+from oracle.plan import HELD, Rule
+from oracle.window import Grid
+
+EMPTY_MOST = 64  # windows without a sample in a row
+
+
+class TimedGrid:
+    """Tumbling and hopping windows, in order of time, with what is known between the samples."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule, self._grid = rule, Grid(rule)
+        self._is_held = bool(rule.aggregates & HELD)
+        self._points: list[Point] = []
+        self._cuts: list[int] = []
+        self._first_ns: int | None = None  # start of the first piece closed
+        self._reached_ns: int | None = None
+        self._empties = 0
+
+    def sample(self, point: Point) -> list[Pane]:
+        """The next one by event time."""
+        if self._reached_ns is None:
+            self._reached_ns = self._grid.pane_start_ns(point.event_ns)
+        if self._empties >= EMPTY_MOST:  # windows come again from this one's on
+            self._reached_ns = max(self._reached_ns, self._grid.pane_start_ns(point.event_ns))
+        counts = point.value is not None or self._is_held
+        if counts or "quality_share" in self._rule.aggregates:
+            self._points.append(point)
+        return []
+
+    def cut(self, event_ns: int) -> list[Pane]:
+        """What is open ends here, and goes on anew; samples before this have been taken."""
+        self._cuts.append(event_ns)
+        return []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time alone may close something."""
+        return bool(self._points)
+
+    def pass_time(self, now_ns: int) -> list[Pane]:
+        """All before this has been taken: what ended, oldest first."""
+        made: list[Pane] = []
+        while (end_ns := self._next_end(now_ns)) is not None:
+            for start_ns in self._starts(end_ns):
+                made += self._close(start_ns, end_ns)
+            self._reached_ns = end_ns
+        if self._reached_ns is not None:
+            self._reached_ns = max(self._reached_ns, now_ns)
+            self._forget(self._reached_ns - self._grid.size_ns)
+        return made
+
+    # ---- where windows end ----------------------------------------------------------------------
+
+    def _next_end(self, now_ns: int) -> int | None:
+        """The next boundary or cut at which something may close."""
+        after_ns = self._reached_ns
+        if after_ns is None:
+            return None
+        if not self._is_held or self._empties >= EMPTY_MOST:  # only samples make windows
+            oldest_ns = after_ns - self._grid.size_ns
+            if not any(point.event_ns >= oldest_ns for point in self._points):
+                return None
+            coming = [point.event_ns for point in self._points if point.event_ns >= after_ns]
+            if not any(oldest_ns <= point.event_ns < after_ns for point in self._points):
+                after_ns = coming[0]
+        boundary_ns = self._grid.pane_start_ns(after_ns) + self._grid.hop_ns
+        ends = [boundary_ns, *(cut for cut in self._cuts if cut > after_ns)]
+        return min(ends) if min(ends) <= now_ns else None
+
+    def _starts(self, end_ns: int) -> list[int]:
+        """Where the windows, or their pieces, began that end here."""
+        starts = []
+        last_ns = self._grid.pane_start_ns(end_ns - 1)
+        first_ns = last_ns + self._grid.hop_ns - self._grid.size_ns
+        for start_ns in range(first_ns, last_ns + 1, self._grid.hop_ns):
+            is_whole = start_ns + self._grid.size_ns == end_ns
+            if is_whole or end_ns in self._cuts:
+                inside = [cut for cut in self._cuts if start_ns < cut < end_ns]
+                starts.append(max([start_ns, *inside]))
+        return starts
+
+    # ---- what is in them ------------------------------------------------------------------------
+
+    def _close(self, start_ns: int, end_ns: int) -> list[Pane]:
+        points = [p for p in self._points if start_ns <= p.event_ns < end_ns]
+        held = self._known(start_ns, end_ns) if self._is_held else []
+        if not points and (not held or self._empties >= EMPTY_MOST):
+            return []
+        if not self._is_held and not points:
+            return []
+        if "quality_share" not in self._rule.aggregates:
+            points = [point for point in points if point.value is not None]
+        self._empties = 0 if points else self._empties + 1
+        pane = Pane(start_ns, end_ns, points, held, plan=self._rule)
+        if self._first_ns is None:
+            self._first_ns = start_ns
+        pane.is_partial = start_ns <= self._first_ns
+        if self._is_held:
+            pane.is_partial = not held or held[0].start_ns > start_ns
+        return [pane] if points or held else []
+
+    def _known(self, start_ns: int, end_ns: int) -> list[Held]:
+        """Stretches of known value, apart at each pane's boundary and each cut."""
+        before = [point for point in self._points if point.event_ns <= start_ns][-1:]
+        inside = [point for point in self._points if start_ns < point.event_ns < end_ns]
+        grid = range(self._grid.pane_start_ns(start_ns), end_ns, self._grid.hop_ns)
+        breaks = sorted({*grid, *self._cuts, *(p.event_ns for p in inside), start_ns, end_ns})
+        breaks = [each for each in breaks if start_ns <= each <= end_ns]
+        known = [*before, *inside]
+        held = []
+        for begin_ns, finish_ns in itertools.pairwise(breaks):
+            now = [point for point in known if point.event_ns <= begin_ns]
+            if now and now[-1].value is not None:
+                held.append(Held(begin_ns, finish_ns, now[-1].value, now[-1].raw))
+        return held
+
+    def _forget(self, oldest_ns: int) -> None:
+        """What no window will ask for; the last value before goes on holding."""
+        while len(self._points) > 1 and self._points[1].event_ns <= oldest_ns:
+            del self._points[0]
+        self._cuts = [cut for cut in self._cuts if cut > oldest_ns]
+
+
+class Session:
+    """Samples that follow one another within a gap."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self._points: list[Point] = []
+        self._has_closed = False
+
+    def sample(self, point: Point) -> list[Pane]:
+        """The next one by event time; one of bad quality opens and prolongs nothing."""
+        made: list[Pane] = []
+        if point.value is None:
+            if self._points and "quality_share" in self._rule.aggregates:
+                self._points.append(point)
+            return made
+        if self._points and point.event_ns - self._last_ns() >= self._rule.session_gap_ns:
+            made += self._close(self._last_ns() + self._rule.session_gap_ns)
+        elif self._points and point.event_ns - self._first_ns() >= self._rule.session_max_ns:
+            made += self._close(point.event_ns)
+        self._points.append(point)
+        return made
+
+    def cut(self, event_ns: int) -> list[Pane]:
+        """What is open ends here; the next sample begins anew."""
+        return self._close(event_ns) if self._points and self._first_ns() < event_ns else []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time alone will close something."""
+        return bool(self._points)
+
+    def pass_time(self, now_ns: int) -> list[Pane]:
+        """All before this has been taken."""
+        if not self._points or now_ns < self._last_ns() + self._rule.session_gap_ns:
+            return []
+        return self._close(self._last_ns() + self._rule.session_gap_ns)
+
+    def _first_ns(self) -> int:
+        return self._points[0].event_ns
+
+    def _last_ns(self) -> int:
+        return max(point.event_ns for point in self._points if point.value is not None)
+
+    def _close(self, end_ns: int) -> list[Pane]:
+        pane = Pane(self._first_ns(), end_ns, self._points, plan=self._rule)
+        pane.is_partial, self._has_closed = not self._has_closed, True
+        self._points = []
+        return [pane]
+
+
+class Counted:
+    """Every n good samples."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self._points: list[Point] = []
+        self._has_closed = False
+
+    def sample(self, point: Point) -> list[Pane]:
+        """The next one by event time."""
+        if point.value is None:
+            if self._points and "quality_share" in self._rule.aggregates:
+                self._points.append(point)
+            return []
+        self._points.append(point)
+        good = sum(each.value is not None for each in self._points)
+        return self._close(point.event_ns) if good == self._rule.count_n else []
+
+    def cut(self, event_ns: int) -> list[Pane]:
+        """Fewer than n, because something else runs from here on."""
+        is_open = self._points and self._points[0].event_ns < event_ns
+        return self._close(event_ns) if is_open else []
+
+    is_open = False  # time closes nothing
+
+    def pass_time(self, now_ns: int) -> list[Pane]:
+        """Time closes nothing."""
+        return []
+
+    def _close(self, end_ns: int) -> list[Pane]:
+        pane = Pane(self._points[0].event_ns, end_ns, self._points, plan=self._rule)
+        pane.is_partial, self._has_closed = not self._has_closed, True
+        self._points = []
+        return [pane]

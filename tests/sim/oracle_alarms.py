@@ -1,0 +1,62 @@
+"""Alarms: machines whose values idle around their limits."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from oracle_recordings import BASE, MS, Part
+
+from oracle import Sample
+
+EVERY_EVENT = {"events_per_minute_max": 1_000_000}
+LEVELS = {"high_high": 4.0, "high": 2.0, "low": -2.0, "low_low": -4.0}
+STEPS_MS = ((1,), (0, 1, 1, 1, 2, 3, 6), (1, 1, 20), (5, 5, 5, 200))
+
+
+def _level(draw: Random, value: float, has_delays: bool) -> dict[str, Any]:
+    level: dict[str, Any] = {"value": value, "deadband": draw.choice((0, 0.5, 1.0, 2.5))}
+    for delay in ("on_delay_s", "off_delay_s"):
+        if draw.random() < 0.4 and has_delays:
+            level[delay] = draw.choice((0.001, 0.002, 0.005, 0.02))
+    return level
+
+
+def levels(draw: Random, *, has_delays: bool = True) -> dict[str, Any]:
+    """Some of the four levels."""
+    chosen = [name for name in LEVELS if draw.random() < 0.6] or ["high"]
+    return {name: _level(draw, LEVELS[name], has_delays) for name in chosen}
+
+
+def walk(draw: Random, steps: int, most: float = 6.0) -> list[float]:
+    """Values in halves that wander, jump and rest around 0."""
+    value, values, pace = 0.0, list[float](), draw.choice((0.5, 1.5, 4.0))
+    for _ in range(steps):
+        if draw.random() < 0.7:
+            value += draw.choice((-1, -0.5, 0.5, 1)) * pace
+        if abs(value) > most:
+            value = draw.choice((0.0, most / 2, -most / 2))
+        values.append(round(value * 2) / 2)
+    return values
+
+
+def times(draw: Random, steps: int) -> list[int]:
+    """Stamps that never go back; some are equal."""
+    time_ns, made, pace = BASE, list[int](), draw.choice(STEPS_MS)
+    for _ in range(steps):
+        made.append(time_ns)
+        time_ns += draw.choice(pace) * MS
+    return made
+
+
+def limits(draw: Random, steps: int) -> Part:
+    """One tag around up to four levels, judged as it comes or by event time."""
+    rule: dict[str, Any] = {"name": "p", "kind": "limit", "tag": "*.p", **EVERY_EVENT}
+    by_event = draw.random() < 0.3
+    rule |= levels(draw, has_delays=not by_event)
+    if by_event:
+        rule["order_by"] = "event"
+    kind = draw.choice(("f64", "f64", "i64"))
+    values = [v if kind == "f64" else int(v) for v in walk(draw, steps)]
+    pairs = zip(times(draw, steps), values, strict=True)
+    return Part([rule], [Sample("m.p", time_ns, value) for time_ns, value in pairs], {"m.p": kind})

@@ -1,0 +1,167 @@
+"""Channel: what machines made becomes what an engine receives: bursts, ties, gaps, bad values,
+disorder, clocks that jump, silence, several streams.
+
+Everything is drawn from a Random, so that a seed is a recording.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from oracle_recordings import BASE, MS, Part, Recording, S, config_of, machine
+
+from oracle import Receive, Record, Sample, Tick
+
+BAD, UNCERTAIN = 0x8000, 0x4000
+NAN = (float("nan"), float("inf"), float("-inf"))
+BATCHES = ((1,), (1, 1, 1, 2, 5, 20), (1, 3, 64), (7,), (700,))  # samples a receive
+LATENESSES_MS = (0, 0, 5, 20)
+FUTURE_MAX_S = 100_000
+INTERVALS = {"every_s", "micro_every_s"}
+
+
+class Channel:
+    """One way from the machines to the engine."""
+
+    def __init__(self, draw: Random, parts: list[Part], *, keeps_order: bool = False) -> None:
+        self.draw, self.parts = draw, parts
+        self.lateness_ns = draw.choice(LATENESSES_MS) * MS
+        self.disorder = draw.choice(("none", "none", "within", "beyond"))
+        if keeps_order:
+            self.disorder = "none"
+        self.clock = draw.choice(("moving", "moving", "still", "ahead", "behind"))
+        self.is_spoiled = draw.random() < 0.5
+        self.has_ticks = draw.random() < 0.5
+        self.has_silence = draw.random() < 0.25
+        is_windowed = any(rule["kind"] == "window" for part in parts for rule in part.rules)
+        self.streams = 1 if is_windowed else draw.choice((1, 1, 1, 3))
+        self.batches = draw.choice(BATCHES)
+
+    # ---- samples --------------------------------------------------------------------------------
+
+    def spoil(self, samples: list[Sample], types: dict[str, str]) -> list[Sample]:
+        """Some are bad, uncertain, no number, too far ahead, twice, or have no stamp."""
+        if not self.is_spoiled:
+            return samples
+        draw, made = self.draw, []
+        first = {machine(s): s.time_ns for s in reversed(samples)}
+        unstamped = self.disorder == "none" and self.clock == "moving" and draw.random() < 0.3
+        for sample in samples:
+            turn = draw.random()
+            if sample.time_ns == first[machine(sample)]:
+                turn = 1.0  # what it says of itself at first
+            if turn < 0.04:
+                sample = replace(sample, quality=BAD)
+            elif turn < 0.04:
+                sample = replace(sample, quality=UNCERTAIN)
+            elif turn < 0.08 and types[sample.tag] == "f64":
+                made.append(replace(sample, value=draw.choice(NAN)))
+            elif turn < 0.09:
+                made.append(replace(sample, time_ns=sample.time_ns + 2 * FUTURE_MAX_S * S))
+            elif turn < 0.12:
+                made.append(sample)  # and again: a tie
+            elif turn < 0.13 and unstamped:
+                sample = replace(sample, time_ns=None)
+            made.append(sample)
+        return made
+
+    def reorder(self, samples: list[Sample]) -> list[Sample]:
+        """Within lateness, or beyond it; the machines' first instants, with their roles, lead."""
+        if self.disorder == "none":
+            return samples
+        draw = self.draw
+        most_ns = self.lateness_ns if self.disorder == "within" else self.lateness_ns * 2 + 3 * MS
+        first = {machine(s): s.time_ns for s in reversed(samples)}
+        by_instant = draw.random() < 0.5
+        late = {s.time_ns: draw.randint(0, most_ns) for s in samples}
+        arrival = []
+        for i, sample in enumerate(samples):
+            delay_ns = late[sample.time_ns] if by_instant else draw.randint(0, most_ns)
+            is_first = sample.time_ns == first[machine(sample)]
+            arrival.append((BASE - S if is_first else sample.time_ns + delay_ns, i, sample))
+        arrival.sort(key=lambda each: each[:2])
+        return [sample for _, _, sample in arrival]
+
+    def stretch(self, samples: list[Sample]) -> list[Sample]:
+        """Silence: from some samples on, everything comes later."""
+        if not self.has_silence:
+            return samples
+        rules = [rule for part in self.parts for rule in part.rules]
+        is_fine = any(INTERVALS & rule.keys() for rule in rules)  # each interval makes an event
+        seconds = self.draw.choice((0.2, 1, 3) if is_fine else (1, 70, 3600))
+        at = {self.draw.randrange(len(samples)): round(seconds * S)}
+        shift_ns, made = 0, []
+        for i, sample in enumerate(samples):
+            shift_ns += at.get(i, 0)
+            made.append(replace(sample, time_ns=sample.time_ns + shift_ns))
+        return made
+
+    # ---- records --------------------------------------------------------------------------------
+
+    def records(self, samples: list[Sample]) -> list[Record]:
+        """In receives of a drawn size, with engine time; ticks between them."""
+        draw, records = self.draw, list[Record]()
+        names, heard = sorted({machine(sample) for sample in samples}), set[str]()
+        now_ns = BASE + {"still": 7200 * S, "behind": -30 * S}.get(self.clock, 0)
+        lag_ns = draw.choice((1, 40, 900)) * MS if self.clock == "ahead" else 0
+        start = 0
+        for stream in range(1, self.streams + 1 if self.streams > 1 else 1):
+            hello = Sample(f"hello{stream}", BASE - S, 0)  # known before another is ahead
+            records.append(Receive(now_ns, "s", (hello,), stream))
+        while start < len(samples):
+            piece = self._fitting(samples[start : start + draw.choice(self.batches)])
+            start += len(piece)
+            stamps = [s.time_ns for s in piece if s.time_ns is not None]
+            newest = [t for t in stamps if t < BASE + FUTURE_MAX_S * S]
+            if self.clock in ("moving", "ahead") and newest:
+                now_ns = max(now_ns, max(newest) + lag_ns)
+            elif self.clock == "behind":
+                now_ns += draw.choice((0, 0, 1)) * MS
+            for stream in range(self.streams):
+                mine = [s for s in piece if names.index(machine(s)) % self.streams == stream]
+                if mine:
+                    records.append(Receive(now_ns, "s", tuple(mine), stream + 1))
+            heard |= {machine(sample) for sample in piece}
+            if self.has_ticks and len(heard) == len(names) and draw.random() < 0.15:
+                now_ns += draw.choice((0, 1, 2, 5, 60, 300)) * MS
+                records.append(Tick(now_ns))
+        if self.has_ticks:
+            records += [Tick(now_ns + after) for after in (2 * S, 90 * S)]
+        return records
+
+    def _fitting(self, piece: list[Sample]) -> list[Sample]:
+        """As many as one packed message can hold: stamps all or none, within 4 s."""
+        if self.streams == 1:
+            return piece
+        for count, sample in enumerate(piece):
+            if (sample.time_ns is None) != (piece[0].time_ns is None):
+                return piece[:count]
+            stamps = [s.time_ns for s in piece[: count + 1] if s.time_ns is not None]
+            if stamps and max(stamps) - min(stamps) > 4 * S:
+                return piece[:count]
+        return piece
+
+    def recording(self, **source: Any) -> Recording:
+        """All machines of the plant through this channel."""
+        types = {tag: kind for part in self.parts for tag, kind in part.types.items()}
+        samples = sorted(
+            (sample for part in self.parts for sample in part.samples), key=lambda s: s.time_ns
+        )
+        samples = self.stretch(samples)
+        samples = self.reorder(samples)
+        samples = self.spoil(samples, types)
+        idle_after_s = 0.05 if self.has_ticks and self.draw.random() < 0.7 else 10_000
+        rules = [rule for part in self.parts for rule in part.rules]
+        config = config_of(
+            rules,
+            lateness_s=self.lateness_ns / S,
+            idle_after_s=idle_after_s,
+            future_max_s=FUTURE_MAX_S,
+            **source,
+        )
+        records = self.records(samples)
+        types |= {f"hello{stream}": "i64" for stream in range(1, self.streams + 1)}
+        wire = "columns" if self.streams == 1 else "packed"
+        return Recording(config, tuple(records), types, wire)

@@ -1,0 +1,170 @@
+"""Families: each kind of rule and window, drawn by the hundred samples; the runs that drive engine
+and oracle with them, and what those runs count.
+
+A seed is an example: family, machines, channel, wire, block sizes and lives all come from it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import oracle_alarms as alarms
+import oracle_recordings as rec
+import oracle_windows as windows
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from oracle_channel import Channel
+from oracle_drive import Way, differences, play
+from oracle_lives import play_lives, with_restarts
+from oracle_recordings import Part, Recording
+
+from oracle import Judge, Receive
+
+SAMPLES_MEDIAN = 200
+EVENT_SHARE = 0.2
+WORKERS = 2
+HOWS = ("whole", "whole", "cut", "cut", "cut", "close", "kill")  # one in seven each life
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One kind of rule: how its machines are drawn, and how many steps make 200 samples."""
+
+    draw: Callable[[Random, int], Part]
+    steps: int
+    machines: tuple[int, ...] = (1, 1, 2, 3)
+    hows: tuple[str, ...] = HOWS
+
+
+FAMILIES: dict[str, Family] = {
+    "limit": Family(alarms.limits, 240),
+    "counter": Family(rec.counters, 180),
+    # what a total says of the time its source was down is not specified yet: one life only
+    "total": Family(rec.totals, 220, hows=("whole", "cut")),
+    "state": Family(rec.states, 150),
+    "tumbling": Family(windows.tumbling, 240),
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the examples of one family were."""
+
+    family: str
+    seeds: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    with_event: int = 0
+    hows: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def examples(self) -> int:
+        """How many."""
+        return len(self.sizes)
+
+    @property
+    def median(self) -> float:
+        """Samples of the median example."""
+        return statistics.median(self.sizes)
+
+    @property
+    def event_share(self) -> float:
+        """Part of the examples that made an event or closed a window."""
+        return self.with_event / self.examples
+
+    def add(self, other: Tally) -> None:
+        """Another process's."""
+        self.seeds += other.seeds
+        self.sizes += other.sizes
+        self.with_event += other.with_event
+        self.hows += other.hows
+        self.seconds += other.seconds
+
+    def line(self) -> str:
+        """For the end of the run."""
+        hows = ", ".join(f"{how} {count}" for how, count in sorted(self.hows.items()))
+        seeds = " ".join(map(str, self.seeds))
+        return (
+            f"{self.family:<10} {self.examples:>7} examples, median {self.median:g} samples, "
+            f"{self.event_share:.0%} with an event, {self.seconds:.0f} s; {hows}; seeds {seeds}"
+        )
+
+
+def example(family: str, number: int) -> tuple[Recording, Way, str, Random]:
+    """The example of a number."""
+    draw = Random(f"{family} {number}")
+    made = FAMILIES[family]
+    count = draw.choice(made.machines)
+    steps = max(1, made.steps * draw.choice((1, 2, 2, 2, 2, 3)) // 2 // count)
+    parts = [made.draw(draw, steps) for _ in range(count)]
+    if count > 1:
+        parts = [part.renamed(i) for i, part in enumerate(parts)]
+    recording = Channel(draw, parts).recording()
+    how = draw.choice(made.hows)
+    if how in ("close", "kill"):
+        recording = with_restarts(recording, draw, how)
+    way = Way(recording.wire, None if how == "whole" else draw)
+    return recording, way, how, draw
+
+
+def check(family: str, number: int, tally: Tally) -> None:
+    """One example through both; raises where they differ."""
+    recording, way, how, draw = example(family, number)
+    outcome = Judge(recording.config).run(recording.records)
+    if how in ("close", "kill"):
+        run = play_lives(recording, way, draw)
+    else:
+        run = play(recording.config, recording.records, recording.types, cut=way.cut, wire=way.wire)
+    wrong = differences(outcome, run)
+    assert not wrong, f"{family} {number} ({how}): {recording.config}\n" + "\n".join(wrong[:20])
+    tally.sizes.append(sum(len(r.samples) for r in recording.records if isinstance(r, Receive)))
+    tally.with_event += bool(outcome.events or outcome.results)
+    tally.hows[how] += 1
+
+
+def run_examples(family: str, count: int, first: int) -> Tally:
+    """``count`` examples, chosen by Hypothesis from its seed ``first``."""
+    tally = Tally(family, [first])
+    begin = time.monotonic()
+
+    @seed(first)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.integers(0, 2**63 - 1))
+    def drawn(number: int) -> None:
+        check(family, number, tally)
+
+    drawn()
+    tally.seconds = time.monotonic() - begin
+    return tally
+
+
+def run_family(family: str, count: int, first: int) -> Tally:
+    """In two processes at once."""
+    whole = Tally(family)
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_paths) as pool:
+        share = -(-count // WORKERS)
+        runs = [pool.submit(run_examples, family, share, first + i) for i in range(WORKERS)]
+        for done in runs:
+            whole.add(done.result())
+    return whole
+
+
+def _paths() -> None:
+    here = Path(__file__).resolve().parent
+    sys.path[:0] = [str(here), str(here.parent)]

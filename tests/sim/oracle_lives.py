@@ -1,0 +1,130 @@
+"""Lives: a recording is fed to one engine after another over the same state: closed and opened, or
+killed by SIGKILL, at a drawn record; what all of them made together is compared.
+
+A life that will be killed runs in a forked process. It tells what it took by a file, written before
+the signal; what it made and nobody took must come again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pickle
+import signal
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from oracle_drive import Life, Run, Way, folder_in_memory, placed
+from oracle_recordings import Recording
+
+from oracle import Restart
+from penstock import Engine
+from penstock.events import Event
+
+_TAKEN = "taken.pickle"
+
+
+def play_lives(recording: Recording, way: Way, draw: Random) -> Run:
+    """All records; each life but the last ends as the ``Restart`` record behind it says."""
+    ends = [i for i, record in enumerate(recording.records) if isinstance(record, Restart)]
+    bounds = [0, *(end + 1 for end in ends), len(recording.records)]
+    whole = Run()
+    with folder_in_memory() as folder:
+        for begin, finish in itertools.pairwise(bounds):
+            last = recording.records[finish - 1] if finish > begin else None
+            one = _OneLife(recording, way, draw, folder, begin, finish)
+            is_killed = isinstance(last, Restart) and last.how == "kill"
+            run = one.killed() if is_killed else one.closed(is_last=finish == bounds[-1])
+            whole.events += run.events
+            whole.results += run.results
+            whole.used, whole.dropped = whole.used + run.used, whole.dropped + run.dropped
+            whole.stats = run.stats
+    return replace(whole, events=_once(whole.events), results=_once_each(whole.results))
+
+
+def with_restarts(recording: Recording, draw: Random, how: str) -> Recording:
+    """One or two ends of a process, somewhere."""
+    records = list(recording.records)
+    for _ in range(draw.choice((1, 1, 2))):
+        records.insert(draw.randint(0, len(records)), Restart(how))
+    return replace(recording, records=tuple(records))
+
+
+class _OneLife:
+    """Records ``begin`` to ``finish`` of a recording."""
+
+    def __init__(
+        self, recording: Recording, way: Way, draw: Random, folder: Path, begin: int, finish: int
+    ) -> None:
+        self._recording, self._way, self._draw, self._folder = recording, way, draw, folder
+        self._begin, self._finish = begin, finish
+
+    def closed(self, *, is_last: bool) -> Run:
+        """Ends in order."""
+        run = Run()
+        with Engine(placed(self._recording.config, self._folder), clock="manual") as engine:
+            life = self._live(engine, run)
+            if is_last or self._draw.random() < 0.5:  # else its events come again
+                life.take()
+            while len(results := engine.results()):
+                run.results += results.rows()
+            run.stats = engine.stats()
+        return run
+
+    def killed(self) -> Run:
+        """Ends by SIGKILL, with what it made since nobody took it."""
+        told = self._folder / _TAKEN
+        child = os.fork()
+        if child == 0:
+            self._die(told)
+        _, status = os.waitpid(child, 0)
+        run = pickle.loads(told.read_bytes())
+        assert isinstance(run, Run), run
+        assert os.WIFSIGNALED(status)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return run
+
+    def _die(self, told: Path) -> None:
+        try:
+            run = Run()
+            engine = Engine(placed(self._recording.config, self._folder), clock="manual")
+            self._live(engine, run)
+            told.write_bytes(pickle.dumps(run))
+        except BaseException:  # noqa: BLE001 - the parent reads it
+            told.write_bytes(pickle.dumps(traceback.format_exc()))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _live(self, engine: Engine, run: Run) -> Life:
+        life = Life(engine, self._recording, run, self._way)
+        for record in self._recording.records[: self._begin]:
+            life.skip(record)
+        for record in self._recording.records[self._begin : self._finish]:
+            life.feed(record)
+            turn = self._draw.random()
+            if turn < 0.7:
+                life.take()
+            if turn < 0.1:  # all results made until now are taken: an image holds none
+                engine.checkpoint(to_disk=turn < 0.05)
+        return life
+
+
+def _once(events: list[Event]) -> list[Event]:
+    """Only ids decide what is a repeat; a repeat says the same."""
+    known: dict[str, Event] = {}
+    for event in events:
+        first = known.setdefault(event.id, event)
+        assert first.digest == event.digest, f"told otherwise: {first} {event}"
+    return list(known.values())
+
+
+def _once_each(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A window told again after a kill is the same window."""
+    known: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        key = row["rule"], row["tag"], row["start_ns"], row["end_ns"], row.get("revision", 0)
+        first = known.setdefault(key, row)
+        assert repr(first) == repr(row), f"told otherwise: {first} {row}"
+    return list(known.values())

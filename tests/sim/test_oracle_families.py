@@ -1,0 +1,70 @@
+"""Every family of rules and windows, engine against oracle, by the thousand examples.
+
+Each example is one plant in an engine of its own: hundreds of samples through a drawn channel
+(bursts, ties, bad values, disorder, clocks, silence, streams), in blocks of every size, some with
+an end by ``close`` or SIGKILL and another life. 5,000 examples in a plain run, 200,000 under
+PENSTOCK_DEEP, over all families together; what they were is printed at the end of the run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import oracle_families as families
+import pytest
+from oracle_drive import differences, play
+from oracle_shrink import shrunk
+
+from oracle import Judge, Receive
+
+IS_DEEP = bool(os.environ.get("PENSTOCK_DEEP"))
+EXAMPLES = int(os.environ.get("PENSTOCK_ORACLE_EXAMPLES", 200_000 if IS_DEEP else 5_000))
+SHARE = -(-EXAMPLES // len(families.FAMILIES))
+SEED = int(os.environ.get("PENSTOCK_ORACLE_SEED", random.SystemRandom().randrange(2**31)))
+
+
+@pytest.mark.timeout(3500 if IS_DEEP else 600)
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_family(family: str, oracle_tallies: list[families.Tally]) -> None:
+    print(f"PENSTOCK_ORACLE_SEED={SEED}")
+    tally = families.run_family(family, SHARE, SEED)
+    oracle_tallies.append(tally)
+    assert tally.examples >= SHARE
+    assert tally.median >= families.SAMPLES_MEDIAN
+    assert tally.event_share >= families.EVENT_SHARE
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_a_seed_is_an_example(family: str) -> None:
+    first, second = (families.example(family, 7) for _ in range(2))
+    assert repr(first[0]) == repr(second[0])
+    assert first[2] == second[2]
+
+
+def test_what_fails_is_made_small() -> None:
+    """A recording whose fault is one sample shrinks to a few."""
+    recording, _, _, _ = families.example("limit", 1)
+    culprit = next(r for r in recording.records if isinstance(r, Receive)).samples[-1]
+
+    def is_failing(tried: families.Recording) -> bool:
+        return any(culprit in r.samples for r in tried.records if isinstance(r, Receive))
+
+    small = shrunk(recording, is_failing)
+    assert len(small.records) == 1
+
+
+def test_a_spoiled_event_is_seen_in_every_family() -> None:
+    for family in families.FAMILIES:
+        number = 0
+        while True:
+            recording, way, how, _ = families.example(family, number)
+            if how in ("whole", "cut"):
+                break
+            number += 1
+        outcome = Judge(recording.config).run(recording.records)
+        run = play(recording.config, recording.records, recording.types, wire=way.wire)
+        assert not differences(outcome, run)
+        made = outcome.events or outcome.results
+        made.pop(len(made) // 2)
+        assert differences(outcome, run)
