@@ -590,6 +590,8 @@ PSTK_API PSTK_MUST_CHECK int pstk_engine_evidence(pstk_engine *engine, uint32_t 
 #define PSTK_PACKED_BYTES_MAX(count) (16u + 24u * (size_t)(count))
 PSTK_API size_t pstk_samples_pack(const pstk_sample *samples, size_t count, int type, uint8_t *out);
 
+#include "penstock_batch.h" /* columns, Arrow */
+
 #ifdef __cplusplus
 }
 #endif

@@ -21,6 +21,15 @@ HEAD = """# Generated from native/penstock.h by tools/pxd.py; do not edit.
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t)
 
 cdef extern from "penstock.h" nogil:
+    cdef struct ArrowSchema:
+        void (*release)(ArrowSchema *)
+    cdef struct ArrowArray:
+        void (*release)(ArrowArray *) noexcept
+    cdef struct ArrowArrayStream:
+        int (*get_schema)(ArrowArrayStream *, ArrowSchema *out) noexcept
+        int (*get_next)(ArrowArrayStream *, ArrowArray *out) noexcept
+        const char *(*get_last_error)(ArrowArrayStream *) noexcept
+        void (*release)(ArrowArrayStream *) noexcept
 """
 # C of the tables: where each field lies is the compiler's to say.
 FIELD_TYPES = {
@@ -59,12 +68,15 @@ def preprocessed() -> str:
         for name in ("stddef.h", "stdint.h"):
             (Path(folder) / name).write_text("")
         command = ["cc", "-E", "-P", "-nostdinc", "-I", folder, "-U__GNUC__", str(HEADER)]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    # Arrow's own structures hold functions: HEAD declares what of them is called.
+    return re.sub(r"^struct Arrow\w+ \{.*?^\};", "", text, flags=re.S | re.M)
 
 
 def constants() -> list[str]:
     """Plain integer macros, as anonymous enum members."""
-    names = re.findall(r"^#define (PSTK_\w+) -?\(?[\dxu]+", HEADER.read_text(), re.M)
+    text = "".join(header.read_text() for header in (HEADER, HEADER.with_name("penstock_batch.h")))
+    names = re.findall(r"^#define (PSTK_\w+) -?\(?[\dxu]+", text, re.M)
     return [*(f"    enum: {name}" for name in names), "    const int64_t PSTK_TIME_NONE"]
 
 
@@ -76,6 +88,9 @@ def struct_fields(body: str) -> list[str]:
         if kind == "const":
             second, _, names = names.partition(" ")
             kind = f"const {second}"
+        if kind in ("struct", "const struct"):
+            second, _, names = names.partition(" ")
+            kind = kind.replace("struct", second)
         for name in names.split(","):
             bare = re.sub(r"(\d)u\b", r"\1", " ".join(name.split()))
             lines.append(f"        {kind} {bare}")
@@ -98,7 +113,8 @@ def declarations(text: str) -> list[str]:
             call = re.sub(
                 r"^(PSTK_API|PSTK_MUST_CHECK|extern)\s+", "", " ".join(match["call"].split())
             )
-            lines.append("    " + call.replace("(void)", "()"))
+            call = call.replace("(void)", "()").replace("struct Arrow", "Arrow")
+            lines.append("    " + call)
         elif match["kind"] == "enum":
             members = [part.split("=")[0].strip() for part in match["body"].split(",")]
             named = f"    ctypedef enum {match['name']}:" if match["name"] else "    cdef enum:"

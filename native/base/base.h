@@ -95,4 +95,7 @@ int pstk_fault_point(const char *name);
 #define PSTK_FAULT(name) 0
 #endif
 
+/* A batch with room for these columns; what is given is copied, what is not is zero. batch.c */
+pstk_batch *pstk_batch_lay_out(const pstk_column *wanted, size_t count, uint64_t rows);
+
 #endif

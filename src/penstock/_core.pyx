@@ -4,12 +4,12 @@
 The GIL is released around every call that may wait. Structures are copied; nothing borrowed outlives a call.
 """
 
-from array import array
 from decimal import Decimal
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 
 from penstock cimport _native as c
 
@@ -156,12 +156,17 @@ cdef str _uuid(const uint8_t *raw):
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+cdef void _end_batch(object capsule) noexcept:
+    c.pstk_batch_release(<c.pstk_batch *>PyCapsule_GetPointer(capsule, "penstock.batch"))
+
+
 cdef class Engine:
     """One native engine. ``penstock.Engine`` is the typed face of it; see there."""
 
     cdef c.pstk_engine *_h
     cdef c.pstk_event *_events
     cdef object _plant
+    cdef readonly uintptr_t fed_at  # where C read the values of the last feed
     cdef dict _units, _tags, _rules, _assets
 
     def __cinit__(self, dict options, list sources, list rules):
@@ -255,6 +260,7 @@ cdef class Engine:
             feed.tag_ids, feed.values = &tags[0], &values[0]
             feed.time_ns = &times[0] if times is not None else NULL
             feed.quality = &quality[0] if quality is not None else NULL
+        self.fed_at = <uintptr_t>feed.values
         with nogil:
             status = c.pstk_engine_feed(self._h, &feed, &result, &err)
         _check(status, &err)
@@ -323,11 +329,12 @@ cdef class Engine:
         return c.pstk_engine_event_fd(self._h)
 
     def poll(self, int most=BATCH):
-        """Up to ``most`` events not yet polled, as (Event, tag id)."""
+        """Up to ``most`` events not yet polled, as (Event, tag id), and the bytes of their pstk_event."""
         cdef c.pstk_error err
         cdef size_t count = 0, wanted = max(0, min(most, BATCH))
         _check(c.pstk_engine_poll(self._h, self._events, wanted, &count, &err), &err)
-        return [(self._event(&self._events[i]), self._events[i].tag) for i in range(count)]
+        raw = (<const char *>self._events)[:count * sizeof(c.pstk_event)]
+        return [(self._event(&self._events[i]), self._events[i].tag) for i in range(count)], raw
 
     def acknowledge(self, uint64_t seq):
         cdef c.pstk_error err
@@ -363,31 +370,15 @@ cdef class Engine:
             e.first if is_window else None, e.last if is_window else None,
             flags, context, e.occurrence, e.time_epoch, e.revision, e.engine_time_ns, e.config_gen_low)
 
-    def results(self):
-        """Closed windows not yet taken, as a dictionary of columns (array.array) and the names they index."""
+    def results(self, size_t most=RESULTS):
+        """Closed windows not yet taken, at most ``most``: a capsule for ``_columns.Columns``."""
+        cdef c.pstk_batch *batch = NULL
         cdef c.pstk_error err
-        cdef size_t count = 0
         cdef int status
-        cdef c.pstk_result *rows = <c.pstk_result *>calloc(RESULTS, sizeof(c.pstk_result))
-        if rows == NULL:
-            raise MemoryError()
-        try:
-            with nogil:
-                status = c.pstk_engine_results(self._h, rows, RESULTS, &count, &err)
-            _check(status, &err)
-            columns = {name: array(code) for name, code in (
-                ("rule", "I"), ("tag", "I"), ("start_ns", "q"), ("end_ns", "q"), ("count", "Q"), ("sum", "d"),
-                ("mean", "d"), ("min", "d"), ("max", "d"), ("first", "d"), ("last", "d"), ("flags", "I"))}
-            for i in range(count):
-                for name, value in zip(columns, (
-                        rows[i].rule, rows[i].tag, rows[i].start_ns, rows[i].end_ns, rows[i].count, rows[i].sum,
-                        rows[i].mean, rows[i].min, rows[i].max, rows[i].first, rows[i].last, rows[i].flags)):
-                    columns[name].append(value)
-        finally:
-            free(rows)
-        columns["rule_names"] = {i: self._rule_name(i)[0] for i in set(columns["rule"])}
-        columns["tag_names"] = {i: self.tag_name(i) for i in set(columns["tag"])}
-        return columns
+        with nogil:
+            status = c.pstk_engine_take_results(self._h, most, &batch, &err)
+        _check(status, &err)
+        return PyCapsule_New(batch, "penstock.batch", _end_batch)
 
     def evidence(self, uint32_t tag, uint64_t pos, size_t before_max, size_t after_max):
         """Samples of one tag around a journal position; see penstock.h."""

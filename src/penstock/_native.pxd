@@ -2,6 +2,15 @@
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t)
 
 cdef extern from "penstock.h" nogil:
+    cdef struct ArrowSchema:
+        void (*release)(ArrowSchema *)
+    cdef struct ArrowArray:
+        void (*release)(ArrowArray *) noexcept
+    cdef struct ArrowArrayStream:
+        int (*get_schema)(ArrowArrayStream *, ArrowSchema *out) noexcept
+        int (*get_next)(ArrowArrayStream *, ArrowArray *out) noexcept
+        const char *(*get_last_error)(ArrowArrayStream *) noexcept
+        void (*release)(ArrowArrayStream *) noexcept
     enum: PSTK_ABI_VERSION
     enum: PSTK_NAME_BYTES
     enum: PSTK_RULE_NAME_BYTES
@@ -14,6 +23,8 @@ cdef extern from "penstock.h" nogil:
     enum: PSTK_CUT_ORDER_TAG
     enum: PSTK_CUT_CONTEXT_ORDER
     enum: PSTK_CUT_CONTEXT_LOT
+    enum: PSTK_BATCH_ROWS_MAX
+    enum: PSTK_BATCH_COLUMNS_MAX
     const int64_t PSTK_TIME_NONE
     ctypedef enum pstk_status:
         PSTK_OK
@@ -439,6 +450,30 @@ cdef extern from "penstock.h" nogil:
     int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char *out_text, size_t capacity)
     int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t before_max, size_t after_max, pstk_sample *out_samples, size_t *out_before, size_t *out_count, pstk_error *err)
     size_t pstk_samples_pack(const pstk_sample *samples, size_t count, int type, uint8_t *out)
+    ctypedef struct pstk_batch:
+        pass
+    ctypedef struct pstk_column:
+        char name[32]
+        char format[8]
+        uint32_t value_bytes
+        uint32_t reserved
+        uint64_t count
+        uint64_t null_count
+        const uint8_t *validity
+        const void *values
+        const int32_t *offsets
+        const pstk_column *names
+    int pstk_engine_take_results(pstk_engine *engine, size_t most, pstk_batch **out_batch, pstk_error *err)
+    int pstk_batch_make(const pstk_column *columns, size_t column_count, uint64_t rows, pstk_batch **out_batch, pstk_error *err)
+    void pstk_batch_retain(pstk_batch *batch)
+    void pstk_batch_release(pstk_batch *batch)
+    uint64_t pstk_batch_rows(const pstk_batch *batch)
+    const pstk_column *pstk_batch_column(const pstk_batch *batch, size_t index)
+    int pstk_batch_export(pstk_batch *batch, ArrowSchema *out_schema, ArrowArray *out_array, pstk_error *err)
+    int pstk_batch_export_stream(pstk_batch *batch, ArrowArrayStream *out_stream, pstk_error *err)
+    int pstk_batch_import(const ArrowSchema *schema, ArrowArray *array, pstk_batch **out_batch, pstk_error *err)
+    int pstk_batch_import_stream(ArrowArrayStream *stream, pstk_batch **out_batch, pstk_error *err)
+    int pstk_column_import(const ArrowSchema *schema, const ArrowArray *array, pstk_column *out_column, pstk_error *err)
 
 cdef extern from *:
     """

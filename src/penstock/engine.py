@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from penstock import columns
+from penstock.columns import Results as Results
 from penstock.errors import (
     ConfigError,
     EngineClosed,
@@ -23,6 +26,8 @@ from penstock.errors import (
     UnsupportedPlatform,
 )
 from penstock.events import Event, Evidence, PackedEvidence
+from penstock.stats import SourceStats as SourceStats
+from penstock.stats import Stats as Stats
 
 try:
     from penstock import _core
@@ -43,94 +48,6 @@ CLOCKS = {"system": 0, "manual": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class SourceStats:
-    """Figures of one source since its state directory was made. ``residual`` must be 0."""
-
-    name: str
-    received: int
-    used: int
-    dropped: Mapping[str, int]
-    residual: int
-    lost_upstream: (
-        int | None
-    )  # None: the source's samples are not numbered, so a loss cannot be counted
-    sent_upstream: int | None
-    is_up: bool
-    frames: int
-    bytes: int
-    connections: int
-    reconnects: int
-    protocol_errors: int
-    late: int
-    out_of_order: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Figures of the engine; cursors in bytes of the journal (design: written >= judged >=
-    checkpointed).
-    """
-
-    sources: tuple[SourceStats, ...]
-    written: int
-    judged: int
-    checkpointed: int
-    saved: int
-    durable: int
-    ring_bytes: int
-    tags: int
-    instances: int
-    instances_refused: int
-    instances_mistyped: int
-    streams: int
-    assets: int
-    events: int
-    events_pending: int
-    events_polled: int
-    results: int
-    results_overwritten: int
-    late: int
-    out_of_order: int
-    reorder_overflow: int
-    chattering: int
-    micro_dropped: int
-    checkpoints: int
-    checkpoint_ns_max: int
-    ticks: int
-    blocks: int
-    redelivered: int
-    engine_time_ns: int
-    config_gen: int
-    is_failed: bool
-    is_event_ring_full: bool
-    is_cold_start: bool
-    is_disk_full: bool
-    journal_bytes: int
-    disk_full_waits: int
-    disk_written: int
-
-    @property
-    def received(self) -> int:
-        """Samples received by all sources."""
-        return sum(source.received for source in self.sources)
-
-    @property
-    def dropped(self) -> int:
-        """Samples dropped by all sources, for every reason."""
-        return sum(sum(source.dropped.values()) for source in self.sources)
-
-    @property
-    def lost_upstream(self) -> int:
-        """Samples that numbered streams had sent and nobody here received."""
-        return sum(source.lost_upstream or 0 for source in self.sources)
-
-    @property
-    def residual(self) -> int:
-        """received - used - dropped over all sources: anything but 0 is a bug."""
-        return sum(abs(source.residual) for source in self.sources)
-
-
-@dataclass(frozen=True, slots=True)
 class Tag:
     """A tag the engine knows: its id for ``feed``, name, and kind for life."""
 
@@ -139,47 +56,47 @@ class Tag:
     kind: str  # f64, i64, bool or code
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
-    """Closed windows in columns. Each column is an ``array.array``: NumPy and pyarrow read it
-    without a copy.
+class Batch:
+    """Events in the order the engine made them; ``acknowledge`` once they are durable with you.
 
-    ``rule`` and ``tag`` are indices into ``rule_names`` and ``tag_names``. Results are not durable:
-    unread ones are overwritten, counted in ``Stats.results_overwritten``.
+    ``numpy.asarray(batch)`` is a structured view of the batch's memory, field by field as
+    ``pstk_event`` in penstock.h; ``pa.table(batch)`` and ``pl.DataFrame(batch)`` make columns, with
+    one copy.
     """
 
-    columns: Mapping[str, array[Any]]
-    rule_names: Mapping[int, str]
-    tag_names: Mapping[int, str]
-
-    def __len__(self) -> int:
-        return len(self.columns["start_ns"])
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One dictionary a window, names in place of indices; for tests and small amounts."""
-        rows = [
-            dict(zip(self.columns, row, strict=True))
-            for row in zip(*self.columns.values(), strict=True)
-        ]
-        for row in rows:
-            row["rule"] = self.rule_names[row["rule"]]
-            row["tag"] = self.tag_names[row["tag"]]
-        return rows
-
-
-class Batch:
-    """Events in the order the engine made them; ``acknowledge`` once they are durable with you."""
-
-    def __init__(self, engine: Engine, pairs: Sequence[tuple[Event, int]]) -> None:
+    def __init__(
+        self, engine: Engine, pairs: Sequence[tuple[Event, int]], raw: bytes = b""
+    ) -> None:
         self._engine = engine
         self._tags = {event.id: tag for event, tag in pairs}
         self.events: tuple[Event, ...] = tuple(event for event, _ in pairs)
+        self.raw = raw  # what the engine handed out, 384 bytes an event
 
     def __len__(self) -> int:
         return len(self.events)
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)
+
+    def __repr__(self) -> str:
+        if not self.events:
+            return "<Batch: no event waits>"
+        kinds = Counter(event.kind for event in self.events)
+        said = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4))
+        return f"<Batch of {said}{' and others' if len(kinds) > 4 else ''}>"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """A NumPy structured array over ``raw``; read-only."""
+        found = columns.records(self.raw)
+        return found.astype(dtype) if dtype is not None else found.copy() if copy else found
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Arrow C stream interface: the events as columns, copied once."""
+        return columns.table(self.events, Event).arrow_stream()
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        """Arrow C data interface: the events as columns, copied once."""
+        return columns.table(self.events, Event).arrow_array()
 
     def evidence(self, event: Event) -> Evidence | None:
         """Up to 192 samples of the event's tag that led to it, or None when the ring holds none any
@@ -202,22 +119,9 @@ def _warn(text: str, *values: object) -> None:
     logging.getLogger("penstock").warning(text, *values)
 
 
-def _words(values: Any) -> memoryview:
-    """Eight-byte values (f64 or i64, any buffer) as the raw words the engine stores."""
-    view = memoryview(values)
-    if not view.c_contiguous or view.itemsize != 8 or view.format not in ("d", "q", "Q", "l", "L"):
-        raise ValueError(
-            "feed: values must be a contiguous buffer of float64 or int64 (native byte order)"
-        )
-    return view.cast("B").cast("Q")
-
-
-def _typed(values: Any, formats: str, itemsize: int, name: str) -> memoryview:
-    view = memoryview(values)
-    if not view.c_contiguous or view.itemsize != itemsize or view.format not in tuple(formats):
-        raise ValueError(f"feed: {name} must be a contiguous buffer of {itemsize}-byte integers")
-    raw = view.cast("B")
-    return raw.cast("I") if itemsize == 4 else raw.cast("H") if itemsize == 2 else raw.cast("q")
+def _cast(view: memoryview | None, format: Literal["I", "Q", "q", "H"]) -> memoryview | None:
+    """The same memory under the letter that the border declares."""
+    return None if view is None else view.cast("B").cast(format)
 
 
 def _place(position: int) -> int:
@@ -329,36 +233,55 @@ class Engine:
     ) -> tuple[int, int]:
         """Columns into the journal; returns (used, dropped).
 
-        ``tags``: one id for all rows, or a buffer of uint32 ids from ``tag``. ``time_ns``: int64
-        nanoseconds UTC, or None for the receive time. ``values``: float64 or int64 by each tag's
-        type, shape (n,); for several ids they are raw words, whose type nobody checks.
-        ``position``: your place of this batch (a file offset, a stream sequence); a batch not above
-        the last is skipped whole, so that a redelivery after a crash doubles nothing. All buffers
-        are copied. On return the samples survive kill -9. Raises ``RingFull`` when unacknowledged
-        events hold the ring; feed the same position again after polling.
+        ``tags``: one id for all rows, or uint32 ids from ``tag``. ``time_ns``: int64 nanoseconds
+        UTC (also ``datetime64[ns]``, Arrow ``timestamp[ns]``), or None for the receive time.
+        ``values``: float64 or int64 by each tag's type, shape (n,); for several ids they are raw
+        words, whose type nobody checks. Each may be a buffer (ndarray, array, memoryview) or an
+        Arrow array or stream (pyarrow, Polars), without nulls; the engine reads your memory in
+        place and copies it once, into the journal. ``position``: your place of this batch (a file
+        offset, a stream sequence); a batch not above the last is skipped whole, so that a
+        redelivery after a crash doubles nothing. On return the samples survive kill -9. Raises
+        ``RingFull`` when unacknowledged events hold the ring; feed the same position again after
+        polling.
         """
-        words = _words(values)
-        ids = tags if not isinstance(tags, int) else self._repeated(tags, values, len(words))
+        given = {"values": columns.words(values)}
+        if not isinstance(tags, int):
+            given["tags"] = columns.integers(tags, "IL", 4, "tags")
+        if time_ns is not None:
+            given["time_ns"] = columns.integers(time_ns, columns.TIMES, 8, "time_ns")
+        if quality is not None:
+            given["quality"] = columns.integers(quality, "H", 2, "quality")
         extra: dict[str, Any] = {"recv_time_ns": recv_time_ns}
         if position is not None:
             extra["position"] = _place(position)
-        used, dropped = self._core.feed(
-            self._source(source),
-            _typed(ids, "IL", 4, "tags"),
-            words,
-            None if time_ns is None else _typed(time_ns, "ql", 8, "time_ns"),
-            None if quality is None else _typed(quality, "H", 2, "quality"),
-            **extra,
-        )
-        return int(used), int(dropped)
+            if any(len(chunks) > 1 for chunks in given.values()):
+                raise ValueError(
+                    "feed: a position names one batch, the columns come in several chunks; "
+                    "combine them first (combine_chunks in pyarrow, rechunk in Polars)"
+                )
+        index, used, dropped = self._source(source), 0, 0
+        for piece in columns.pieces(given):
+            count = len(piece["values"])
+            if isinstance(tags, int):
+                piece["tags"] = self._repeated(tags, piece["values"], count)
+            one = self._core.feed(
+                index,
+                _cast(piece["tags"], "I"),
+                _cast(piece["values"], "Q"),
+                _cast(piece.get("time_ns"), "q"),
+                _cast(piece.get("quality"), "H"),
+                **extra,
+            )
+            used, dropped = used + one[0], dropped + one[1]
+        return used, dropped
 
-    def _repeated(self, tag: int, values: Any, count: int) -> array[int]:
+    def _repeated(self, tag: int, values: memoryview, count: int) -> memoryview:
         """One id for every row, once its type fits: bits of another type would be read as noise."""
-        kind, is_float = self._kinds.get(tag), memoryview(values).format == "d"
+        kind, is_float = self._kinds.get(tag), values.format == "d"
         if kind is not None and is_float != (kind == "f64"):
             given = "float64" if is_float else "int64"
             raise ValueError(f"feed: the values are {given}, tag {tag} is {kind}")
-        return array("I", [tag]) * count
+        return memoryview(array("I", [tag]) * count)
 
     def feed_frames(
         self,
@@ -454,7 +377,8 @@ class Engine:
         """Events made since the last poll, at most 256; an empty batch when there are none. One
         consumer.
         """
-        return Batch(self, [(self._named(event), tag) for event, tag in self._core.poll(most)])
+        pairs, raw = self._core.poll(most)
+        return Batch(self, [(self._named(event), tag) for event, tag in pairs], raw)
 
     def _named(self, event: Event) -> Event:
         """The state's name where the rule has names for its codes."""
@@ -503,9 +427,7 @@ class Engine:
 
     def results(self) -> Results:
         """Closed windows not yet taken, at most 4,096 a call."""
-        columns = self._core.results()
-        rules, tags = columns.pop("rule_names"), columns.pop("tag_names")
-        return Results(columns, rules, tags)
+        return Results(self._core.results())
 
     def tags(self) -> tuple[Tag, ...]:
         """Every tag known so far, in the order they were first seen."""

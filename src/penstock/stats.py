@@ -1,0 +1,94 @@
+"""Stats: figures of an engine and its sources, copied under one lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStats:
+    """Figures of one source since its state directory was made. ``residual`` must be 0."""
+
+    name: str
+    received: int
+    used: int
+    dropped: Mapping[str, int]
+    residual: int
+    lost_upstream: (
+        int | None
+    )  # None: the source's samples are not numbered, so a loss cannot be counted
+    sent_upstream: int | None
+    is_up: bool
+    frames: int
+    bytes: int
+    connections: int
+    reconnects: int
+    protocol_errors: int
+    late: int
+    out_of_order: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures of the engine; cursors in bytes of the journal (design: written >= judged >=
+    checkpointed).
+    """
+
+    sources: tuple[SourceStats, ...]
+    written: int
+    judged: int
+    checkpointed: int
+    saved: int
+    durable: int
+    ring_bytes: int
+    tags: int
+    instances: int
+    instances_refused: int
+    instances_mistyped: int
+    streams: int
+    assets: int
+    events: int
+    events_pending: int
+    events_polled: int
+    results: int
+    results_overwritten: int
+    late: int
+    out_of_order: int
+    reorder_overflow: int
+    chattering: int
+    micro_dropped: int
+    checkpoints: int
+    checkpoint_ns_max: int
+    ticks: int
+    blocks: int
+    redelivered: int
+    engine_time_ns: int
+    config_gen: int
+    is_failed: bool
+    is_event_ring_full: bool
+    is_cold_start: bool
+    is_disk_full: bool
+    journal_bytes: int
+    disk_full_waits: int
+    disk_written: int
+
+    @property
+    def received(self) -> int:
+        """Samples received by all sources."""
+        return sum(source.received for source in self.sources)
+
+    @property
+    def dropped(self) -> int:
+        """Samples dropped by all sources, for every reason."""
+        return sum(sum(source.dropped.values()) for source in self.sources)
+
+    @property
+    def lost_upstream(self) -> int:
+        """Samples that numbered streams had sent and nobody here received."""
+        return sum(source.lost_upstream or 0 for source in self.sources)
+
+    @property
+    def residual(self) -> int:
+        """received - used - dropped over all sources: anything but 0 is a bug."""
+        return sum(abs(source.residual) for source in self.sources)
