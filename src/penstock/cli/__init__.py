@@ -199,6 +199,8 @@ def _load(name: str) -> App:
     app = importlib.import_module(f"penstock.cli.{name}").app
     if not isinstance(app, App):
         raise TypeError(f"penstock.cli.{name}.app must be a cyclopts.App")
+    if app.default_command is not None:
+        app.help = None  # its own docstring, which has exit codes and an example
     return app
 
 

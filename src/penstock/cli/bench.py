@@ -34,6 +34,9 @@ def bench(
 
     What needs a library or a package that is not here is skipped by name.
 
+    Exit codes: 0 done; 1 a figure could not be measured; 2 wrong usage, or the build came without
+    the bench. Example: penstock bench --list
+
     Parameters
     ----------
     only

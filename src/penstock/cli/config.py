@@ -31,8 +31,8 @@ def check(
     """Check a configuration: syntax, keys, values, references, then this machine and its
     neighbours.
 
-    Exit code: 0 well, 1 a check of the environment failed, 2 wrong usage, 78 the configuration is
-    invalid (or has warnings, with --deny-warnings).
+    Exit codes: 0 well; 1 a check of the environment failed; 2 wrong usage; 78 the configuration is
+    invalid (or has warnings, with --deny-warnings). Example: penstock config check plant.toml
 
     Parameters
     ----------
@@ -94,6 +94,9 @@ def show(file: Path, /, *, json: bool = False) -> int:
     """Show what a configuration means: all files merged, references replaced, defaults filled in,
     secrets as ***.
 
+    Exit codes: 0 done; 2 wrong usage; 78 the configuration is invalid. Example: penstock config
+    show plant.toml
+
     Parameters
     ----------
     file
@@ -144,6 +147,8 @@ def diff(old: Path, new: Path, /, *, json: bool = False) -> int:
 def schema(*, json: bool = False) -> int:
     """Print the JSON Schema (2020-12) of a configuration file, for editors: "#:schema
     ./penstock.schema.json".
+
+    Exit codes: 0 done; 2 wrong usage. Example: penstock config schema
 
     Parameters
     ----------

@@ -27,7 +27,30 @@ app = App(
     help="List, show, retry or discard what waits for a person.",
     version_flags=[],
 )
-app.command(show, name="show")
+
+
+@app.command(name="show")
+def show_one(
+    id: str, /, *, config: Path | None = None, state_dir: Path | None = None, json: bool = False
+) -> int:
+    """Show one entry: its document, its story, what the target answered.
+
+    Exit codes: 0 done; 1 nothing like this is in the ledger; 2 wrong usage. Example: penstock dlq
+    show "#12" --config plant.toml
+
+    Parameters
+    ----------
+    id
+        Number of the ERP document, ``#12`` for entry 12, or the first 8 or more characters of an
+        event id or command id.
+    config
+        The plant's configuration, which names the state directory.
+    state_dir
+        The state directory itself.
+    json
+        One JSON object.
+    """
+    return show(id, config=config, state_dir=state_dir, json=json)
 
 
 @app.command(name="list")
@@ -98,7 +121,7 @@ def retry(
     An entry that was ever sent is looked up by its key first; one in doubt is only looked up.
 
     Exit codes: 0 done; 1 an entry cannot go again, and says why; 2 wrong usage. Example: penstock
-    dlq retry "#12" --reason "period is open again"
+    dlq retry "#12" --reason "period is open again" --config plant.toml
 
     Parameters
     ----------
@@ -145,7 +168,7 @@ def discard(
     """Give entries up: they must never become a document.
 
     Exit codes: 0 done; 1 an entry cannot be discarded, and says why; 2 wrong usage. Example:
-    penstock dlq discard "#12" --reason "booked by hand as 4711" --by ann
+    penstock dlq discard "#12" --reason "booked by hand" --by ann --config plant.toml
 
     Parameters
     ----------

@@ -46,6 +46,9 @@ def explain(
 ) -> int:
     """Show the chain behind an ERP document or an event, down to its samples.
 
+    Exit codes: 0 done; 1 nothing like this is in the ledger; 2 wrong usage. Example: penstock
+    explain PC-000047 --config plant.toml
+
     Parameters
     ----------
     id

@@ -39,6 +39,9 @@ def list_entries(
 ) -> int:
     """List the newest entries.
 
+    Exit codes: 0 done; 1 there is no ledger; 2 wrong usage. Example: penstock ledger list --config
+    plant.toml
+
     Parameters
     ----------
     state
@@ -77,6 +80,9 @@ def show(
 ) -> int:
     """Show one entry: its document, its story, what the target answered.
 
+    Exit codes: 0 done; 1 nothing like this is in the ledger; 2 wrong usage. Example: penstock
+    ledger show PC-000047 --config plant.toml
+
     Parameters
     ----------
     id
@@ -108,7 +114,10 @@ def show(
 
 @app.command
 def verify(*, config: Path | None = None, state_dir: Path | None = None, json: bool = False) -> int:
-    """Check the audit chain against the rows; exit code 1 where a byte was changed or cut.
+    """Check the audit chain against the rows.
+
+    Exit codes: 0 every byte is as it was; 1 one was changed or cut; 2 wrong usage. Example:
+    penstock ledger verify --config plant.toml
 
     Parameters
     ----------
@@ -145,6 +154,9 @@ def resolve(
     json: bool = False,
 ) -> int:
     """Decide about an entry that waits: send it again, or give it up. A running plant notices.
+
+    Exit codes: 0 done; 1 the entry does not allow it, and says why; 2 wrong usage. Example:
+    penstock ledger resolve "#12" --retry --reason "counted by hand" --config plant.toml
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ def _listen(
             offsets.look(engine)
             source = engine.stats().sources[0]
             is_unread = not source.used and sum(source.dropped.values()) > 0
-            if is_unread and not is_last and elapsed > FORMAT_S:
+            if is_unread and not is_last and elapsed > min(FORMAT_S, seconds / 3):
                 return None
         return _report(engine, wire, elapsed, offsets)
 

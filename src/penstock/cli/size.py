@@ -61,6 +61,8 @@ def size_command(
 ) -> int:
     """Say which cores, RAM, disk and ERP calls a plant takes, measured on this box.
 
+    Exit codes: 0 done; 1 the box does not let it measure; 2 wrong usage.
+
     Example: penstock size --tags 5000 --rate 10 --rules 2
 
     Parameters

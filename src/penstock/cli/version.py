@@ -17,6 +17,8 @@ app = App(name="version", help="Print the version.", version_flags=[])
 def version(*, json: bool = False) -> int:
     """Print the version.
 
+    Exit codes: 0 done; 2 wrong usage. Example: penstock version --json
+
     Parameters
     ----------
     json
