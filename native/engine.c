@@ -143,6 +143,7 @@ static int open_locks(pstk_engine *engine, pstk_error *err) {
     pthread_cond_init(&engine->keeper_wake, &attributes);
     pthread_cond_init(&engine->disk.wake, &attributes);
     pthread_cond_init(&engine->disk.moved, &attributes);
+    pthread_cond_init(&engine->capture.wake, &attributes);
     pthread_condattr_destroy(&attributes);
     engine->is_locks_made = true;
     engine->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -187,6 +188,8 @@ static uint32_t largest_frame(const pstk_source_options *sources, size_t count) 
 }
 
 static void let_go(pstk_engine *engine) {
+    pstk_player_free(engine->player);
+    engine->player = NULL;
     if (engine->judge)
         pstk_judge_close(engine->judge);
     if (engine->parser)
@@ -296,6 +299,7 @@ int pstk_engine_close(pstk_engine *engine, pstk_error *err) {
         if (status == PSTK_E_FULL)
             status = PSTK_OK; /* the ring keeps what the full event ring has left unjudged */
     }
+    pstk_engine_capture_stop(engine); /* behind the last record */
     register_engine(NULL, engine);
     while (atomic_load(&engine->guests) > 0)
         nanosleep(&(struct timespec){.tv_nsec = 100000},
@@ -321,6 +325,7 @@ void pstk_engine_free(pstk_engine *engine) {
         pthread_cond_destroy(&engine->keeper_wake);
         pthread_cond_destroy(&engine->disk.wake);
         pthread_cond_destroy(&engine->disk.moved);
+        pthread_cond_destroy(&engine->capture.wake);
     }
     free(engine->source);
     free(engine->source_image);

@@ -84,6 +84,20 @@ typedef struct pstk_disk_state {
     uint64_t tail_end;        /* there the ring begins; tail == tail_end: all judged */
 } pstk_disk_state;
 
+/* The capture and the thread that writes it (engine_capture.c). */
+typedef struct pstk_capture_state {
+    pstk_capture_out *out; /* the thread's */
+    uint8_t *block;
+    uint64_t pos; /* the next block to read */
+    pthread_t thread;
+    bool has_thread;
+    pthread_cond_t wake;
+    atomic_bool is_ending, is_stopped;
+    atomic_uint_least64_t bytes, missed;
+} pstk_capture_state;
+
+typedef struct pstk_player pstk_player; /* engine_play.c */
+
 typedef struct pstk_clock {
     int64_t offset_ns; /* T = BOOTTIME + offset */
     int64_t last_ns;   /* T never goes back */
@@ -145,6 +159,8 @@ struct pstk_engine {
     atomic_int_least64_t saved_boot_ns;
     atomic_uint_least64_t saved;
     pstk_disk_state disk;
+    pstk_capture_state capture;
+    pstk_player *player; /* NULL until a capture is played */
 
     atomic_uint_least64_t polled; /* the consumer's cursor; stats reads it from any thread */
     uint64_t signalled;           /* events the eventfd has told of */
@@ -218,6 +234,7 @@ size_t pstk_engine_take_frames(pstk_engine *engine, const pstk_delivery *deliver
 bool pstk_engine_take_frame(pstk_engine *engine, const pstk_delivery *delivery,
                             const pstk_frame *frame);
 int32_t pstk_engine_find_stream(pstk_engine *engine, uint16_t source, uint32_t stream);
+bool pstk_engine_put_stream(pstk_engine *engine, uint32_t index);
 int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk_message *message,
                                 uint32_t number);
 void pstk_engine_turn_to_stream(pstk_engine *engine, uint16_t source, uint16_t stream);
@@ -252,6 +269,10 @@ static inline void pstk_engine_tell_disk(pstk_engine *engine, uint64_t written) 
         pstk_engine_disk_wake(engine);
 }
 
+/* engine_capture.c, engine_play.c */
+void pstk_engine_capture_stop(pstk_engine *engine);
+void pstk_player_free(pstk_player *player);
+
 /* engine_loops.c */
 int pstk_engine_thread_start(pthread_t *out_thread, void *(*body)(void *), pstk_engine *engine,
                              pstk_error *err);
@@ -262,6 +283,8 @@ void pstk_engine_threads_stop(pstk_engine *engine);
 #define PSTK_TAGS_SECTION 2u /* version of the image's tags */
 uint64_t pstk_engine_tag_image_bytes_max(uint32_t tags_max);
 void pstk_engine_keep_tag(pstk_engine *engine, const pstk_tag_record *tag);
+/* One tag at the beginning of so many bytes of an image; how many it takes, 0: it is no tag. */
+uint64_t pstk_engine_read_tag(const uint8_t *at, uint64_t bytes, pstk_tag_record *out);
 int pstk_engine_restore_tags(pstk_engine *engine, const pstk_section *section, bool is_older,
                              pstk_error *err);
 

@@ -21,7 +21,7 @@ int32_t pstk_engine_find_stream(pstk_engine *engine, uint16_t source, uint32_t s
     return -1;
 }
 
-static bool put_stream(pstk_engine *engine, uint32_t index) {
+bool pstk_engine_put_stream(pstk_engine *engine, uint32_t index) {
     const pstk_stream *stream = &engine->stream[index];
     pstk_stream_record record = {.index = index, .stream = stream->stream, .boot = stream->boot};
     pstk_block block = {.kind = PSTK_RECORD_STREAM,
@@ -40,7 +40,7 @@ int32_t pstk_engine_open_stream(pstk_engine *engine, uint16_t source, const pstk
                                           .boot = message->boot,
                                           .source = source,
                                           .is_numbered = message->is_numbered};
-    put_stream(engine, index);
+    pstk_engine_put_stream(engine, index);
     return (int32_t)index;
 }
 
@@ -85,7 +85,7 @@ static uint64_t follow_sequence(pstk_engine *engine, uint16_t index, const pstk_
     source->is_numbered = 1;
     if (stream->boot != message->boot) {
         stream->boot = message->boot;
-        put_stream(engine, index);
+        pstk_engine_put_stream(engine, index);
         count_gap(engine, index, PSTK_SOURCE_BOOT, message->seq, message->seq);
     } else if (message->seq > stream->next_seq) {
         count_gap(engine, index, PSTK_SOURCE_GAP, message->seq - stream->next_seq, message->seq);

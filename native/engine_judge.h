@@ -49,6 +49,9 @@ size_t pstk_judge_results_take(pstk_judge *judge, pstk_result *out_results, size
 
 int pstk_judge_rule_name(const pstk_judge *judge, uint32_t rule, char *out, size_t capacity,
                          char *out_series, size_t series_capacity);
+/* What runs at an asset at a time; 1, 0: nothing is known, -1: no such asset. */
+int pstk_judge_asset_context(const pstk_judge *judge, uint32_t asset, int64_t time_ns,
+                             pstk_context *out);
 int pstk_judge_asset_name(const pstk_judge *judge, uint32_t asset, char *out, size_t capacity);
 
 typedef struct pstk_judge_counters {

@@ -154,6 +154,22 @@ uint32_t judge_context_at(const pstk_judge *judge, uint32_t asset, int64_t time_
     return set;
 }
 
+/* Writer lock held. */
+int pstk_judge_asset_context(const pstk_judge *judge, uint32_t asset, int64_t time_ns,
+                             pstk_context *out) {
+    if (asset >= judge_count(judge, JUDGE_ASSET))
+        return -1;
+    const judge_asset *at = judge_asset_raw(judge, asset);
+    memset(out, 0, sizeof *out);
+    out->set = judge_context_at(judge, asset, time_ns, &out->values);
+    if (!out->set)
+        return 0;
+    for (uint32_t k = 0; k < at->count && at->version[k].from_ns <= time_ns; k++)
+        out->at_ns = at->version[k].from_ns;
+    memcpy(out->asset, at->name, sizeof out->asset);
+    return 1;
+}
+
 void judge_context_fill(const pstk_judge *judge, uint32_t asset, uint32_t set, int64_t end_ns,
                         pstk_context_values *values) {
     pstk_context_values late;

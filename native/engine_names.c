@@ -20,8 +20,7 @@ void pstk_engine_keep_tag(pstk_engine *engine, const pstk_tag_record *tag) {
     engine->tag_image_count++;
 }
 
-/* One tag at the beginning of so many bytes; how many it takes, 0: it is no tag. */
-static uint64_t read_tag(const uint8_t *at, uint64_t bytes, pstk_tag_record *out) {
+uint64_t pstk_engine_read_tag(const uint8_t *at, uint64_t bytes, pstk_tag_record *out) {
     if (bytes < HEAD_BYTES || at[3] >= PSTK_NAME_BYTES || bytes - HEAD_BYTES < at[3])
         return 0;
     *out = (pstk_tag_record){.source = pstk_load_u16(at), .type = at[2], .name_bytes = at[3]};
@@ -52,7 +51,7 @@ int pstk_engine_restore_tags(pstk_engine *engine, const pstk_section *section, b
     const uint8_t *from = section ? section->bytes : NULL;
     uint64_t bytes = section ? section->size : 0;
     bool is_first = is_older && section && section->version == 1;
-    read_fn *read = is_first ? read_first_version : read_tag;
+    read_fn *read = is_first ? read_first_version : pstk_engine_read_tag;
     if (section && section->version != PSTK_TAGS_SECTION && !is_first)
         return pstk_fail(err, PSTK_E_STATE, 0, "image: tags have version %u, this build reads %u",
                          section->version, PSTK_TAGS_SECTION);

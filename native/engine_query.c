@@ -97,6 +97,9 @@ int pstk_engine_stats(pstk_engine *engine, pstk_stats *out) {
     out->journal_bytes = atomic_load(&engine->disk.bytes);
     out->disk_full_waits = atomic_load(&engine->disk.full_waits);
     out->disk_written = atomic_load(&engine->disk.written);
+    out->captured = atomic_load(&engine->capture.bytes);
+    out->capture_missed = atomic_load(&engine->capture.missed);
+    out->is_capture_stopped = atomic_load(&engine->capture.is_stopped);
     out->is_disk_full = atomic_load(&engine->disk.is_full);
     out->ring_bytes = pstk_ring_size(engine->ring);
     out->tags = pstk_tags_count(engine->tags);

@@ -493,6 +493,7 @@ typedef struct pstk_stats {
     uint64_t journal_bytes;   /* POWER: files of the disk journal */
     uint64_t disk_full_waits; /* POWER: times the journal had to wait for room on disk */
     uint64_t disk_written;    /* POWER: bytes given to the disk by this process */
+    uint64_t captured, capture_missed, is_capture_stopped; /* bytes; bytes; 1: its disk failed */
 } pstk_stats;
 
 PSTK_API uint32_t pstk_abi_version(void);
@@ -590,7 +591,8 @@ PSTK_API PSTK_MUST_CHECK int pstk_engine_evidence(pstk_engine *engine, uint32_t 
 #define PSTK_PACKED_BYTES_MAX(count) (16u + 24u * (size_t)(count))
 PSTK_API size_t pstk_samples_pack(const pstk_sample *samples, size_t count, int type, uint8_t *out);
 
-#include "penstock_batch.h" /* columns, Arrow */
+#include "penstock_batch.h"   /* columns, Arrow */
+#include "penstock_capture.h" /* the journal kept in files, and played again */
 
 #ifdef __cplusplus
 }

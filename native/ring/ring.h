@@ -249,6 +249,56 @@ int pstk_disk_sync(pstk_disk *disk, const pstk_ring *ring, uint64_t *out_durable
 /* Everything before saved is in an image on disk: removes the segments that hold nothing else. */
 void pstk_disk_release(pstk_disk *disk, uint64_t saved);
 
+/* ---- captures: blocks of the journal in files of their own ----------------------------- */
+
+/* A file: pstk_capture_head, then blocks as in the ring, each padded to 64 and with its checksum
+ * (CRC32C of the block with crc32c = 0). What a reader needs to know stands before the first block
+ * that uses it: records whose pos is UINT64_MAX say what held when the file began; there TAG and
+ * CODE blocks hold many records, as their count says. */
+#define PSTK_CAPTURE_MAGIC UINT64_C(0x315041434B545350) /* "PSTKCAP1" */
+#define PSTK_CAPTURE_VERSION 1u
+#define PSTK_CAPTURE_TOLD UINT64_MAX
+typedef struct pstk_capture_head { /* 128 bytes */
+    uint64_t magic;
+    uint32_t version;
+    uint32_t header_bytes;
+    uint8_t journal_id[16];
+    uint64_t pos;           /* of the first block of the journal */
+    uint64_t missed;        /* bytes of the journal this capture had missed before */
+    int64_t engine_time_ns; /* T when it was begun */
+    char plant[64];
+    uint32_t reserved;
+    uint32_t crc32c; /* of the 124 bytes before */
+} pstk_capture_head;
+
+typedef struct pstk_capture_out pstk_capture_out;
+/* Files capture-<T>.bin in a folder that exists, together at most bytes_max (at least 1 MiB): the
+ * oldest are removed for a new one. A file takes an eighth of that. */
+int pstk_capture_out_open(const char *folder, uint64_t bytes_max, const uint8_t journal_id[16],
+                          const char *plant, pstk_capture_out **out, pstk_error *err);
+/* True: the next block begins a file; say what a reader needs first. */
+bool pstk_capture_out_is_new(const pstk_capture_out *out);
+int pstk_capture_out_begin(pstk_capture_out *out, uint64_t pos, uint64_t missed,
+                           int64_t engine_time_ns, pstk_error *err);
+/* Header and payload need not be padded; kept in memory until flush or 256 KiB are full. */
+int pstk_capture_out_put(pstk_capture_out *out, const pstk_block *block, const void *payload,
+                         pstk_error *err);
+int pstk_capture_out_flush(pstk_capture_out *out, pstk_error *err);
+uint64_t pstk_capture_out_bytes(const pstk_capture_out *out); /* written so far */
+void pstk_capture_out_close(pstk_capture_out *out);           /* NULL: nothing */
+
+/* Reading one; its bytes are hostile. */
+int pstk_capture_open(const char *path, pstk_capture **out_capture, pstk_error *err);
+void pstk_capture_close(pstk_capture *capture);
+void pstk_capture_rewind(pstk_capture *capture);
+/* The next block, sound and, where asked, with its checksum right; NULL at the end. It lies there
+ * until the next call. skip goes behind it. */
+const pstk_block *pstk_capture_peek(pstk_capture *capture, bool is_checked);
+void pstk_capture_skip(pstk_capture *capture);
+const pstk_capture_head *pstk_capture_head_of(const pstk_capture *capture);
+uint64_t pstk_capture_left(const pstk_capture *capture); /* bytes */
+bool pstk_capture_is_cut(const pstk_capture *capture);   /* it ended in the middle of a block */
+
 /* ---- state directory: one lock, one versioned header ----------------------------------- */
 
 typedef struct pstk_state pstk_state;

@@ -323,6 +323,19 @@ cdef class Engine:
             status = c.pstk_engine_checkpoint(self._h, to_disk, &err)
         _check(status, &err)
 
+    def capture(self, bytes folder, uint64_t bytes_max):
+        cdef c.pstk_error err
+        _check(c.pstk_engine_capture(self._h, folder, bytes_max, &err), &err)
+
+    def replay(self, Capture capture not None, uint64_t bytes_max):
+        cdef c.pstk_error err
+        cdef c.pstk_replayed done
+        cdef int status
+        with nogil:
+            status = c.pstk_engine_replay(self._h, capture._h, bytes_max, &done, &err)
+        _check(status, &err)
+        return done
+
     # ---- out -----------------------------------------------------------------------------------------
 
     def event_fd(self):
@@ -451,3 +464,20 @@ cdef class Engine:
         found.update(name=_text(s.name), dropped=dropped, is_numbered=bool(s.is_numbered), is_up=bool(s.is_up),
                      residual=s.received - s.used - sum(dropped.values()))
         return found
+
+
+cdef class Capture:
+    cdef c.pstk_capture *_h
+
+    def __cinit__(self, bytes path):
+        cdef c.pstk_error err
+        _check(c.pstk_capture_open(path, &self._h, &err), &err)
+
+    def __dealloc__(self):
+        c.pstk_capture_close(self._h)
+
+    def look(self):
+        cdef c.pstk_capture_span span
+        with nogil:
+            c.pstk_capture_look(self._h, &span)
+        return span

@@ -413,6 +413,9 @@ cdef extern from "penstock.h" nogil:
         uint64_t journal_bytes
         uint64_t disk_full_waits
         uint64_t disk_written
+        uint64_t captured
+        uint64_t capture_missed
+        uint64_t is_capture_stopped
     uint32_t pstk_abi_version()
     const char *pstk_version()
     int64_t pstk_built_ns()
@@ -474,6 +477,38 @@ cdef extern from "penstock.h" nogil:
     int pstk_batch_import(const ArrowSchema *schema, ArrowArray *array, pstk_batch **out_batch, pstk_error *err)
     int pstk_batch_import_stream(ArrowArrayStream *stream, pstk_batch **out_batch, pstk_error *err)
     int pstk_column_import(const ArrowSchema *schema, const ArrowArray *array, pstk_column *out_column, pstk_error *err)
+    int pstk_engine_capture(pstk_engine *engine, const char *folder, uint64_t bytes_max, pstk_error *err)
+    ctypedef struct pstk_capture:
+        pass
+    ctypedef struct pstk_capture_span:
+        char plant[64]
+        int64_t first_ns
+        int64_t last_ns
+        uint64_t pos
+        uint64_t end
+        uint64_t blocks
+        uint64_t samples
+        uint64_t bytes
+        uint64_t missed
+        uint64_t missed_before
+        uint8_t journal_id[16]
+        uint8_t is_cut
+        uint8_t reserved[7]
+    int pstk_capture_open(const char *path, pstk_capture **out_capture, pstk_error *err)
+    void pstk_capture_close(pstk_capture *capture)
+    void pstk_capture_look(pstk_capture *capture, pstk_capture_span *out_span)
+    ctypedef struct pstk_replayed:
+        uint64_t samples
+        uint64_t dropped
+        uint64_t blocks
+        uint64_t skipped
+        uint64_t left
+        int64_t engine_time_ns
+        uint8_t is_done
+        uint8_t is_cut
+        uint8_t is_held
+        uint8_t reserved[5]
+    int pstk_engine_replay(pstk_engine *engine, pstk_capture *capture, uint64_t bytes_max, pstk_replayed *out_replayed, pstk_error *err)
 
 cdef extern from *:
     """
@@ -723,6 +758,36 @@ cdef extern from *:
         PSTK_FIELD(pstk_stats, journal_bytes, journal_bytes, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, disk_full_waits, disk_full_waits, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, disk_written, disk_written, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, captured, captured, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, capture_missed, capture_missed, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, is_capture_stopped, is_capture_stopped, 'Q', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_capture_span[] = {
+        PSTK_FIELD(pstk_capture_span, plant, plant, 's', 0, 0),
+        PSTK_FIELD(pstk_capture_span, first_ns, first_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_capture_span, last_ns, last_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_capture_span, pos, pos, 'Q', 0, 0),
+        PSTK_FIELD(pstk_capture_span, end, end, 'Q', 0, 0),
+        PSTK_FIELD(pstk_capture_span, blocks, blocks, 'Q', 0, 0),
+        PSTK_FIELD(pstk_capture_span, samples, samples, 'Q', 0, 0),
+        PSTK_FIELD(pstk_capture_span, bytes, bytes, 'Q', 0, 0),
+        PSTK_FIELD(pstk_capture_span, missed, missed, 'Q', 0, 0),
+        PSTK_FIELD(pstk_capture_span, missed_before, missed_before, 'Q', 0, 0),
+        PSTK_FIELD(pstk_capture_span, journal_id, journal_id[0], 'B', 0, 1),
+        PSTK_FIELD(pstk_capture_span, is_cut, is_cut, 'B', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_replayed[] = {
+        PSTK_FIELD(pstk_replayed, samples, samples, 'Q', 0, 0),
+        PSTK_FIELD(pstk_replayed, dropped, dropped, 'Q', 0, 0),
+        PSTK_FIELD(pstk_replayed, blocks, blocks, 'Q', 0, 0),
+        PSTK_FIELD(pstk_replayed, skipped, skipped, 'Q', 0, 0),
+        PSTK_FIELD(pstk_replayed, left, left, 'Q', 0, 0),
+        PSTK_FIELD(pstk_replayed, engine_time_ns, engine_time_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_replayed, is_done, is_done, 'B', 0, 0),
+        PSTK_FIELD(pstk_replayed, is_cut, is_cut, 'B', 0, 0),
+        PSTK_FIELD(pstk_replayed, is_held, is_held, 'B', 0, 0),
         {0},
     };
     """
@@ -745,3 +810,5 @@ cdef extern from *:
     const pstk_field pstk_fields_pstk_baseline[1]
     const pstk_field pstk_fields_pstk_source_stats[1]
     const pstk_field pstk_fields_pstk_stats[1]
+    const pstk_field pstk_fields_pstk_capture_span[1]
+    const pstk_field pstk_fields_pstk_replayed[1]

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from penstock import columns
+from penstock.captures import Capture, Replayed
 from penstock.columns import Results as Results
 from penstock.errors import (
     ConfigError,
@@ -371,6 +372,16 @@ class Engine:
         """An image of what is needed to go on; fsynced on return when ``to_disk``."""
         self._core.checkpoint(to_disk)
 
+    def capture(self, folder: str | os.PathLike[str], bytes_max: int) -> None:
+        """From here on the journal also goes to files in a folder, at most so many bytes; the
+        oldest are removed. What was missed is counted: ``Stats.capture_missed``.
+        """
+        self._core.capture(os.fsencode(folder), bytes_max)
+
+    def replay(self, capture: Capture, bytes_max: int = 1 << 20) -> Replayed:
+        """Manual clock only: plays the next blocks of a capture; rules are this engine's own."""
+        return Replayed.of(self._core.replay(capture.core, bytes_max))
+
     # ---- out ------------------------------------------------------------------------------------
 
     def poll(self, most: int = BATCH_EVENTS) -> Batch:
@@ -472,7 +483,13 @@ class Engine:
         """Figures of the engine and of each source; costs a lock and a copy."""
         native = dict(self._core.stats())
         native.pop("reserved", None)
-        for flag in ("is_failed", "is_event_ring_full", "is_cold_start", "is_disk_full"):
+        for flag in (
+            "is_failed",
+            "is_event_ring_full",
+            "is_cold_start",
+            "is_disk_full",
+            "is_capture_stopped",
+        ):
             native[flag] = bool(native[flag])
         return Stats(sources=tuple(self._source_stats(i) for i in self._sources.values()), **native)
 

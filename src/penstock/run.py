@@ -235,6 +235,17 @@ class Gauge:
         self._relay = relay
         self._before: tuple[float, float, int] | None = None
         self._refused = self._mistyped = 0
+        self._missed = 0
+        self._is_capture_lost = False
+
+    def _warn_of_capture(self, stats: Stats) -> None:
+        """Captures are for looking back: what they lack is said, and nothing else stops."""
+        if stats.is_capture_stopped and not self._is_capture_lost:
+            self._is_capture_lost = True
+            _log.warning("the capture has stopped: its disk failed; start again to capture")
+        if stats.capture_missed > self._missed:
+            _log.warning("the capture came too late for %d bytes", stats.capture_missed)
+        self._missed = stats.capture_missed
 
     def _warn_of_refused(self, refused: int, mistyped: int) -> None:
         """A rule that judges nothing of a tag is no small thing: it is said, each time more are."""
@@ -261,6 +272,7 @@ class Gauge:
                 "the engine has failed; the journal and the ledger are safe, start again"
             )
         self._warn_of_refused(stats.instances_refused, stats.instances_mistyped)
+        self._warn_of_capture(stats)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         now = (time.monotonic(), usage.ru_utime + usage.ru_stime, stats.received)
         before = self._before or now

@@ -72,6 +72,9 @@ class Stats:
     journal_bytes: int
     disk_full_waits: int
     disk_written: int
+    captured: int
+    capture_missed: int
+    is_capture_stopped: bool
 
     @property
     def received(self) -> int:

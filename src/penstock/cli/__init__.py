@@ -47,6 +47,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("replay", "Run recorded samples through the rules: events, results, documents."),
     ("top", "Watch a running plant: rates, losses, sources, entries by state."),
     ("reload", "Make a running plant read its configuration again."),
+    ("whatif", "Show what new rules would have made of the recorded past, as documents."),
     ("test", "Play rule tests: folders of a recording, a configuration and what is expected."),
     ("tap", "Listen to a live wire: tags, types, rates, gaps, clock offset, an example."),
     ("explain", "Show the chain behind an ERP document or an event, down to its samples."),

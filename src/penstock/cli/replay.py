@@ -15,10 +15,12 @@ from typing import IO, Annotated, Any
 from cyclopts import App, Parameter
 
 from penstock import cli
+from penstock.captures import Capture
 from penstock.cli.recorded import AS_FOUND, CsvOptions, Progress
 from penstock.config import load_config
 from penstock.errors import InputError
-from penstock.replay import Commands, Dry, Outcome, Table, event_line, result_lines, to_text
+from penstock.replay import Commands, Dry, Form, Outcome, Table, event_line, result_lines, to_text
+from penstock.replay.recording import find_captures, is_capture, missing
 
 app = App(
     name="replay",
@@ -52,7 +54,7 @@ def replay(
     Parameters
     ----------
     recording
-        A CSV file; ``penstock docs replay`` says which forms.
+        A CSV file, a capture, or a folder of captures; ``penstock docs replay`` says more.
     config
         The configuration whose rules and mappings judge it.
     events
@@ -71,7 +73,6 @@ def replay(
     json
         The summary as one JSON object.
     """
-    form = csv.form()
     pace = _pace(speed)
     if pace is None:
         cli.say("penstock replay: --speed is max or a number above 0")
@@ -81,14 +82,12 @@ def replay(
         sink = _Sink(stack, events, results, commands)
         maker = Commands(loaded) if commands is not None else None
         dry = stack.enter_context(Dry(loaded, source=source))
-        table = Table(recording, form, loaded.plant.timezone, dry.kinds())
-        cli.say(f"{recording}: {table.said}")
-        progress = Progress()
-        for outcome in dry.rows(table, after_s=after):
+        play = _captures if is_capture(recording) else _table
+        made, summarize = play(recording, dry, csv.form(), after)
+        for outcome in made:
             sink.write(outcome, maker)
-            progress.tell(table.share(), f"{table.count:,} rows, {dry.used:,} samples")
             pace(dry)
-        summary = _summary(dry, table, sink)
+        summary = {"recording": str(recording), **summarize(), **_figures(dry), **sink.counts}
     _report(summary, is_json=json, is_on_stderr="-" in map(str, (events, results, commands)))
     return cli.EXIT_OK
 
@@ -160,28 +159,69 @@ class _Sink:
             file.write(to_text(line) + "\n")
 
 
-def _summary(dry: Dry, table: Table, sink: _Sink) -> dict[str, Any]:
+Play = tuple[Iterator[Outcome], Callable[[], dict[str, Any]]]
+
+
+def _table(path: Path, dry: Dry, form: Form, after: float | None) -> Play:
+    """A CSV file: what comes of it, and what is said of it at the end."""
+    table = Table(path, form, dry.config.plant.timezone, dry.kinds())
+    cli.say(f"{path}: {table.said}")
+    progress = Progress()
+
+    def made() -> Iterator[Outcome]:
+        for outcome in dry.rows(table, after_s=after):
+            progress.tell(table.share(), f"{table.count:,} rows, {dry.used:,} samples")
+            yield outcome
+
+    def summary() -> dict[str, Any]:
+        locals_, twice = table.local_times
+        return {
+            "read": dict(table.said.lines),
+            "rows": table.count,
+            "refused": dict(table.rejected.counts),
+            "refused_first": list(table.rejected.named),
+            "local_times": locals_,
+            "local_times_twice": twice,
+        }
+
+    return made(), summary
+
+
+def _captures(path: Path, dry: Dry, _: Form, after: float | None) -> Play:
+    """Captures; engine time is the recorded one and goes on behind it only where asked."""
+    pieces = find_captures(path)
+    lacks = list(missing(pieces))
+    for each in lacks:
+        cli.say(f"{path}: {each}")
+    total = sum(each.span.bytes for each in pieces)
+    progress = Progress()
+
+    def made() -> Iterator[Outcome]:
+        behind = 0
+        for piece in pieces:
+            for outcome in dry.capture(Capture(piece.path)):
+                share = (behind + piece.span.bytes - dry.left) / max(1, total)
+                progress.tell(share, f"{dry.used:,} samples")
+                yield outcome
+            behind += piece.span.bytes
+        yield from dry.finish(after or 0.0)
+
+    return made(), lambda: {"captures": len(pieces), "missing": lacks, "skipped": dry.skipped}
+
+
+def _figures(dry: Dry) -> dict[str, Any]:
     stats = dry.stats()
     dropped: dict[str, int] = {}
     for each in stats.sources:
         for reason, count in each.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
-    locals_, twice = table.local_times
     return {
-        "recording": str(table.path),
-        "read": dict(table.said.lines),
-        "rows": table.count,
         "samples": dry.used,
         "dropped": dropped,
         "late": stats.late,
         "out_of_order": stats.out_of_order,
-        "refused": dict(table.rejected.counts),
-        "refused_first": list(table.rejected.named),
-        "local_times": locals_,
-        "local_times_twice": twice,
         "tags": stats.tags,
         "results_overwritten": stats.results_overwritten,
-        **sink.counts,
     }
 
 
@@ -197,14 +237,15 @@ def _report(summary: dict[str, Any], *, is_json: bool, is_on_stderr: bool) -> No
 
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    rows = f"{summary['rows']:,} rows, " if "rows" in summary else ""
     yield (
-        f"{summary['rows']:,} rows, {summary['samples']:,} samples of {summary['tags']:,} tags: "
+        f"{rows}{summary['samples']:,} samples of {summary['tags']:,} tags: "
         f"{summary['events']:,} events, {summary['results']:,} results"
         + (f", {summary['commands']:,} documents" if summary["commands"] else "")
     )
-    for each in summary["refused_first"]:
+    for each in summary.get("refused_first", ()):
         yield f"  {each}"
-    if summary["refused"]:
+    if summary.get("refused"):
         counts = ", ".join(f"{count:,} {why}" for why, count in summary["refused"].items())
         yield f"not used: {counts}"
     if summary["dropped"]:
@@ -212,7 +253,9 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         yield f"dropped by the engine: {counts}"
     if summary["late"]:
         yield f"{summary['late']:,} late: raise the source's lateness_s if they should take part"
-    if summary["local_times_twice"]:
+    if summary.get("skipped"):
+        yield f"{summary['skipped']:,} samples are of sources that the configuration does not have"
+    if summary.get("local_times_twice"):
         yield (
             f"{summary['local_times_twice']:,} local times came twice (the clocks went back); "
             "each was taken as the one nearer to the row before"

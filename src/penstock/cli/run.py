@@ -17,7 +17,8 @@ from cyclopts import App, Parameter
 
 from penstock import cli
 from penstock.cli.bounded import Bounds, Watch, wrong_bounds
-from penstock.errors import LockedError, PenstockError
+from penstock.config.forms import Size
+from penstock.errors import ConfigError, LockedError, PenstockError, StateError
 from penstock.ops import logs
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def run(
     stats: Path | None = None,
     log_level: str = "info",
     log_format: str = "text",
+    capture: Path | None = None,
+    capture_bytes: str = "1GiB",
     json: bool = False,
 ) -> int:
     """Run the configured plant: sources in, documents out.
@@ -66,6 +69,10 @@ def run(
         debug, info, warning or error; the log goes to stderr.
     log_format
         text, or json: one object a line.
+    capture
+        Keep the journal in files of this folder too, for ``penstock replay`` and ``whatif``.
+    capture_bytes
+        Most they may take together: 64MiB, 10GiB; the oldest are removed.
     json
         Print the status line to stdout as well.
     """
@@ -85,13 +92,35 @@ def run(
 
         return dry.dry_run(config, bounds, is_json=json)
     try:
-        asyncio.run(_run(config, status_file, json, bounds))
+        kept = _kept(capture, capture_bytes)
+        asyncio.run(_run(config, status_file, json, bounds, kept))
     except LockedError as wrong:
         return cli.fail(wrong, code=EXIT_LOCKED, is_json=json)
     return cli.EXIT_OK
 
 
-async def _run(path: Path, status_file: Path | None, is_json: bool, bounds: Bounds) -> None:
+def _kept(folder: Path | None, size: str) -> tuple[Path, int] | None:
+    """Where captures go and how much they may take; the folder is made."""
+    if folder is None:
+        return None
+    problems: list[ConfigError] = []
+    bytes_max = Size(1 << 20, 1 << 50).read(size, "--capture-bytes", problems)
+    if problems:
+        raise problems[0]
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as wrong:
+        raise StateError(f"--capture {folder}: cannot be made: {wrong.strerror}") from wrong
+    return folder, bytes_max
+
+
+async def _run(
+    path: Path,
+    status_file: Path | None,
+    is_json: bool,
+    bounds: Bounds,
+    kept: tuple[Path, int] | None,
+) -> None:
     from penstock.config import load_config
     from penstock.engine import Engine
     from penstock.ops.service import Service
@@ -118,6 +147,8 @@ async def _run(path: Path, status_file: Path | None, is_json: bool, bounds: Boun
 
     is_expected = has_history(Path(config.engine.state_dir))
     with Engine(config) as engine:
+        if kept is not None:
+            engine.capture(*kept)
         runner = Runner(config, engine, is_ledger_expected=is_expected, on_status=tell)
         service = Service(runner, reload)
         watch = Watch(bounds, stop)

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from penstock.captures import Capture
 from penstock.config import Config, load_config
-from penstock.errors import InputError
-from penstock.replay.dry import Dry, Told
+from penstock.errors import InputError, StateError
+from penstock.replay.dry import Dry, Outcome, Told
 from penstock.replay.lines import CONTEXT_KEYS, Commands, event_line, result_lines, to_text
 from penstock.replay.moment import Clock, NoTime
 from penstock.replay.table import Form, Table
@@ -125,19 +126,36 @@ def play(folder: Path) -> tuple[dict[str, list[Line]], tuple[str, ...]]:
     commands = Commands(config)
     made: dict[str, list[Line]] = {name: [] for name in EXPECTED}
     with Dry(config, source=given.source) as dry:
-        table = Table(folder / "input.csv", given.form, config.plant.timezone, dry.kinds())
-        told = list(_read_context(folder / "context.csv", config))
-        for outcome in dry.rows(table, told=told, after_s=given.after_s):
+        made_by, named = _open_input(folder, dry, given)
+        for outcome in made_by:
             for event in outcome.events:
                 made["events"].append(event_line(event))
                 made["commands"] += commands.lines(event)
             for results in outcome.results:
                 made["results"] += result_lines(results)
         dropped = dry.stats().dropped
-    notes = [*table.rejected.named]
+    notes = [*named]
     if dropped:
         notes.append(f"{dropped} samples dropped by the engine")
     return made, tuple(notes)
+
+
+def _open_input(folder: Path, dry: Dry, given: _Input) -> tuple[Iterator[Outcome], list[str]]:
+    """What comes of the case's recording, and the list that cells which cannot be used go to."""
+    capture = folder / "capture.bin"
+    if capture.is_file():
+        return _from_capture(capture, dry, given.after_s), []
+    table = Table(folder / "input.csv", given.form, dry.config.plant.timezone, dry.kinds())
+    told = list(_read_context(folder / "context.csv", dry.config))
+    return dry.rows(table, told=told, after_s=given.after_s), table.rejected.named
+
+
+def _from_capture(path: Path, dry: Dry, after_s: float | None) -> Iterator[Outcome]:
+    try:
+        yield from dry.capture(Capture(path))
+    except StateError as wrong:
+        raise InputError(str(wrong)) from wrong
+    yield from dry.finish(after_s or 0.0)
 
 
 def compare(file: str, expected: Sequence[Line], found: Sequence[Line]) -> Iterator[Difference]:

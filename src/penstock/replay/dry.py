@@ -18,20 +18,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from penstock.captures import Capture
 from penstock.config import Config, Secret, Source, to_ns
 from penstock.contracts import time_text
 from penstock.engine import Engine, Results, Stats
-from penstock.errors import InputError, RingFull
+from penstock.errors import EngineError, InputError, RingFull
 from penstock.events import Event
 from penstock.replay.table import Cell, Table
 
 AFTER_S: Final = 60.0  # how long T goes on behind the last row, above what the source may wait
-RING_BYTES: Final = 16 << 20
+RING_BYTES: Final = 64 << 20
 RESULT_SLOTS: Final = 1 << 16
 _CELLS_MAX: Final = 2000  # of one payload
 _TAKE_SAMPLES: Final = 4096
 _TAKE_ROWS: Final = 256
 _STEPS: Final = 64
+_IDLE_MAX: Final = 100
+STEP_BYTES: Final = 1 << 18  # of a capture, between two looks at results
 _NS_WORD: Final = 10**17  # a JSON time below this is no number of nanoseconds
 
 
@@ -93,7 +96,7 @@ class Dry:
         self._folder = Path(tempfile.mkdtemp(prefix="penstock-replay-", dir=base))
         try:
             self.config = dry_config(config, self._folder)
-            self.source = _source_name(config, source)
+            self._wanted = source
             self.engine = Engine(self.config, clock="manual")
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -102,7 +105,11 @@ class Dry:
         self._known: set[str] = set()
         self.now_ns: int | None = None  # T
         self.first_ns: int | None = None
-        self.used = 0
+        self.used = 0  # samples
+        self.dropped = 0
+        self.skipped = 0  # of sources that the configuration does not have
+        self.left = 0  # bytes of the capture being played
+        self.is_cut = False
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +124,11 @@ class Dry:
             self.engine.close()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def source(self) -> str:
+        """The source that rows of a CSV are of. InputError where that is not clear."""
+        return _source_name(self.config, self._wanted)
 
     def stats(self) -> Stats:
         """Figures of the engine."""
@@ -153,6 +165,30 @@ class Dry:
             self.tell(each)
         yield from self.finish(after_s)
 
+    def capture(self, capture: Capture, *, step: int = STEP_BYTES) -> Iterator[Outcome]:
+        """Plays a capture file; what the engine makes comes in pieces."""
+        idle = 0
+        while True:
+            done = self.engine.replay(capture, step)
+            self.used += done.samples
+            self.dropped += done.dropped
+            self.skipped += done.skipped
+            self.left = done.left
+            self._note(done.engine_time_ns)
+            outcome = self.take()
+            yield outcome
+            if done.is_done:
+                self.is_cut |= done.is_cut
+                return
+            idle = idle + 1 if done.is_held and not outcome.events else 0
+            if idle > _IDLE_MAX:
+                raise EngineError("the capture cannot go on: the ring has no room for its blocks")
+
+    def _note(self, now_ns: int) -> None:
+        if now_ns > 0:
+            self.first_ns = now_ns if self.first_ns is None else self.first_ns
+            self.now_ns = now_ns
+
     def tell(self, told: Told) -> None:
         """What runs at an asset from a moment on."""
         self.engine.context(told.asset, at_ns=told.at_ns, **told.values)
@@ -187,12 +223,12 @@ class Dry:
             self.engine.tick(time_ns)
 
     def _feed(self, time_ns: int, cells: list[Cell], table: Table) -> Iterator[Outcome]:
-        known = self._known
+        known, source = self._known, self.source
         for tag, _, _ in cells:
             if tag not in known:
                 known.add(tag)
                 with suppress(ValueError, RingFull):  # then its samples are dropped, and counted
-                    self.engine.tag(tag, table.kind(tag), source=self.source)
+                    self.engine.tag(tag, table.kind(tag), source=source)
         for start in range(0, len(cells), _CELLS_MAX):
             payload = _payload(time_ns, cells[start : start + _CELLS_MAX])
             self._position += 1
