@@ -77,7 +77,7 @@ static pstk_drop take_value(pstk_parser *parser, const pstk_json_item *item, pst
         return PSTK_REASON_NONE;
     }
     if (item->kind != PSTK_JSON_TEXT)
-        return take_number(item, parser->tags->tag[out->tag_id].type, &out->value);
+        return take_number(item, (uint8_t)parser->tags->kind[out->tag_id], &out->value);
     bool is_known = pstk_tags_code(parser->tags, out->tag_id, item->value.text, item->text_bytes,
                                    &out->value.i64);
     return is_known ? PSTK_REASON_NONE : PSTK_DROP_CODE_LIMIT;
@@ -87,7 +87,7 @@ static pstk_drop take_item(pstk_parser *parser, const pstk_json_item *item, pstk
     uint8_t joined[PSTK_NAME_BYTES];
     uint32_t *hint = pstk_parser_hint(parser);
     pstk_tag_query query = {.name = {item->name, item->name_bytes}, .source = parser->source};
-    pstk_drop reason;
+    pstk_drop reason = PSTK_REASON_NONE;
     if (item->reason != PSTK_REASON_NONE)
         return (pstk_drop)item->reason;
     if (!item->name)

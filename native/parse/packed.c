@@ -74,7 +74,8 @@ static uint8_t accepted_by(uint8_t wire_type) {
 
 /* The first eight bytes of a tag that is f64 and the source's: one compare instead of three. */
 _Static_assert(offsetof(pstk_tag, name_bytes) == 0 && offsetof(pstk_tag, source) == 2 &&
-                   offsetof(pstk_tag, type) == 4 && offsetof(pstk_tag, code_count) == 8,
+                   offsetof(pstk_tag, type) == 4 && offsetof(pstk_tag, code_count) == 6 &&
+                   offsetof(pstk_tag, id) == 8,
                "head_of");
 static inline uint64_t head_of(uint16_t source, size_t name_bytes) {
     return (uint64_t)PSTK_TYPE_F64 << 32 | (uint64_t)source << 16 | name_bytes;
@@ -83,22 +84,22 @@ static inline uint64_t head_of(uint16_t source, size_t name_bytes) {
 /* The one tag that this hash leaves, PSTK_TAG_NONE where there is none. No tag was read for it. */
 static PSTK_INLINE uint32_t candidate(const pstk_tag_slot *slot, uint32_t mask, uint64_t hash) {
     const pstk_tag_slot *at = slot + ((uint32_t)hash & mask);
-    while (PSTK_UNLIKELY(at->hash != (uint32_t)(hash >> 32)) && at->id_plus)
+    while (PSTK_UNLIKELY(at->hash != (uint32_t)(hash >> 32)) && at->place_plus)
         at = slot + ((uint32_t)(at - slot + 1) & mask);
-    return at->id_plus - 1;
+    return at->place_plus - 1;
 }
 
 /* And asks for their lines. */
 static PSTK_INLINE void find_candidates(const pstk_tags *tags, const uint64_t *hash, size_t count,
-                                        uint32_t *out_id) {
+                                        uint32_t *out_place) {
     const pstk_tag_slot *const slot = tags->slot; /* held here: a store below changes none */
-    const pstk_tag *const tag = tags->tag;
+    const pstk_tag *const pool = tags->pool;
     const uint32_t mask = tags->slot_mask;
     for (size_t i = 0; i < count; i++) {
-        uint32_t id = candidate(slot, mask, hash[i]);
-        out_id[i] = id;
-        if (PSTK_LIKELY(id != PSTK_TAG_NONE))
-            __builtin_prefetch(tag + id);
+        uint32_t place = candidate(slot, mask, hash[i]);
+        out_place[i] = place;
+        if (PSTK_LIKELY(place != PSTK_TAG_NONE))
+            __builtin_prefetch(pool + place);
     }
 }
 
@@ -120,7 +121,7 @@ static void resolve(pstk_parser *parser, pstk_packed_name *out) {
     out->reason = (uint8_t)reason;
     if (out->tag_id == PSTK_TAG_NONE)
         return;
-    out->tag_type = parser->tags->tag[out->tag_id].type;
+    out->tag_type = (uint8_t)parser->tags->kind[out->tag_id];
     out->is_plain = type == PSTK_TYPE_F64 && out->tag_type == PSTK_TYPE_F64;
     *hint = out->tag_id;
 }
@@ -131,24 +132,24 @@ static void resolve_known(pstk_parser *parser, uint32_t first) {
     pstk_packed *packed = &parser->packed;
     const pstk_tags *tags = parser->tags;
     uint64_t hash[PSTK_PLAIN_BATCH];
-    uint32_t id[PSTK_PLAIN_BATCH];
+    uint32_t place[PSTK_PLAIN_BATCH];
     uint32_t count = PSTK_MIN(packed->name_count - first, PSTK_PLAIN_BATCH);
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *at = packed->payload + packed->name[first + i].at;
         hash[i] = pstk_hash_name((pstk_slice){at + 2, at[1]});
         __builtin_prefetch(&tags->slot[(uint32_t)hash[i] & tags->slot_mask]);
     }
-    find_candidates(tags, hash, count, id);
+    find_candidates(tags, hash, count, place);
     for (uint32_t i = 0; i < count; i++) {
         pstk_packed_name *out = &packed->name[first + i];
         const uint8_t *at = packed->payload + out->at;
-        if (out->is_resolved || at[0] != PSTK_TYPE_F64 || id[i] == PSTK_TAG_NONE)
+        if (out->is_resolved || at[0] != PSTK_TYPE_F64 || place[i] == PSTK_TAG_NONE)
             continue;
-        const pstk_tag *tag = &tags->tag[id[i]];
+        const pstk_tag *tag = &tags->pool[place[i]];
         if (pstk_load_u64(tag) != head_of(parser->source, at[1]) ||
             !pstk_is_same(tag->name, at + 2, at[1]))
             continue;
-        out->tag_id = id[i];
+        out->tag_id = tag->id;
         out->is_resolved = out->is_plain = true;
         out->wire_type = out->tag_type = PSTK_TYPE_F64;
     }
@@ -198,12 +199,11 @@ static PSTK_INLINE bool take_plain(pstk_parser *parser, int64_t future_after_ns,
         return false;
     uint32_t *hint = pstk_parser_hint(parser);
     pstk_slice text = {name + 2, name[1]};
-    uint32_t id = pstk_tags_predict(parser->tags, text, *hint);
-    if (id == PSTK_TAG_NONE)
-        id = pstk_tags_find_next(parser->tags, text, *hint);
-    if (id == PSTK_TAG_NONE)
+    const pstk_tag *tag = pstk_tags_predict(parser->tags, text, *hint);
+    if (!tag)
+        tag = pstk_tags_find_next(parser->tags, text, *hint);
+    if (!tag)
         return false;
-    const pstk_tag *tag = &parser->tags->tag[id];
     uint64_t bits = pstk_load_u64(at);
     int64_t time_ns;
     if (tag->type != PSTK_TYPE_F64 || tag->source != parser->source ||
@@ -211,10 +211,10 @@ static PSTK_INLINE bool take_plain(pstk_parser *parser, int64_t future_after_ns,
         __builtin_add_overflow(packed->time0_ns, (int64_t)pstk_load_u32(at + 8), &time_ns) ||
         time_ns > future_after_ns)
         return false;
-    *hint = id;
+    *hint = tag->id;
     out->time_ns = time_ns;
     out->value.bits = bits == SIGN_BIT ? 0 : bits;
-    out->tag_id = id;
+    out->tag_id = tag->id;
     out->quality = pstk_load_u16(at + 14);
     out->flags = 0;
     return true;
@@ -339,18 +339,18 @@ static PSTK_INLINE size_t hash_plain(const pstk_tags *tags, const pstk_plain *pl
 
 size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_payload *in,
                         size_t count, pstk_sample *out) {
-    const pstk_tag *const tags = parser->tags->tag;
+    const pstk_tag *const pool = parser->tags->pool;
     const pstk_plain like = *plain; /* a copy: no store below can change it */
     uint64_t hash[PSTK_PLAIN_BATCH];
-    uint32_t id[PSTK_PLAIN_BATCH];
+    uint32_t place[PSTK_PLAIN_BATCH];
     size_t ready = hash_plain(parser->tags, plain, in, PSTK_MIN(count, PSTK_PLAIN_BATCH), hash);
-    find_candidates(parser->tags, hash, ready, id);
+    find_candidates(parser->tags, hash, ready, place);
     size_t made = 0;
-    for (; made < ready && id[made] != PSTK_TAG_NONE; made++) {
-        if (!make_plain(tags + id[made], &like, in[made].bytes, in[made].size - PLAIN_BYTES_LEAST,
-                        &out[made]))
+    for (; made < ready && place[made] != PSTK_TAG_NONE; made++) {
+        const pstk_tag *tag = pool + place[made];
+        if (!make_plain(tag, &like, in[made].bytes, in[made].size - PLAIN_BYTES_LEAST, &out[made]))
             break;
-        out[made].tag_id = id[made];
+        out[made].tag_id = tag->id;
     }
     plain->seq += made * like.step;
     return made;

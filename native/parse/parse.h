@@ -16,18 +16,18 @@
 #define PSTK_TAG_NONE UINT32_MAX
 #define PSTK_CODES_TOTAL_MAX 65536u /* of all tags: the memory must not be tags_max x codes_max */
 
-/* 128 bytes, on two lines: what a look-up compares lies in the first, for names up to 48 bytes. */
+/* 16 bytes and its name; where that fits a cache line, it lies in one. */
 typedef struct pstk_tag {
     uint16_t name_bytes;
     uint16_t source;
     uint8_t type; /* pstk_type */
-    uint8_t reserved[3];
-    uint32_t code_count;
-    uint32_t next; /* successor prediction: the tag that followed last time */
-    char name[PSTK_NAME_BYTES];
-    uint8_t unused[16];
+    uint8_t reserved;
+    uint16_t code_count; /* 0 unless type is CODE */
+    uint32_t id;
+    uint32_t next; /* successor prediction: the place of the tag that followed last time */
+    char name[];   /* ends with a zero */
 } pstk_tag;
-_Static_assert(sizeof(pstk_tag) == 128, "pstk_tag: two cache lines");
+_Static_assert(sizeof(pstk_tag) == 16, "pstk_tag: a place counts in its bytes");
 
 typedef struct pstk_tags pstk_tags;
 

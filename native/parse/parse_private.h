@@ -27,9 +27,9 @@ typedef struct pstk_tag_query {
     uint8_t accepts;
 } pstk_tag_query;
 
-typedef struct pstk_tag_slot { /* id_plus 0 = empty */
+typedef struct pstk_tag_slot { /* place_plus 0 = empty */
     uint32_t hash;
-    uint32_t id_plus;
+    uint32_t place_plus;
 } pstk_tag_slot;
 
 typedef struct pstk_code_entry {
@@ -40,8 +40,10 @@ typedef struct pstk_code_entry {
 } pstk_code_entry;
 
 struct pstk_tags {
-    pstk_tag *tag; /* on a line's border in tag_memory */
-    void *tag_memory;
+    pstk_tag *pool; /* on a line's border in pool_memory; a place is an index into it */
+    void *pool_memory;
+    uint32_t pool_used;
+    uint32_t *place;     /* by tag: where it lies */
     uint32_t *kind;      /* by tag: PSTK_TAG_KIND */
     pstk_tag_slot *slot; /* at most half full, so that a probe ends */
     uint32_t slot_mask;
@@ -60,8 +62,8 @@ struct pstk_tags {
 uint32_t pstk_tags_search(pstk_tags *tags, const pstk_tag_query *query, uint32_t hint,
                           pstk_drop *out_reason);
 
-/* The known tag of that name, which from now on is predicted to follow hint; else PSTK_TAG_NONE. */
-uint32_t pstk_tags_find_next(pstk_tags *tags, pstk_slice name, uint32_t hint);
+/* The known tag of that name, which from now on is predicted to follow hint; else NULL. */
+const pstk_tag *pstk_tags_find_next(pstk_tags *tags, pstk_slice name, uint32_t hint);
 
 /* Names are short: overlapping words beat a call of memcmp. */
 static inline bool pstk_is_same(const char *a, const uint8_t *b, size_t size) {
@@ -104,21 +106,28 @@ static PSTK_INLINE uint64_t pstk_hash_name(pstk_slice name) {
     return (uint64_t)last ^ (uint64_t)(last >> 64);
 }
 
+/* A tag that is there. */
+static PSTK_INLINE pstk_tag *pstk_tag_of(const pstk_tags *tags, uint32_t tag_id) {
+    return &tags->pool[tags->place[tag_id]];
+}
+
 /* The tag that followed hint last time, if this name is its name again. */
-static PSTK_INLINE uint32_t pstk_tags_predict(const pstk_tags *tags, pstk_slice name,
-                                              uint32_t hint) {
-    uint32_t next = hint < tags->count ? tags->tag[hint].next : PSTK_TAG_NONE;
-    return next < tags->count && pstk_tag_is_named(&tags->tag[next], name) ? next : PSTK_TAG_NONE;
+static PSTK_INLINE const pstk_tag *pstk_tags_predict(const pstk_tags *tags, pstk_slice name,
+                                                     uint32_t hint) {
+    uint32_t next = hint < tags->count ? pstk_tag_of(tags, hint)->next : PSTK_TAG_NONE;
+    if (next == PSTK_TAG_NONE)
+        return NULL;
+    const pstk_tag *tag = &tags->pool[next];
+    return pstk_tag_is_named(tag, name) ? tag : NULL;
 }
 
 /* As pstk_tags_resolve. Inline: a name that follows the one before costs one compare and no call.
  */
 static PSTK_INLINE uint32_t pstk_tags_take(pstk_tags *tags, pstk_tag_query query, uint32_t hint,
                                            pstk_drop *out_reason) {
-    uint32_t next = pstk_tags_predict(tags, query.name, hint);
-    if (next != PSTK_TAG_NONE && tags->tag[next].source == query.source &&
-        (query.accepts & PSTK_BIT(tags->tag[next].type)))
-        return next;
+    const pstk_tag *next = pstk_tags_predict(tags, query.name, hint);
+    if (next && next->source == query.source && (query.accepts & PSTK_BIT(next->type)))
+        return next->id;
     pstk_tag_query passed = query; /* a copy, so that the query itself stays in registers */
     pstk_drop reason = PSTK_REASON_NONE;
     uint32_t id = pstk_tags_search(tags, &passed, hint, &reason);

@@ -6,6 +6,9 @@
 #define TAGS_MAX (1u << 24)
 #define CODES_MAX 4096u
 #define NAME_BYTES_MAX (PSTK_NAME_BYTES - 1)
+#define PLACES_A_LINE 4u
+#define PLACES_MAX 8u /* of the longest name, with what is left out before it */
+_Static_assert(1 + NAME_BYTES_MAX / sizeof(pstk_tag) + 1 <= PLACES_MAX, "places of a tag");
 
 static uint32_t power_of_two_from(uint64_t count) {
     uint32_t size = 16;
@@ -21,17 +24,17 @@ static bool reserve(pstk_tags *tags) {
     tags->slot_mask = slots - 1;
     tags->code_mask = code_slots - 1;
     /* calloc: pages are touched when the first name comes that needs them. */
-    tags->tag_memory = calloc((size_t)tags->max + 1, sizeof *tags->tag);
-    tags->tag = (void *)(((uintptr_t)tags->tag_memory + sizeof *tags->tag - 1) &
-                         ~(uintptr_t)(sizeof *tags->tag - 1));
+    tags->pool_memory = calloc((size_t)tags->max * PLACES_MAX + PLACES_A_LINE, sizeof *tags->pool);
+    tags->pool = (void *)(((uintptr_t)tags->pool_memory + 63) & ~(uintptr_t)63);
+    tags->place = calloc(tags->max, sizeof *tags->place);
     tags->kind = calloc(tags->max, sizeof *tags->kind);
     tags->slot = calloc(slots, sizeof *tags->slot);
     tags->code = calloc(codes, sizeof *tags->code);
     tags->code_by_text = calloc(code_slots, sizeof *tags->code_by_text);
     tags->code_by_number = calloc(code_slots, sizeof *tags->code_by_number);
     tags->new_code = calloc(codes, sizeof *tags->new_code);
-    return tags->tag_memory && tags->kind && tags->slot && tags->code && tags->code_by_text &&
-           tags->code_by_number && tags->new_code;
+    return tags->pool_memory && tags->place && tags->kind && tags->slot && tags->code &&
+           tags->code_by_text && tags->code_by_number && tags->new_code;
 }
 
 int pstk_tags_open(uint32_t tags_max, uint32_t codes_max, pstk_tags **out_tags, pstk_error *err) {
@@ -61,7 +64,8 @@ int pstk_tags_open(uint32_t tags_max, uint32_t codes_max, pstk_tags **out_tags, 
 void pstk_tags_close(pstk_tags *tags) {
     if (!tags)
         return;
-    free(tags->tag_memory);
+    free(tags->pool_memory);
+    free(tags->place);
     free(tags->kind);
     free(tags->slot);
     free(tags->code);
@@ -74,41 +78,52 @@ void pstk_tags_close(pstk_tags *tags) {
 uint32_t pstk_tags_count(const pstk_tags *tags) { return tags->count; }
 
 const pstk_tag *pstk_tags_get(const pstk_tags *tags, uint32_t tag_id) {
-    return tag_id < tags->count ? &tags->tag[tag_id] : NULL;
+    return tag_id < tags->count ? pstk_tag_of(tags, tag_id) : NULL;
 }
 
 const uint32_t *pstk_tags_kinds(const pstk_tags *tags) { return tags->kind; }
 
-/* The id, or PSTK_TAG_NONE with the slot where it would stand. */
-static uint32_t probe(const pstk_tags *tags, pstk_slice name, uint32_t *out_hash,
-                      uint32_t *out_slot) {
+/* The tag, or NULL with the slot where it would stand. */
+static const pstk_tag *probe(const pstk_tags *tags, pstk_slice name, uint32_t *out_hash,
+                             uint32_t *out_slot) {
     uint64_t wide = pstk_hash_name(name);
     uint32_t hash = (uint32_t)(wide >> 32);
     uint32_t at = (uint32_t)wide & tags->slot_mask;
     for (;; at = (at + 1) & tags->slot_mask) {
         const pstk_tag_slot *slot = &tags->slot[at];
-        if (slot->id_plus == 0)
+        if (slot->place_plus == 0)
             break;
-        if (slot->hash == hash && pstk_tag_is_named(&tags->tag[slot->id_plus - 1], name))
-            return slot->id_plus - 1;
+        const pstk_tag *tag = &tags->pool[slot->place_plus - 1];
+        if (slot->hash == hash && pstk_tag_is_named(tag, name))
+            return tag;
     }
     *out_hash = hash;
     *out_slot = at;
-    return PSTK_TAG_NONE;
+    return NULL;
+}
+
+static const pstk_tag *find(const pstk_tags *tags, pstk_slice name) {
+    uint32_t hash, slot;
+    if (name.size == 0 || name.size > NAME_BYTES_MAX)
+        return NULL;
+    return probe(tags, name, &hash, &slot);
 }
 
 uint32_t pstk_tags_find(const pstk_tags *tags, const uint8_t *name, size_t name_bytes) {
-    uint32_t hash, slot;
-    if (name_bytes == 0 || name_bytes > NAME_BYTES_MAX)
-        return PSTK_TAG_NONE;
-    return probe(tags, (pstk_slice){name, name_bytes}, &hash, &slot);
+    const pstk_tag *tag = find(tags, (pstk_slice){name, name_bytes});
+    return tag ? tag->id : PSTK_TAG_NONE;
 }
 
-uint32_t pstk_tags_find_next(pstk_tags *tags, pstk_slice name, uint32_t hint) {
-    uint32_t id = pstk_tags_find(tags, name.bytes, name.size);
-    if (id != PSTK_TAG_NONE && hint < tags->count)
-        tags->tag[hint].next = id;
-    return id;
+static void predict(pstk_tags *tags, uint32_t hint, const pstk_tag *next) {
+    if (hint < tags->count)
+        pstk_tag_of(tags, hint)->next = (uint32_t)(next - tags->pool);
+}
+
+const pstk_tag *pstk_tags_find_next(pstk_tags *tags, pstk_slice name, uint32_t hint) {
+    const pstk_tag *tag = find(tags, name);
+    if (tag)
+        predict(tags, hint, tag);
+    return tag;
 }
 
 /* Printable UTF-8: no C0, DEL or C1, so that a name cannot forge a line in a log or a terminal. */
@@ -123,45 +138,58 @@ static bool is_text(pstk_slice text) {
     return pstk_is_utf8(text.bytes, text.size);
 }
 
-static uint32_t make_tag(pstk_tags *tags, const pstk_tag_query *query, uint32_t hash,
-                         uint32_t slot) {
-    uint32_t id = tags->count++;
-    pstk_tag *tag = &tags->tag[id];
-    memcpy(tag->name, query->name.bytes, query->name.size);
-    tag->name_bytes = (uint16_t)query->name.size;
-    tag->source = query->source;
-    tag->type = query->type;
-    tag->next = PSTK_TAG_NONE;
-    tags->kind[id] = PSTK_TAG_KIND(query->source, query->type);
-    tags->slot[slot] = (pstk_tag_slot){.hash = hash, .id_plus = id + 1};
-    return id;
+/* The next place where one of so many fits; what would cross a line's border without need begins
+ * behind it. The zero behind the name is calloc's. */
+static uint32_t take_places(pstk_tags *tags, size_t name_bytes) {
+    uint32_t count = 1 + (uint32_t)(name_bytes / sizeof(pstk_tag)) + 1;
+    uint32_t left = PLACES_A_LINE - tags->pool_used % PLACES_A_LINE;
+    if (left < PSTK_MIN(count, PLACES_A_LINE))
+        tags->pool_used += left;
+    uint32_t place = tags->pool_used;
+    tags->pool_used += count;
+    return place;
 }
 
-static uint32_t find_or_make(pstk_tags *tags, const pstk_tag_query *query, pstk_drop *out_reason) {
+static const pstk_tag *make_tag(pstk_tags *tags, const pstk_tag_query *query, uint32_t hash,
+                                uint32_t slot) {
+    uint32_t id = tags->count++, place = take_places(tags, query->name.size);
+    pstk_tag *tag = &tags->pool[place];
+    *tag = (pstk_tag){.name_bytes = (uint16_t)query->name.size,
+                      .source = query->source,
+                      .type = query->type,
+                      .id = id,
+                      .next = PSTK_TAG_NONE};
+    memcpy(tag->name, query->name.bytes, query->name.size);
+    tags->place[id] = place;
+    tags->kind[id] = PSTK_TAG_KIND(query->source, query->type);
+    tags->slot[slot] = (pstk_tag_slot){.hash = hash, .place_plus = place + 1};
+    return tag;
+}
+
+static const pstk_tag *find_or_make(pstk_tags *tags, const pstk_tag_query *query,
+                                    pstk_drop *out_reason) {
     uint32_t hash, slot;
     *out_reason = PSTK_DROP_TAG_NAME;
     if (query->name.size == 0 || query->name.size > NAME_BYTES_MAX)
-        return PSTK_TAG_NONE;
-    uint32_t id = probe(tags, query->name, &hash, &slot);
-    if (PSTK_LIKELY(id != PSTK_TAG_NONE) || !is_text(query->name))
-        return id;
+        return NULL;
+    const pstk_tag *tag = probe(tags, query->name, &hash, &slot);
+    if (PSTK_LIKELY(tag != NULL) || !is_text(query->name))
+        return tag;
     *out_reason = PSTK_DROP_TYPE;
     if (query->type == PSTK_TYPE_NONE || query->type > PSTK_TYPE_CODE)
-        return PSTK_TAG_NONE;
+        return NULL;
     *out_reason = PSTK_DROP_TAG_LIMIT;
-    return tags->count < tags->max ? make_tag(tags, query, hash, slot) : PSTK_TAG_NONE;
+    return tags->count < tags->max ? make_tag(tags, query, hash, slot) : NULL;
 }
 
 uint32_t pstk_tags_search(pstk_tags *tags, const pstk_tag_query *query, uint32_t hint,
                           pstk_drop *out_reason) {
-    uint32_t id = find_or_make(tags, query, out_reason);
-    if (id == PSTK_TAG_NONE)
-        return id;
-    if (hint < tags->count)
-        tags->tag[hint].next = id;
-    const pstk_tag *tag = &tags->tag[id];
+    const pstk_tag *tag = find_or_make(tags, query, out_reason);
+    if (!tag)
+        return PSTK_TAG_NONE;
+    predict(tags, hint, tag);
     if (PSTK_LIKELY(tag->source == query->source && (query->accepts & PSTK_BIT(tag->type))))
-        return id;
+        return tag->id;
     *out_reason = tag->source != query->source ? PSTK_DROP_SOURCE : PSTK_DROP_TYPE;
     return PSTK_TAG_NONE;
 }
@@ -221,7 +249,7 @@ static uint32_t *number_place(const pstk_tags *tags, uint32_t tag_id, uint32_t c
 }
 
 static bool make_code(pstk_tags *tags, uint32_t tag_id, pstk_slice text, uint32_t *place) {
-    pstk_tag *tag = &tags->tag[tag_id];
+    pstk_tag *tag = pstk_tag_of(tags, tag_id);
     if (tag->code_count >= tags->codes_max || tags->code_count >= tags->code_total_max)
         return false;
     uint32_t index = tags->code_count++;
@@ -236,7 +264,7 @@ static bool make_code(pstk_tags *tags, uint32_t tag_id, pstk_slice text, uint32_
 }
 
 static bool is_code_text(const pstk_tags *tags, uint32_t tag_id, pstk_slice text) {
-    return tag_id < tags->count && tags->tag[tag_id].type == PSTK_TYPE_CODE && text.size > 0 &&
+    return tag_id < tags->count && (uint8_t)tags->kind[tag_id] == PSTK_TYPE_CODE && text.size > 0 &&
            text.size < PSTK_CODE_TEXT_BYTES;
 }
 
@@ -279,5 +307,5 @@ bool pstk_tags_restore_code(pstk_tags *tags, uint32_t tag_id, uint32_t code, con
     uint32_t *place = text_place(tags, tag_id, slice);
     if (*place != 0)
         return tags->code[*place - 1].code == code;
-    return code == tags->tag[tag_id].code_count && make_code(tags, tag_id, slice, place);
+    return code == pstk_tag_of(tags, tag_id)->code_count && make_code(tags, tag_id, slice, place);
 }

@@ -53,6 +53,36 @@ static void test_names_become_ids_in_order_and_stay(void) {
     pstk_tags_close(tags);
 }
 
+/* Names lie one behind the other: of every length, where they fit a cache line in one, and the
+ * longest of them in a table that is full. */
+static void test_names_of_every_length_lie_in_few_lines(void) {
+    enum { COUNT = 6000 };
+    pstk_drop reason;
+    char name[PSTK_NAME_BYTES];
+    for (int is_longest = 0; is_longest < 2; is_longest++) {
+        pstk_tags *tags = open_tags(COUNT, 0);
+        const pstk_tag *first = NULL, *last = NULL;
+        for (uint32_t i = 0; i < COUNT; i++) {
+            int size = is_longest ? (int)PSTK_NAME_BYTES - 1 : 5 + (int)(i * 7919 % 91);
+            snprintf(name, sizeof name, "%0*u", size, i);
+            CHECK(resolve(tags, name, 1, PSTK_TYPE_F64, &reason) == i);
+            last = pstk_tags_get(tags, i);
+            first = first ? first : last;
+            CHECK(last->id == i && strcmp(last->name, name) == 0);
+            uintptr_t begin = (uintptr_t)last, end = begin + sizeof *last + strlen(name);
+            CHECK(begin % 16 == 0 && (end - begin >= 64 || begin / 64 == end / 64));
+        }
+        size_t bytes = (size_t)((const char *)last - (const char *)first);
+        CHECK(bytes <= (size_t)COUNT * (is_longest ? 128 : 104));
+        for (uint32_t i = 0; i < COUNT; i++) {
+            const pstk_tag *tag = pstk_tags_get(tags, i);
+            CHECK(tag->id == i && tag->name[tag->name_bytes] == 0);
+            CHECK(pstk_tags_find(tags, (const uint8_t *)tag->name, tag->name_bytes) == i);
+        }
+        pstk_tags_close(tags);
+    }
+}
+
 static void name_is_refused(pstk_tags *tags, const void *name, size_t size) {
     pstk_drop reason = PSTK_DROP_COUNT;
     uint8_t *exact = malloc(size ? size : 1);
@@ -114,6 +144,11 @@ static void test_type_and_source_hold_for_life(void) {
     pstk_tags_close(tags);
 }
 
+/* The tag predicted to follow this one: the first tag lies at place 0. */
+static uint32_t next_of(const pstk_tags *tags, uint32_t tag_id) {
+    return (pstk_tags_get(tags, 0) + pstk_tags_get(tags, tag_id)->next)->id;
+}
+
 static void test_successor_is_learnt_and_never_trusted(void) {
     pstk_tags *tags = open_tags(8, 0);
     pstk_drop reason;
@@ -125,10 +160,10 @@ static void test_successor_is_learnt_and_never_trusted(void) {
                                      PSTK_TYPE_F64, hint, &reason);
             CHECK(hint == i);
         }
-    CHECK(pstk_tags_get(tags, 0)->next == 1 && pstk_tags_get(tags, 3)->next == 0);
+    CHECK(next_of(tags, 0) == 1 && next_of(tags, 3) == 0);
     /* Another order: the prediction is wrong, the answer is not. */
     CHECK(pstk_tags_resolve(tags, BYTES("b"), 0, PSTK_TYPE_F64, 0, &reason) == 3);
-    CHECK(pstk_tags_get(tags, 0)->next == 3);
+    CHECK(next_of(tags, 0) == 3);
     /* A predicted tag is still checked for its source and type. */
     CHECK(pstk_tags_resolve(tags, BYTES("b"), 9, PSTK_TYPE_F64, 0, &reason) == PSTK_TAG_NONE);
     CHECK(reason == PSTK_DROP_SOURCE);
@@ -229,6 +264,7 @@ static void test_restore_takes_the_same_and_refuses_a_contradiction(void) {
 int main(void) {
     test_bounds_are_refused_at_open();
     test_names_become_ids_in_order_and_stay();
+    test_names_of_every_length_lie_in_few_lines();
     test_bad_names_are_refused();
     test_type_and_source_hold_for_life();
     test_successor_is_learnt_and_never_trusted();
