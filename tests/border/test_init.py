@@ -64,6 +64,48 @@ def test_environments_share_no_name_no_state_and_no_secret(
         assert len({each[position] for each in seen.values()}) == 3
 
 
+RECORDINGS = {
+    "state": "time,press.state\n2026-03-02T06:00:00Z,RUN\n2026-03-02T06:00:20Z,STOP\n"
+    "2026-03-02T06:01:00Z,RUN\n2026-03-02T06:02:00Z,RUN\n",
+    "counter": "timestamp;good\n02.03.2026 06:00:00;100\n02.03.2026 06:30:00;104\n"
+    "02.03.2026 07:10:00;110\n02.03.2026 07:20:00;111\n",
+    "limit": "time,value\n" + "".join(
+        f"2026-03-02 06:{step:02d}:00,{20 + step % 7 * 1.5}\n" for step in range(40)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RECORDINGS)
+def test_somebody_s_own_csv_makes_its_first_event_in_two_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: str
+) -> None:
+    recording = tmp_path / "day.csv"
+    recording.write_text(RECORDINGS[rule])
+    folder = str(tmp_path / "graz")
+    words = ("init", folder, "--from", str(recording), "--timezone", "Europe/Vienna")
+    found = answered(capsys, *words)
+    assert any(f"{rule}-first/events.jsonl" in each for each in found["files"])  # type: ignore[attr-defined]
+    assert (
+        main(["replay", str(recording), "--config", f"{folder}/plant.toml", "--events", "-"]) == 0
+    )
+    lines = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
+    assert lines
+    assert {each["rule"] for each in lines} == {rule}
+    checked = answered(capsys, "config", "check", f"{folder}/plant.toml", "--no-environment")
+    assert checked["errors"] == []
+    assert answered(capsys, "test", f"{folder}/tests/rules")["ok"] is True
+
+
+def test_a_recording_that_cannot_be_read_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "day.csv").write_text("a,b\n1,2\n")
+    words = ["init", str(tmp_path / "graz"), "--from", str(tmp_path / "day.csv")]
+    assert main(words) == 1
+    assert "no column holds times" in capsys.readouterr().err
+    assert not (tmp_path / "graz").exists()
+
+
 def test_a_live_source_and_comments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--source", "nats://10.0.0.5:4222/tel.line2.>", "--format", "packed")
     answered(capsys, "init", str(tmp_path / "a"), *words)

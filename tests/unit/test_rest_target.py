@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import ssl
+import subprocess
 import time
 import tomllib
 from collections.abc import Callable, Coroutine, Iterator
@@ -521,6 +524,43 @@ def test_config_check_says_what_a_target_can_prove(
     assert warning in "".join(lines)
     code = main(["config", "check", str(file), "--no-environment", "--deny-warnings"])
     assert code == (78 if warning else 0)
+
+
+def test_a_mapping_that_the_target_has_no_path_for_is_refused_at_the_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_SECRET_T", "hush")
+    text = API.split('[target.contracts."downtime/1"]')[0] + LOOK_UP
+    file = tmp_path / "plant.toml"
+    file.write_text(HEAD + text.format(url="http://127.0.0.1:9") + MAPPINGS)
+    assert main(["config", "check", str(file), "--no-environment"]) == 78
+    said = capsys.readouterr().err
+    assert "mapping[stop].contract: target 'api' has no path for downtime/1; write [target." in said
+    assert "mapping[confirm]" not in said
+
+
+def test_https_is_trusted_by_the_plant_s_own_authority_only(
+    tmp_path: Path, api: Books, ledger: Ledger
+) -> None:
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "ca.pem"
+    words = [program, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    words += ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=mes"]
+    words += ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(words, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    api.socket = context.wrap_socket(api.socket, server_side=True)
+    url, document = api.url.replace("http:", "https:"), entry(ledger)
+    text = API.replace("idempotent = true", f'idempotent = true\nca_file = "{certificate}"')
+    assert meet(opened(url, text), send(document)).document == "R-1"
+    with pytest.raises(Transient, match="CERTIFICATE_VERIFY_FAILED") as caught:
+        meet(opened(url), send(document))
+    assert caught.value.category == "unreachable"
+    with pytest.raises(ConfigError, match=r"ca_file: .*key\.pem cannot be read"):
+        opened(url, text.replace("ca.pem", "key.pem"))
 
 
 def test_the_page_s_example_opens_and_every_key_is_on_it() -> None:

@@ -15,7 +15,7 @@ from penstock.config import Config, ConfigErrors, Notice, load_config
 from penstock.errors import ConfigError
 
 if TYPE_CHECKING:
-    from penstock.post import Guarantees, Options
+    from penstock.post import Guarantees, Options, Target
 
 app = App(
     name="config",
@@ -180,7 +180,23 @@ def _open_targets(config: Config) -> tuple[tuple[ConfigError, ...], tuple[Notice
             errors.append(wrong)
         else:
             notices.extend(_proof_notices(path, opened.guarantees, options))
+            errors.extend(_place_errors(config, opened))
     return tuple(errors), tuple(notices)
+
+
+def _place_errors(config: Config, opened: Target) -> Iterable[ConfigError]:
+    """Mappings to a target that has no place for their documents: all of them would be dead."""
+    from penstock.post import Selective
+
+    if not isinstance(opened, Selective):
+        return
+    for mapping in config.mappings:
+        if opened.name in mapping.target_names() and not opened.takes(mapping.contract):
+            yield ConfigError(
+                f"mapping[{mapping.name}].contract",
+                f"target {opened.name!r} has no path for {mapping.contract}",
+                f'write [target.contracts."{mapping.contract}"], or a path for all',
+            )
 
 
 def _proof_notices(path: str, proof: Guarantees, options: Options) -> Iterable[Notice]:

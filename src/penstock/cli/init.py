@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from penstock import cli
 from penstock.cli.draft import (
@@ -24,9 +24,11 @@ from penstock.cli.draft import (
     Wire,
     draft_text,
 )
+from penstock.cli.guess import first_rows, guess, read_recording, typed
 from penstock.config.forms import suggest
 
 CONFIG_NAME: Final = "plant.toml"
+RECORDING_BYTES_MAX: Final = 1 << 20  # of one's own recording that become a rule test
 
 app = App(
     name="init",
@@ -62,10 +64,11 @@ def init(
     /,
     *,
     site: str = "",
+    recording: Annotated[Path | None, Parameter(name="--from")] = None,
     source: str = "feed",
     bind: bool = False,
     format: str = "json",
-    rule: str = "state",
+    rule: str = "",
     tag: str = "",
     target: str = "memory",
     url: str = "",
@@ -75,8 +78,8 @@ def init(
 ) -> int:
     """Begin a plant: a commented configuration and one rule test.
 
-    Exit codes: 0 done; 1 something is there already, nothing was changed; 2 wrong usage. Example:
-    penstock init graz --site acme/graz --rule state
+    Exit codes: 0 done; 1 something is there already, or the recording cannot be read, nothing was
+    changed; 2 wrong usage. Example: penstock init graz --site acme/graz --rule state
 
     Parameters
     ----------
@@ -84,6 +87,8 @@ def init(
         Where plant.toml and tests/rules go; made where it is missing.
     site
         enterprise/plant, such as acme/graz; default: the folder's name.
+    recording
+        A CSV file of yours: its tags, their types and a rule that finds something in it.
     source
         feed (samples by API or replay), tcp://host:port (ZeroMQ) or nats://host:4222/tel.>
     bind
@@ -91,7 +96,7 @@ def init(
     format
         json or packed.
     rule
-        state (stops), counter (pieces), limit or window.
+        state (stops; default), counter (pieces), limit or window; with --from what fits.
     tag
         Tag or pattern of the rule; default by the rule: *.state, *.good, *.temp.
     target
@@ -106,16 +111,23 @@ def init(
         One JSON object: files, next.
     """
     wire = _wire(source, bind, format)
-    answers = {"rule": rule, "target": target, "environment": environment, "format": format}
+    answers = {
+        "rule": rule or "state",
+        "target": target,
+        "environment": environment,
+        "format": format,
+    }
     wrong = _usage(answers, wire, site or folder.absolute().name, timezone)
     if wrong or wire is None:
         cli.say(f"penstock init: {wrong}")
         return cli.EXIT_USAGE
     draft = Draft(
-        site or folder.absolute().name, wire, rule, tag or _TAGS[rule], target=target, url=url,
-        environment=environment, timezone=timezone,
+        site or folder.absolute().name, wire, rule or "state", tag or _TAGS[rule or "state"],
+        target=target, url=url, environment=environment, timezone=timezone,
     )  # fmt: skip
-    case = Case.of(draft)
+    if recording is not None:
+        draft = _of_recording(draft, recording, rule, tag)
+    case = Case.of(draft) if recording is None else Case.recorded(draft, recording)
     taken = [each for each in (folder / CONFIG_NAME, folder / case.place) if each.exists()]
     if taken:
         cli.say(f"penstock init: {taken[0]} is there already; name another folder")
@@ -130,7 +142,7 @@ class Case:
 
     place: Path
     shows: str
-    recording: str
+    recording: bytes
 
     @classmethod
     def of(cls, draft: Draft) -> Case:
@@ -139,7 +151,29 @@ class Case:
         tag = draft.tag.replace("*", "m1")
         rows = [f"2026-03-02T{at}Z,{value}" for at, value in zip(_TIMES, values, strict=True)]
         recording = "\n".join([f"time,{tag}", *rows]) + "\n"
-        return cls(Path("tests", "rules", f"{draft.rule}-first"), shows, recording)
+        return cls(_place(draft), shows, recording.encode())
+
+    @classmethod
+    def recorded(cls, draft: Draft, recording: Path) -> Case:
+        """The beginning of somebody's own recording."""
+        rows = b"".join(first_rows(recording, RECORDING_BYTES_MAX))
+        shows = f"What the {draft.rule} rule makes of the first rows of {recording.name}."
+        return cls(_place(draft), shows, rows)
+
+
+def _place(draft: Draft) -> Path:
+    return Path("tests", "rules", f"{draft.rule}-first")
+
+
+def _of_recording(draft: Draft, recording: Path, rule: str, tag: str) -> Draft:
+    """The draft with the tags of a recording; rule and tag as asked for, else what fits."""
+    tags, said = read_recording(recording, draft.timezone)
+    cli.say(f"{recording}: {said}")
+    wire = replace(draft.wire, types=typed(tags)) if draft.wire.format == "json" else draft.wire
+    found = guess(replace(draft, wire=wire), tags, is_tripping=True)
+    if rule and rule != found.rule:
+        found = replace(found, rule=rule, tag=_TAGS[rule], states=draft.states)
+    return replace(found, tag=tag) if tag else found
 
 
 def _wire(source: str, is_bind: bool, format: str) -> Wire | None:
@@ -188,7 +222,7 @@ def _write(folder: Path, draft: Draft, case: Case) -> list[Path]:
         # The test is of the plant's own configuration, so that a change of a rule is seen.
         (place / "config.toml").symlink_to(Path("..", "..", "..", CONFIG_NAME))
         (place / "README.md").write_text(f"{case.shows}\n", encoding="utf-8")
-        (place / "input.csv").write_text(case.recording, encoding="utf-8")
+        (place / "input.csv").write_bytes(case.recording)
         expected = update_case(place, run_case(place))
     except OSError as wrong:
         raise StateError(f"{wrong.filename or folder}: {wrong.strerror or wrong}") from wrong

@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 
 from penstock import cli
 from penstock.cli.draft import Draft, Wire, draft_text
+from penstock.cli.guess import guess, typed
 from penstock.cli.listen import FORMATS, Heard, Report, listen
 from penstock.cli.size import ring_home
 
@@ -201,45 +202,11 @@ def _why_nothing(report: Report) -> str:
 
 
 def draft_of(report: Report) -> Draft:
-    """A configuration of what was heard: the first of a state, a counter, a number makes a rule."""
+    """A configuration of what was heard; a clock that is far ahead is allowed for."""
     wire = report.wire
-    types = tuple(map(_typed, report.tags)) if wire.format == "json" else ()
+    types = typed(report.tags) if wire.format == "json" else ()
     ahead = report.offset_s if report.offset_s is not None and report.offset_s > 50 else 0.0
     bare = urlsplit(wire.address)
     address = f"{bare.scheme}://{bare.netloc.rpartition('@')[2]}"
     given = Wire(wire.kind, address, wire.is_bind, wire.format, wire.subjects, types, 2 * ahead)
-    heard = tuple(
-        [f"heard {each.name} ({each.kind}), {_seen(each)}" for each in report.tags[:ROWS_MAX]]
-    )
-    state = next((each for each in report.tags if each.texts), None)
-    if state is not None:
-        states = tuple(each for each in state.texts if each)[:16]
-        return Draft("plant", given, "state", _pattern(state, report), states, heard=heard)
-    counter = next((each for each in report.tags if each.is_rising), None)
-    if counter is not None:
-        return Draft("plant", given, "counter", _pattern(counter, report), heard=heard)
-    number = next((each for each in report.tags if each.high is not None), None)
-    if number is None or number.high is None or number.low is None:
-        return Draft("plant", given, "window", "*", heard=heard)
-    high = number.high + max(1.0, number.high - number.low)
-    return Draft(
-        "plant", given, "limit", _pattern(number, report), high=round(high, 3), heard=heard
-    )
-
-
-def _typed(tag: Heard) -> tuple[str, str]:
-    """What the tag should be declared: JSON has no whole numbers, and a register is one."""
-    return tag.name.replace("${", "$${"), "i64" if tag.is_rising else tag.kind
-
-
-def _seen(tag: Heard) -> str:
-    texts = ", ".join(tag.texts[:8])
-    span = f"{tag.low:g} to {tag.high:g}" if tag.low is not None else texts or repr(tag.example)
-    return span if tag.rate_hz is None else f"{span}, {tag.rate_hz:g}/s"
-
-
-def _pattern(tag: Heard, report: Report) -> str:
-    """The tag's last word with a '*' before it, where several tags end like this; else its name."""
-    last = tag.name.rpartition(".")[2]
-    alike = [each for each in report.tags if each.name.endswith(f".{last}")]
-    return f"*.{last}" if len(alike) > 1 else tag.name
+    return guess(Draft("plant", given), report.tags, is_tripping=False)

@@ -143,6 +143,14 @@ class ContextSource(Protocol):
         """What runs at these assets, at all where none is named. Raises Transient."""
 
 
+@runtime_checkable
+class Selective(Protocol):
+    """A target that has a place for some contracts only."""
+
+    def takes(self, contract: str) -> bool:
+        """Whether documents of this contract can be sent."""
+
+
 def option(form: forms.Form, help: str, default: Any) -> Any:
     """A key of a target's options: how it is read, what it means, what it is when left out."""
     return field(default=default, metadata={"form": form, "help": help, "key": ""})

@@ -20,7 +20,7 @@ from penstock.errors import Ambiguous, Permanent, PostError, Transient
 from penstock.post import Document, Guarantees, Options, Receipt, Request, template
 from penstock.post.answer import AnswerPath, read_json, shown
 from penstock.post.http import Answer, HttpClient
-from penstock.post.rest_plan import TRANSIENT, LookUp, Plan, RestOptions, read_plan
+from penstock.post.rest_plan import TRANSIENT, LookUp, Plan, RestOptions, read_plan, read_trusted
 from penstock.post.template import Template
 from penstock.testing import crash
 
@@ -60,6 +60,10 @@ class RestTarget:
             has_readback=self._plan.look_up is not None,
             checked_against="metadata: as the configuration declares it",
         )
+
+    def takes(self, contract: str) -> bool:
+        """Whether the configuration has a path for it."""
+        return contract in self._plan.calls
 
     def prepare(self, document: Document) -> Request:
         """Method, path, headers and body as canonical JSON; secrets are not in it."""
@@ -255,5 +259,8 @@ def open_target(target: config.Target, options: Options, path: str) -> RestTarge
     """The target of a configuration. ConfigError where a template or an address cannot be right."""
     assert isinstance(options, RestOptions)
     plan = read_plan(target, options, path)
-    http = HttpClient(timeout_s=options.timeout_s, concurrency=options.concurrency + 2)
+    trusted = read_trusted(options.ca_file, f"{path}.ca_file")
+    http = HttpClient(
+        timeout_s=options.timeout_s, concurrency=options.concurrency + 2, trusted=trusted
+    )
     return RestTarget(target.name, plan, http)

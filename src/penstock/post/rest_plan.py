@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -82,6 +83,9 @@ class RestOptions(Options):
     headers: tuple[tuple[str, object], ...] = option(_HEADERS, "Headers, templates.", ())
     body: object = option(_Raw({}), "Body, a tree of templates; default: key and document.", None)
     document: str = option(_PLACE, "Where the answer has the document's number.", "id")
+    ca_file: str = option(
+        forms.Text(511), "PEM file of the authority to trust, in place of the public ones.", ""
+    )
     key_header: str = option(
         forms.Text(127, _TOKEN, "a header's name"), "Header that bears our key.", "Idempotency-Key"
     )
@@ -167,6 +171,17 @@ def read_plan(target: config.Target, options: RestOptions, path: str) -> Plan:
         code=parse_answer_path(options.code, f"{path}.code"),
         codes=dict(options.codes),
     )
+
+
+def read_trusted(ca_file: str, path: str) -> ssl.SSLContext | None:
+    """The authority of a plant's own; None: the public ones."""
+    if not ca_file:
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as wrong:
+        reason = wrong.strerror or "it holds no certificate"
+        raise ConfigError(path, f"{ca_file} cannot be read: {reason}", "name a PEM file") from None
 
 
 def _read_url(url: str, path: str) -> str:
