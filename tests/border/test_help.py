@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import os
 import re
 import shlex
@@ -72,6 +73,8 @@ class Command:
     path: str
     sentence: str
     text: str
+    parameters: str
+    words: tuple[str, ...]
 
     @property
     def example(self) -> str:
@@ -90,7 +93,13 @@ def commands() -> list[Command]:
         for path, function in own.items():
             doc = function.__doc__ or ""
             sentence = " ".join(doc.split("\n\n")[0].split())
-            found.append(Command(path, sentence, doc.partition("Parameters\n")[0]))
+            text, _, parameters = doc.partition("Parameters\n")
+            given = inspect.signature(function).parameters.values()
+            # name="*": a class whose own docstring has the help of its words
+            words_ = tuple(
+                each.name for each in given if 'name="*"' not in str(each).replace("'", '"')
+            )
+            found.append(Command(path, sentence, text, parameters, words_))
     return found
 
 
@@ -109,6 +118,13 @@ def test_a_command_says_what_it_does_how_it_ends_and_an_example(
     told = " ".join(capsys.readouterr().out.split())
     for part in (command.sentence, "Exit code", f"penstock {command.path}"):
         assert " ".join(part.split()) in told, part
+
+
+@pytest.mark.parametrize("command", ALL, ids=lambda each: each.path)
+def test_every_word_of_a_command_has_its_own_help(command: Command) -> None:
+    """Two names on one line of a docstring would show no help at all."""
+    told = set(re.findall(r"^    (\w+)$", command.parameters, re.M))
+    assert told == set(command.words)
 
 
 def test_the_root_lists_every_command_with_its_sentence(

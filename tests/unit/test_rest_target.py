@@ -27,7 +27,6 @@ from penstock.errors import Ambiguous, ConfigError, Permanent, PostError, Transi
 from penstock.mapping import map_event
 from penstock.outbox import Entry, Ledger, Mapped
 from penstock.post import Target, open_target
-from penstock.post.memory import MemoryTarget
 from penstock.relay import Relay, port
 from penstock.testing.builders import CONFIG_TEXT, make_event, make_stop
 from penstock.testing.fault_proxy import FaultProxy
@@ -578,35 +577,3 @@ def test_the_page_s_example_opens_and_every_key_is_on_it() -> None:
         for key in known_fields(model):
             is_common = key in ("context", "context_every_s")
             assert is_common or f"`{key}`" in text, key
-
-
-# ---- memory --------------------------------------------------------------------------------------
-
-
-def test_memory_keeps_each_document_once(ledger: Ledger) -> None:
-    first, second = entry(ledger), entry(ledger, make_event(2, order="O2"))
-    target = MemoryTarget("memory", documents_max=2)
-
-    async def go(_: Target) -> list[str]:
-        assert await target.find(first.command_id) is None
-        answers = [await target.send(target.prepare(each)) for each in (first, second, first)]
-        with pytest.raises(Transient) as caught:
-            await target.send(target.prepare(entry(ledger, make_event(3, order="O3"))))
-        assert caught.value.category == "throttled"
-        found = await target.find(second.command_id)
-        assert found is not None
-        return [f"{each.status} {each.document}" for each in (*answers, found)]
-
-    told = meet(target, go)
-    assert told == ["posted M000001", "posted M000002", "duplicate M000001", "posted M000002"]
-    assert [each.body["order"] for each in target.documents] == ["O1", "O2"]
-    assert len(target.clear()) == 2
-    assert target.documents == []
-
-
-def test_memory_takes_no_address() -> None:
-    text = '[[target]]\nname = "api"\nkind = "memory"\n'
-    target = opened("", text)
-    assert isinstance(target, MemoryTarget)
-    with pytest.raises(ConfigError, match="url: means nothing to a memory target"):
-        opened("", text + 'url = "http://x"\n')

@@ -161,9 +161,9 @@ def stdout() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
-def _dispatch(tokens: list[str]) -> int:
-    from cyclopts import App, CycloptsError, Parameter
-    from rich.console import Console
+def root_app(chosen: str) -> App:
+    """The whole command line; only the chosen command's module is imported."""
+    from cyclopts import App, Parameter
 
     root = App(
         name="penstock",
@@ -172,12 +172,19 @@ def _dispatch(tokens: list[str]) -> int:
         help_format="plaintext",
         default_parameter=Parameter(negative=""),
     )
-    chosen = tokens[0] if tokens else ""
     for name, text in COMMANDS:
         if name == chosen:
             root.command(_load(name), name=name)
         else:
             root.command(App(name=name, help=text, version_flags=[]), name=name)
+    return root
+
+
+def _dispatch(tokens: list[str]) -> int:
+    from cyclopts import CycloptsError
+    from rich.console import Console
+
+    root = root_app(tokens[0] if tokens else "")
     if not tokens:
         root.help_print([], console=Console(stderr=True, highlight=False))
         return EXIT_USAGE

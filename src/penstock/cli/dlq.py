@@ -131,8 +131,10 @@ def retry(
         Why; kept in the audit chain.
     every
         All that wait, of --target and --category where given, in place of ids.
-    target, category
-        Narrow --all.
+    target
+        With --all: only for this target.
+    category
+        With --all: only of this category.
     by
         Who; default the user of this process.
     config

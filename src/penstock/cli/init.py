@@ -121,19 +121,24 @@ def init(
     if wrong or wire is None:
         cli.say(f"penstock init: {wrong}")
         return cli.EXIT_USAGE
-    draft = Draft(
+    given = Draft(
         site or folder.absolute().name, wire, rule or "state", tag or _TAGS[rule or "state"],
         target=target, url=url, environment=environment, timezone=timezone,
     )  # fmt: skip
-    if recording is not None:
-        draft = _of_recording(draft, recording, rule, tag)
-    case = Case.of(draft) if recording is None else Case.recorded(draft, recording)
+    return _begin(folder, given, recording, (rule, tag), is_json=json)
+
+
+def _begin(
+    folder: Path, given: Draft, recording: Path | None, asked: tuple[str, str], *, is_json: bool
+) -> int:
+    """Writes all, or says what is in the way; returns the exit code."""
+    draft, case = _planned(given, recording, *asked)
     taken = [each for each in (folder / CONFIG_NAME, folder / case.place) if each.exists()]
     if taken:
         cli.say(f"penstock init: {taken[0]} is there already; name another folder")
         return cli.EXIT_FAILED
     files = _write(folder, draft, case)
-    return _tell(files, folder, is_json=json)
+    return _tell(files, folder, is_json=is_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +168,14 @@ class Case:
 
 def _place(draft: Draft) -> Path:
     return Path("tests", "rules", f"{draft.rule}-first")
+
+
+def _planned(given: Draft, recording: Path | None, rule: str, tag: str) -> tuple[Draft, Case]:
+    """What will be written, by the answers alone or with somebody's recording."""
+    if recording is None:
+        return given, Case.of(given)
+    draft = _of_recording(given, recording, rule, tag)
+    return draft, Case.recorded(draft, recording)
 
 
 def _of_recording(draft: Draft, recording: Path, rule: str, tag: str) -> Draft:
