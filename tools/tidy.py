@@ -23,6 +23,7 @@ STAGES = ("base", "intake", "parse", "ring", "rule", "window")
 ROOMS = {
     "errors": 0,
     "bench": 0,
+    "emit": 0,
     "units": 0,
     "categories": 0,
     "samples": 1,
