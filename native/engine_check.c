@@ -2,6 +2,7 @@
  * validated above; whoever embeds the engine in C meets the same bounds here, each refused by name.
  */
 #include "engine.h"
+#include "window/window.h"
 
 #define TIME_NS_MAX (INT64_C(1) << 60) /* 36 years: sums of a stamp and a span cannot overflow */
 #define FRAME_BYTES_MIN 256u
@@ -184,8 +185,12 @@ static int check_rule(const pstk_rule *rule, size_t index, pstk_error *err) {
     if (!are_spans)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0,
                          "rule %s: a duration is negative, or above 36 years", rule->name);
-    if (rule->kind == PSTK_RULE_WINDOW && rule->size_ns == 0)
-        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: a window needs a size", rule->name);
+    if (rule->kind == PSTK_RULE_WINDOW && !pstk_window_is_valid(rule))
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0,
+                         "rule %s: a window needs one of size, session gap and count; a size that "
+                         "is a multiple of its hop, at most %u times; corrections only where it "
+                         "tumbles",
+                         rule->name, PSTK_HOPS_MAX);
     if (rule->kind == PSTK_RULE_TOTAL && rule->rate_unit_ns <= 0)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: a total needs the unit of its flow",
                          rule->name);

@@ -46,6 +46,8 @@ static void arenas_size(pstk_judge *judge) {
         [JUDGE_WATCH] = instances,
         [JUDGE_WINDOW] = instances,
         [JUDGE_PANE] = (uint32_t)panes,
+        [JUDGE_WIDE] = instances,
+        [JUDGE_WIDE_PANE] = (uint32_t)panes,
         [JUDGE_GROUP] = instances,
         [JUDGE_NODE] = options->reorder_slots + 1,
         [JUDGE_STREAM] = options->streams_max + 1,
@@ -120,6 +122,7 @@ static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
     judge->staged_of_name = cut(map, &at, JUDGE_NAMES_MAX * sizeof *judge->staged_of_name);
     judge->is_told = cut(map, &at, JUDGE_NAMES_MAX);
     judge->result = cut(map, &at, (uint64_t)options->result_slots * sizeof *judge->result);
+    judge->more = cut(map, &at, (uint64_t)options->result_slots * sizeof *judge->more);
     return at;
 }
 
@@ -183,8 +186,10 @@ int pstk_judge_open(const pstk_judge_options *options, pstk_judge **out_judge, p
     (void)lay_out(judge, judge->map);
     ask_for_large_pages(judge);
     for (uint32_t c = 0; c < judge_count(judge, JUDGE_CLOCK); c++)
-        *judge_clock_at(judge, c) =
-            (judge_clock){.watermark_ns = INT64_MIN, .heap_ns = INT64_MAX, .due_ns = INT64_MAX};
+        *judge_clock_at(judge, c) = (judge_clock){.watermark_ns = INT64_MIN,
+                                                  .heap_ns = INT64_MAX,
+                                                  .due_ns = INT64_MAX,
+                                                  .wide_ns = INT64_MAX};
     judge->head.now_ns = -PSTK_RULE_TIME_MAX;
     judge->head.restart_ns = PSTK_TIME_NONE;
     judge->idle_due_ns = judge->clock_due_ns = INT64_MAX;

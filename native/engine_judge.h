@@ -44,7 +44,9 @@ uint64_t pstk_judge_events_acknowledged(const pstk_judge *judge);
 size_t pstk_judge_events_poll(const pstk_judge *judge, uint64_t from_seq, pstk_event *out_events,
                               size_t capacity);
 void pstk_judge_events_acknowledge(pstk_judge *judge, uint64_t seq);
-size_t pstk_judge_results_take(pstk_judge *judge, pstk_result *out_results, size_t capacity,
+/* out_aggregates may be NULL; else row by row what the rules asked for beyond. */
+size_t pstk_judge_results_take(pstk_judge *judge, pstk_result *out_results,
+                               pstk_aggregates *out_aggregates, size_t capacity,
                                uint64_t *out_overwritten);
 
 int pstk_judge_rule_name(const pstk_judge *judge, uint32_t rule, char *out, size_t capacity,

@@ -41,7 +41,7 @@ bool judge_rule_is_valid(const pstk_rule *rule) {
         rule->offset_ns < -(INT64_C(1) << 60))
         return false;
     if (rule->kind == PSTK_RULE_WINDOW)
-        return rule->size_ns > 0;
+        return pstk_window_is_valid(rule);
     return rule->kind != PSTK_RULE_TOTAL || rule->rate_unit_ns > 0;
 }
 
@@ -81,6 +81,11 @@ void judge_instances_rebuild(pstk_judge *judge) {
 
 static bool open_state(pstk_judge *judge, uint32_t index, const pstk_rule *rule, uint32_t tag) {
     judge_instance *instance = judge_instance_at(judge, index);
+    instance->is_wide = rule->kind == PSTK_RULE_WINDOW && pstk_window_is_wide(rule);
+    if (instance->is_wide) {
+        instance->state = judge_wide_open(judge, index, tag);
+        return instance->state != 0;
+    }
     if (rule->kind == PSTK_RULE_WINDOW) {
         instance->state = judge_arena_take(judge, JUDGE_WINDOW);
         if (!instance->state)
@@ -112,6 +117,8 @@ void judge_instance_drop(pstk_judge *judge, uint32_t index) {
         judge_limit_unschedule(judge, instance->state);
         judge_limit_strip(judge, instance->state);
         judge_arena_drop(judge, JUDGE_LIMIT, instance->state);
+    } else if (instance->state && instance->is_wide) {
+        judge_wide_drop(judge, instance->state);
     } else if (instance->state) {
         judge_arena_drop(judge, JUDGE_WINDOW, instance->state);
     }
@@ -207,9 +214,52 @@ static bool bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint
     return true;
 }
 
+/* The rule became wide, or plain again: what it has closed goes with it. */
+static bool change_window(pstk_judge *judge, uint32_t index, uint32_t tag) {
+    judge_instance *instance = judge_instance_at(judge, index);
+    uint32_t old = instance->state;
+    bool was_wide = instance->is_wide;
+    int64_t floor_ns =
+        was_wide ? judge_wide_raw(judge, old)->floor_ns : judge_window_raw(judge, old)->restart_ns;
+    if (!open_state(judge, index, judge_rule_of(judge, instance), tag)) {
+        instance->state = old; /* as many as instances: never full */
+        instance->is_wide = was_wide;
+        return false;
+    }
+    if (was_wide)
+        judge_wide_drop(judge, old);
+    else
+        judge_arena_drop(judge, JUDGE_WINDOW, old);
+    if (instance->is_wide)
+        judge_wide_at(judge, instance->state)->floor_ns = floor_ns;
+    else
+        judge_window_at(judge, instance->state)->closed_ns =
+            judge_window_at(judge, instance->state)->restart_ns = floor_ns;
+    return true;
+}
+
+static bool bind_wide(pstk_judge *judge, uint32_t tag, uint32_t index) {
+    judge_hot *hot = judge_hot_at(judge, tag);
+    const pstk_rule *rule = judge_rule_of(judge, judge_instance_raw(judge, index));
+    if (!bind_append(judge, tag, index, PSTK_ROLE_VALUE))
+        return false;
+    if (!pstk_window_is_ordered(rule)) {
+        hot->slow |= JUDGE_SLOW_WIDE;
+        return true;
+    }
+    hot->slow |= JUDGE_SLOW_EVENT;
+    hot->has_ordered = 1;
+    return true;
+}
+
 static bool bind_window(pstk_judge *judge, uint32_t tag, uint32_t index) {
     judge_hot *hot = judge_hot_at(judge, tag);
     const judge_instance *instance = judge_instance_raw(judge, index);
+    bool is_wide = pstk_window_is_wide(judge_rule_of(judge, instance));
+    if (instance->is_wide != is_wide && !change_window(judge, index, tag))
+        return false;
+    if (is_wide)
+        return bind_wide(judge, tag, index);
     uint32_t *link = &hot->window;
     while (*link)
         link = &judge_window_at(judge, *link)->link;
@@ -274,7 +324,7 @@ static bool bind_to_all(pstk_judge *judge, const match *it) {
 
 static bool can_window(const pstk_judge *judge, const pstk_rule *rule, const judge_hot *hot) {
     int64_t lateness_ns = judge_clock_at(judge, judge_source_clock(hot->source))->lateness_ns;
-    return pstk_window_panes(rule->size_ns, lateness_ns) > 0;
+    return pstk_window_panes_of(rule, lateness_ns) > 0;
 }
 
 static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
@@ -312,7 +362,8 @@ static bool lists_state_of(const pstk_rule *rule, uint8_t type) {
 }
 
 static bool can_hear(const pstk_rule *rule, uint32_t role, uint8_t type) {
-    if (role == PSTK_ROLE_VALUE && rule->kind == PSTK_RULE_STATE)
+    bool is_share = rule->kind == PSTK_RULE_WINDOW && (rule->aggregates & PSTK_AGGREGATE_SHARE);
+    if (role == PSTK_ROLE_VALUE && (rule->kind == PSTK_RULE_STATE || is_share))
         return lists_state_of(rule, type);
     bool is_fresh = role == PSTK_ROLE_VALUE && rule->kind == PSTK_RULE_FRESHNESS;
     bool is_text_fine = is_fresh || role == PSTK_ROLE_LOT || role == PSTK_ROLE_ORDER;
@@ -361,6 +412,7 @@ static void bind_tag(pstk_judge *judge, uint32_t tag, bool may_create) {
     if (!pstk_tags_get(judge->tags, tag))
         return;
     hot->slow = hot->type == PSTK_TYPE_CODE ? JUDGE_SLOW_CODE : 0;
+    hot->has_ordered = 0;
     for (uint32_t s = 0; s < judge_count(judge, JUDGE_CONFIG_RULE); s++)
         if (judge->is_live[s])
             bind_rule(judge, tag, s, may_create);

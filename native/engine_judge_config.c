@@ -147,8 +147,10 @@ static bool close_changed(pstk_judge *judge) {
             return false;
         if (judge_is_alarm(instance->kind))
             close_limit(judge, judge->place.step);
-        else
+        else if (!instance->is_wide)
             judge_window_close_all(judge, instance->state, PSTK_FLAG_PARTIAL);
+        else if (!judge_wide_close_all(judge, instance->state, PSTK_FLAG_PARTIAL))
+            return false;
     }
     return true;
 }
@@ -196,7 +198,7 @@ static void remap_instances(pstk_judge *judge) {
             continue;
         uint32_t rule = staged_for(judge, instance) ? judge->staged_of_name[instance->name] : 0;
         instance->rule = (uint16_t)rule;
-        if (instance->kind == PSTK_RULE_WINDOW)
+        if (instance->kind == PSTK_RULE_WINDOW && !instance->is_wide)
             judge_window_at(judge, instance->state)->rule = instance->rule;
     }
 }

@@ -4,8 +4,10 @@
  * index enters. Digest: SHA-256/128 over "penstock-digest/1", then little-endian at, start, end,
  * value, start and end reading, limit, sum, min, max, first, last, count (8 bytes each),
  * occurrence, time_epoch, revision, flags (4), kind text, value type (4), then rule, series, tag,
- * asset, code text, order, operation, material, lot, shift; each text behind its length (4 bytes).
- * The value of a code is its text, since codes are numbered by the journal. */
+ * asset, code text, order, operation, material, lot, shift; each text behind its length (4 bytes);
+ * of a window whose rule asks for more: which (4), variance, tw_mean, integral, rate, share,
+ * completeness, quality_share (8 each). The value of a code is its text, since codes are numbered
+ * by the journal. */
 #include "engine_judge_state.h"
 
 static const char *const kind_text[PSTK_EVENT_KIND_COUNT] = {
@@ -118,6 +120,20 @@ static void put_numbers(pstk_sha256 *sha, const pstk_event *event, bool is_code)
 _Static_assert(offsetof(pstk_event, last) - offsetof(pstk_event, limit) == 5 * sizeof(double),
                "limit..last stand in one row");
 
+/* What a window's rule asks for beyond, where it does: else the digest is as it was before. */
+static void put_figures(pstk_sha256 *sha, const pstk_event *event) {
+    const pstk_event_figures *at = &event->figures;
+    const double figure[7] = {at->variance, at->tw_mean,      at->integral,     at->rate,
+                              at->share,    at->completeness, at->quality_share};
+    uint8_t bytes[4 + sizeof figure];
+    if (event->kind != PSTK_EVENT_WINDOW_CLOSE || !at->asked)
+        return;
+    pstk_store_u32(bytes, at->asked);
+    for (size_t k = 0; k < 7; k++)
+        pstk_store_u64(bytes + 4 + 8 * k, ((pstk_value){.f64 = figure[k]}).bits);
+    pstk_sha256_update(sha, bytes, sizeof bytes);
+}
+
 static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) {
     pstk_sha256 sha;
     uint8_t hash[32], type[4];
@@ -141,6 +157,7 @@ static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) 
     put_text(&sha, event->context.material, sizeof event->context.material);
     put_text(&sha, event->context.lot, sizeof event->context.lot);
     put_text(&sha, event->context.shift, sizeof event->context.shift);
+    put_figures(&sha, event);
     pstk_sha256_final(&sha, hash);
     memcpy(event->digest, hash, sizeof event->digest);
 }
@@ -158,6 +175,8 @@ static bool is_once(uint16_t kind) {
 /* What may repeat a stamp is told apart here. */
 static void count_occurrence(pstk_judge *judge, judge_instance *instance, pstk_event *event) {
     if (is_once(event->kind))
+        return;
+    if (event->revision) /* told apart by it */
         return;
     bool is_first = !instance->last;
     if (is_first)
@@ -215,22 +234,57 @@ void pstk_judge_events_acknowledge(pstk_judge *judge, uint64_t seq) {
 /* ---- result ring: overwritten when unread --------------------------------------------------- */
 
 #define RESULT_WORDS (sizeof(pstk_result) / 8)
+#define MORE_WORDS (sizeof(pstk_aggregates) / 8)
 
-void judge_result_put(pstk_judge *judge, const pstk_result *result) {
-    uint64_t words[RESULT_WORDS];
-    pstk_result *slot = &judge->result[judge->result_head & (judge->options.result_slots - 1)];
-    memcpy(words, result, sizeof words);
+/* Release on each word keeps the order begin, words, head without a fence. */
+static void put_words(void *slot, const void *from, size_t words) {
+    for (size_t k = 0; k < words; k++)
+        __atomic_store_n((uint64_t *)slot + k, pstk_load_u64((const uint8_t *)from + 8 * k),
+                         __ATOMIC_RELEASE);
+}
+
+static void take_words(void *out, const void *slot, size_t words) {
+    for (size_t k = 0; k < words; k++)
+        pstk_store_u64((uint8_t *)out + 8 * k,
+                       __atomic_load_n((const uint64_t *)slot + k, __ATOMIC_ACQUIRE));
+}
+
+void judge_result_put(pstk_judge *judge, const pstk_result *result, const pstk_aggregates *more) {
+    uint64_t mask = judge->options.result_slots - 1;
+    pstk_result row = *result;
     /* begin is told before the first word and head after the last: a reader that copied a slot
-     * being overwritten sees begin beyond it. Release on each word keeps that order without a
-     * fence. */
+     * being overwritten sees begin beyond it. */
     __atomic_store_n(&judge->result_begin, judge->result_head + 1, __ATOMIC_RELAXED);
-    for (size_t k = 0; k < RESULT_WORDS; k++)
-        __atomic_store_n((uint64_t *)(void *)slot + k, words[k], __ATOMIC_RELEASE);
+    if (more) {
+        put_words(&judge->more[judge->more_head & mask], more, MORE_WORDS);
+        row.more = ++judge->more_head;
+    }
+    put_words(&judge->result[judge->result_head & mask], &row, RESULT_WORDS);
     __atomic_store_n(&judge->result_head, judge->result_head + 1, __ATOMIC_RELEASE);
     JUDGE_COUNT(judge->head.counters.results, 1);
 }
 
-size_t pstk_judge_results_take(pstk_judge *judge, pstk_result *out_results, size_t capacity,
+static const pstk_aggregates nothing_more = {.min_ns = PSTK_TIME_NONE,
+                                             .max_ns = PSTK_TIME_NONE,
+                                             .range = __builtin_nan(""),
+                                             .variance = __builtin_nan(""),
+                                             .tw_mean = __builtin_nan(""),
+                                             .integral = __builtin_nan(""),
+                                             .rate = __builtin_nan(""),
+                                             .share = __builtin_nan(""),
+                                             .completeness = __builtin_nan(""),
+                                             .quality_share = __builtin_nan("")};
+
+/* A row that stands has what it points to: there are never more of these than rows behind it. */
+static void take_more(const pstk_judge *judge, const pstk_result *row, pstk_aggregates *out) {
+    *out = nothing_more;
+    if (row->more)
+        take_words(out, &judge->more[(row->more - 1) & (judge->options.result_slots - 1)],
+                   MORE_WORDS);
+}
+
+size_t pstk_judge_results_take(pstk_judge *judge, pstk_result *out_results,
+                               pstk_aggregates *out_aggregates, size_t capacity,
                                uint64_t *out_overwritten) {
     uint64_t slots = judge->options.result_slots, tail = judge->result_tail;
     uint64_t head = __atomic_load_n(&judge->result_head, __ATOMIC_ACQUIRE);
@@ -238,21 +292,23 @@ size_t pstk_judge_results_take(pstk_judge *judge, pstk_result *out_results, size
         tail = head - slots;
     uint64_t begun = tail, count = PSTK_MIN(head - tail, (uint64_t)capacity);
     for (uint64_t i = 0; i < count; i++) {
-        const uint64_t *slot = (const void *)&judge->result[(tail + i) & (slots - 1)];
-        uint64_t words[RESULT_WORDS];
-        for (size_t k = 0; k < RESULT_WORDS; k++)
-            words[k] = __atomic_load_n(slot + k, __ATOMIC_ACQUIRE);
-        memcpy(&out_results[i], words, sizeof words);
+        take_words(&out_results[i], &judge->result[(tail + i) & (slots - 1)], RESULT_WORDS);
+        if (out_aggregates)
+            take_more(judge, &out_results[i], &out_aggregates[i]);
     }
     uint64_t begin = __atomic_load_n(&judge->result_begin, __ATOMIC_RELAXED);
     uint64_t lost = begin > begun + slots ? PSTK_MIN(begin - slots - begun, count) : 0;
-    memmove(out_results, out_results + lost, (size_t)(count - lost) * sizeof *out_results);
+    size_t kept = (size_t)(count - lost);
+    memmove(out_results, out_results + lost, kept * sizeof *out_results);
+    if (out_aggregates)
+        memmove(out_aggregates, out_aggregates + lost, kept * sizeof *out_aggregates);
     uint64_t overwritten = tail + lost - judge->result_tail;
     judge->result_tail = tail + count;
     JUDGE_COUNT(judge->result_overwritten, overwritten);
     if (out_overwritten)
         *out_overwritten = overwritten;
-    return (size_t)(count - lost);
+    return kept;
 }
-_Static_assert(sizeof(pstk_result) % 8 == 0, "results are copied by words");
+_Static_assert(sizeof(pstk_result) % 8 == 0 && sizeof(pstk_aggregates) % 8 == 0,
+               "results are copied by words");
 _Static_assert(sizeof(pstk_event) == 384, "events are part of the image");

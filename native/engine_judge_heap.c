@@ -63,7 +63,9 @@ static void deliver(pstk_judge *judge, const judge_node *node) {
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
         const judge_bind *bind = judge_bind_raw(judge, b);
         const judge_instance *instance = judge_instance_raw(judge, bind->instance);
-        if (!judge_is_alarm(instance->kind)) {
+        if (instance->kind == PSTK_RULE_WINDOW) {
+            continue; /* they take it behind the instant: judge_wide_run_held */
+        } else if (!judge_is_alarm(instance->kind)) {
             judge_group_role(judge, instance->state, bind->role, node, hot->type);
         } else if (judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT) {
             judge_delay *delay =
@@ -94,9 +96,11 @@ void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_ear
         uint32_t index = clock->heap;
         judge_node *node = judge_node_at(judge, index);
         set_top(judge, clock, merge(judge, node->left, node->right));
-        if (!node->instance)
+        if (!node->instance) {
             deliver(judge, node);
-        else if (is_early) /* its time has not come: the next instant cuts, and wakes again */
+            if (judge_wide_hold(judge, index))
+                continue;
+        } else if (is_early) /* its time has not come: the next instant cuts, and wakes again */
             wake_forget(judge, node->instance);
         else if (judge_instance_at(judge, node->instance)->rule)
             touch(judge, node->instance);
@@ -134,7 +138,7 @@ bool judge_touched_run(pstk_judge *judge) {
         judge->touched = instance->touched_next;
         instance->is_touched = 0;
     }
-    return true;
+    return judge_wide_run_held(judge);
 }
 
 static bool drain_below(pstk_judge *judge, uint32_t clock_index, bool is_all) {

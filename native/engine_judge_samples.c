@@ -12,6 +12,7 @@ enum { /* place.phase of the slow path */
        PHASE_PUSH,
        PHASE_BINDS,
        PHASE_WINDOWS,
+       PHASE_WIDE,
        PHASE_ADVANCE,
        PHASE_DRAIN,
 };
@@ -229,7 +230,7 @@ static void move_tag(pstk_judge *judge, const run *at, judge_hot *hot) {
     bool is_moved = hot->clock != at->clock_index;
     hot->stream = at->stream_index;
     hot->clock = at->clock_index;
-    if (is_moved && hot->window)
+    if (is_moved && (hot->window || (hot->slow & JUDGE_SLOW_WIDE) || hot->has_ordered))
         judge_windows_rebuild(judge);
 }
 
@@ -296,11 +297,19 @@ static bool is_arrival_alarm(const pstk_judge *judge, const judge_bind *bind) {
            judge_rule_of(judge, instance)->order != PSTK_ORDER_EVENT;
 }
 
+/* A wide window that takes its samples as they arrive. */
+static bool is_arrival_wide(const pstk_judge *judge, const judge_bind *bind) {
+    const judge_instance *instance = judge_instance_raw(judge, bind->instance);
+    return instance->kind == PSTK_RULE_WINDOW &&
+           !pstk_window_is_ordered(judge_rule_of(judge, instance));
+}
+
 /* Instances that hear the tag in event order: late is counted for each. */
 static uint64_t ordered_rules(const pstk_judge *judge, const judge_hot *hot) {
     uint64_t count = 0;
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link)
-        count += !is_arrival_alarm(judge, judge_bind_at(judge, b));
+        count += !is_arrival_alarm(judge, judge_bind_at(judge, b)) &&
+                 !is_arrival_wide(judge, judge_bind_raw(judge, b));
     return count;
 }
 
@@ -414,6 +423,26 @@ static bool run_windows(pstk_judge *judge, const run *at, const pstk_sample *sam
     return true;
 }
 
+/* Wide windows of arrival order, one binding a step. */
+static bool run_wide(pstk_judge *judge, const run *at, const pstk_sample *sample) {
+    judge_node node = {.tag = sample->tag_id,
+                       .quality = sample->quality,
+                       .time_ns = time_of(at, sample),
+                       .value = sample->value};
+    for (; judge->place.node; judge->place.node = judge_bind_raw(judge, judge->place.node)->link) {
+        const judge_bind *bind = judge_bind_raw(judge, judge->place.node);
+        bool is_out = false;
+        if (!is_arrival_wide(judge, bind))
+            continue;
+        uint32_t wide = judge_instance_raw(judge, bind->instance)->state;
+        if (!judge_wide_take(judge, wide, &node, &is_out))
+            return false;
+        if (is_out)
+            count_late(judge, at, 1);
+    }
+    return true;
+}
+
 static void advance(const run *at, int64_t time_ns) {
     judge_stream *stream = at->stream;
     stream->max_ns = PSTK_MAX(stream->max_ns, time_ns);
@@ -473,6 +502,12 @@ static bool run_slow(pstk_judge *judge, run *at, const pstk_sample *sample) {
             return false;
         if (hot->until_ns == INT64_MIN)
             judge_until_refresh(judge, sample->tag_id);
+        place->phase = hot->slow & JUDGE_SLOW_WIDE ? PHASE_WIDE : PHASE_ADVANCE;
+        place->node = hot->bind;
+    }
+    if (place->phase == PHASE_WIDE) {
+        if (!run_wide(judge, at, sample))
+            return false;
         place->phase = PHASE_ADVANCE;
     }
     if (place->phase == PHASE_ADVANCE) {

@@ -9,6 +9,7 @@
 
 #include "engine_judge.h"
 #include "engine_judge_alarm.h"
+#include "engine_judge_window.h"
 #include "rule/rule.h"
 #include "window/window.h"
 
@@ -30,6 +31,7 @@
 
 enum {                       /* judge_hot.slow: why a sample of the tag leaves the fast path */
        JUDGE_SLOW_EVENT = 1, /* bound to a rule of event order */
+       JUDGE_SLOW_WIDE = 2,  /* bound to a window that tells more, or does not tumble */
        JUDGE_SLOW_CODE = 4,  /* not a number */
 };
 
@@ -50,6 +52,7 @@ typedef struct judge_hot { /* one cache line a tag: what each sample touches */
     uint8_t slow;                      /* JUDGE_SLOW_* */
     uint8_t is_integer;                /* the value is read as i64 */
     uint8_t has_limit : 1, is_row : 1; /* is_row: its windows follow one another */
+    uint8_t has_ordered : 1;           /* wide windows take its samples from the heap */
     uint8_t rules;                     /* bound to it, at most JUDGE_RULES_PER_TAG */
     uint8_t windows;                   /* of them */
 } judge_hot;
@@ -67,7 +70,7 @@ typedef struct judge_instance { /* a rule at a tag, or at what '*' matched; ther
     uint16_t name;      /* judge_name */
     uint8_t kind;       /* pstk_rule_kind */
     uint8_t is_touched; /* derived */
-    uint16_t reserved;
+    uint16_t is_wide;   /* window: state is a judge_wide */
 } judge_instance;
 _Static_assert(sizeof(judge_instance) == 32, "half a cache line");
 _Static_assert(PSTK_RULES_MAX < UINT16_MAX && JUDGE_NAMES_MAX < UINT16_MAX, "fit an instance");
@@ -193,7 +196,9 @@ typedef struct judge_clock { /* a watermark and what waits for it: of a source, 
     uint32_t windows, windows_tail; /* derived list */
     uint32_t sweep;                 /* derived: where the sweep stands */
     uint8_t is_sweeping;
-    uint8_t reserved[7];
+    uint8_t reserved[3];
+    uint32_t wide;   /* derived: heap of wide windows by what is due first */
+    int64_t wide_ns; /* derived: when; INT64_MAX = nothing */
 } judge_clock;
 
 typedef struct judge_source {
@@ -249,6 +254,8 @@ _Static_assert(PSTK_ROLE_COUNT <= 8, "fits a bind");
     X(WATCH, judge_watch)                                                                          \
     X(WINDOW, judge_window)                                                                        \
     X(PANE, judge_pane)                                                                            \
+    X(WIDE, judge_wide)                                                                            \
+    X(WIDE_PANE, judge_wide_pane)                                                                  \
     X(GROUP, judge_group)                                                                          \
     X(NODE, judge_node)                                                                            \
     X(STREAM, judge_stream)                                                                        \
@@ -347,7 +354,9 @@ struct pstk_judge {
     size_t plant_bytes;
     bool is_plain; /* the fast path is off */
 
-    uint32_t touched; /* instances of the present instant */
+    uint32_t touched;         /* instances of the present instant */
+    uint32_t held, held_tail; /* and its samples that wide windows take, by right */
+    uint32_t held_bind;       /* where the first of them stands; 0 = at the beginning */
     int64_t instant_ns;
     uint32_t sweeping;        /* clocks whose sweep is under way */
     int64_t idle_due_ns;      /* no stream turns idle earlier */
@@ -364,6 +373,8 @@ struct pstk_judge {
     uint64_t event_head, event_acknowledged;
     pstk_result *result; /* ring; a seqlock by two cursors */
     uint64_t result_begin, result_head;
+    pstk_aggregates *more; /* ring: of results whose rules ask for more; no older than these */
+    uint64_t more_head;
     uint64_t result_tail, result_overwritten; /* the consumer's */
     judge_snapshot snapshot;
     void *map; /* one mapping holds everything above */
@@ -396,6 +407,8 @@ JUDGE_ACCESS(RATE, rate, judge_rate)
 JUDGE_ACCESS(WATCH, watch, judge_watch)
 JUDGE_ACCESS(WINDOW, window, judge_window)
 JUDGE_ACCESS(PANE, pane, judge_pane)
+JUDGE_ACCESS(WIDE, wide, judge_wide)
+JUDGE_ACCESS(WIDE_PANE, wide_pane, judge_wide_pane)
 JUDGE_ACCESS(GROUP, group, judge_group)
 JUDGE_ACCESS(NODE, node, judge_node)
 JUDGE_ACCESS(STREAM, stream, judge_stream)
@@ -451,7 +464,8 @@ bool judge_has_room(const pstk_judge *judge);
 pstk_event *judge_event_begin(pstk_judge *judge, uint32_t instance, pstk_event_kind kind,
                               int64_t at_ns);
 void judge_event_commit(pstk_judge *judge, uint32_t instance, pstk_event *event);
-void judge_result_put(pstk_judge *judge, const pstk_result *result);
+/* more: NULL where the rule asks for none. */
+void judge_result_put(pstk_judge *judge, const pstk_result *result, const pstk_aggregates *more);
 uint32_t judge_tag_of(const pstk_judge *judge,
                       const judge_instance *instance); /* UINT32_MAX = none yet */
 

@@ -40,8 +40,8 @@ uint32_t judge_stream_open(pstk_judge *judge, uint16_t source, uint32_t key) {
     at->streams = index;
     *slot = index;
     judge->arena[JUDGE_CLOCK].count = judge_stream_clock(index) + 1;
-    *judge_clock_at(judge, judge_stream_clock(index)) =
-        (judge_clock){.watermark_ns = INT64_MIN, .heap_ns = INT64_MAX, .due_ns = INT64_MAX};
+    *judge_clock_at(judge, judge_stream_clock(index)) = (judge_clock){
+        .watermark_ns = INT64_MIN, .heap_ns = INT64_MAX, .due_ns = INT64_MAX, .wide_ns = INT64_MAX};
     JUDGE_COUNT(judge->head.counters.streams, 1);
     return index;
 }
@@ -139,7 +139,7 @@ static int64_t reach_ns(const judge_stream *stream, int64_t at_ns) {
 static int64_t waits_ns(const judge_clock *clock) {
     int64_t sample_ns = clock->heap_ns == INT64_MAX ? INT64_MAX : clock->heap_ns + 1;
     int64_t window_ns = clock->is_sweeping ? clock->sweep_due_ns : clock->due_ns;
-    int64_t first_ns = PSTK_MIN(sample_ns, window_ns);
+    int64_t first_ns = PSTK_MIN(sample_ns, PSTK_MIN(window_ns, clock->wide_ns));
     return first_ns == INT64_MAX ? INT64_MAX : pstk_time_add(first_ns, clock->lateness_ns);
 }
 
@@ -271,13 +271,24 @@ static void regress_tag(pstk_judge *judge, uint32_t tag) {
         const judge_instance *instance = judge_instance_raw(judge, bind->instance);
         if (judge_is_alarm(instance->kind) && instance->state)
             judge_limit_regress(judge, instance->state);
-        else if (judge_is_alarm(instance->kind))
+        else if (judge_is_alarm(instance->kind) || instance->kind == PSTK_RULE_WINDOW)
             continue;
         else if (bind->role == PSTK_ROLE_VALUE)
             judge_group_regress(judge, instance->state);
     }
     hot->last_ns = JUDGE_BEFORE_NS;
     judge_quiet_refresh(judge, tag);
+}
+
+static bool regress_wide(pstk_judge *judge, const judge_hot *hot) {
+    for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
+        const judge_bind *bind = judge_bind_raw(judge, b);
+        const judge_instance *instance = judge_instance_raw(judge, bind->instance);
+        if (instance->kind == PSTK_RULE_WINDOW &&
+            !judge_wide_close_all(judge, instance->state, PSTK_FLAG_CLOCK_REGRESS))
+            return false;
+    }
+    return true;
 }
 
 /* One tag is up to 16 steps; each asks for room, so a tag is taken up again where it stopped. */
@@ -291,7 +302,7 @@ static bool regress_tags(pstk_judge *judge, uint32_t stream) {
                 return false;
             judge_window_close_all(judge, w, PSTK_FLAG_CLOCK_REGRESS);
         }
-        if (!judge_has_room(judge))
+        if (!regress_wide(judge, hot) || !judge_has_room(judge))
             return false;
         regress_tag(judge, judge->place.step);
     }

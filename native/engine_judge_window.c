@@ -35,18 +35,20 @@ static void emit_event(pstk_judge *judge, const judge_window *at, const closing 
 }
 
 static void emit_result(pstk_judge *judge, const judge_window *at, const closing *it) {
-    judge_result_put(judge, &(pstk_result){.start_ns = it->pane.start_ns,
-                                           .end_ns = it->end_ns,
-                                           .count = it->pane.count,
-                                           .sum = pstk_pane_sum(&it->pane),
-                                           .mean = pstk_pane_mean(&it->pane),
-                                           .min = it->pane.min,
-                                           .max = it->pane.max,
-                                           .first = it->pane.first,
-                                           .last = it->pane.last,
-                                           .rule = judge->name_of[at->rule - 1u],
-                                           .tag = at->tag,
-                                           .flags = it->flags});
+    judge_result_put(judge,
+                     &(pstk_result){.start_ns = it->pane.start_ns,
+                                    .end_ns = it->end_ns,
+                                    .count = it->pane.count,
+                                    .sum = pstk_pane_sum(&it->pane),
+                                    .mean = pstk_pane_mean(&it->pane),
+                                    .min = it->pane.min,
+                                    .max = it->pane.max,
+                                    .first = it->pane.first,
+                                    .last = it->pane.last,
+                                    .rule = judge->name_of[at->rule - 1u],
+                                    .tag = at->tag,
+                                    .flags = it->flags},
+                     NULL);
 }
 
 static void emit_closed(pstk_judge *judge, judge_window *at, closing *it, uint32_t pane_flags) {
@@ -261,6 +263,8 @@ bool judge_window_add(pstk_judge *judge, uint32_t index, int64_t time_ns, double
 
 bool judge_sweep(pstk_judge *judge, uint32_t clock_index, uint32_t *budget) {
     judge_clock *clock = judge_clock_at(judge, clock_index);
+    if (!judge_wide_sweep(judge, clock_index, budget))
+        return false;
     if (!clock->is_sweeping) {
         if (clock->watermark_ns < clock->due_ns)
             return true;
@@ -290,7 +294,8 @@ bool judge_sweep(pstk_judge *judge, uint32_t clock_index, uint32_t *budget) {
 bool judge_sweep_all(pstk_judge *judge, uint32_t budget) {
     for (uint32_t c = 1; c < judge_count(judge, JUDGE_CLOCK) && budget; c++) {
         judge_clock *clock = judge_clock_at(judge, c);
-        while (budget && (clock->is_sweeping || clock->watermark_ns >= clock->due_ns)) {
+        while (budget && (clock->is_sweeping ||
+                          clock->watermark_ns >= PSTK_MIN(clock->due_ns, clock->wide_ns))) {
             if (!judge_sweep(judge, c, &budget))
                 return false;
         }
@@ -326,6 +331,7 @@ void judge_windows_rebuild(pstk_judge *judge) {
         uint32_t pane;
         clock->due_ns = PSTK_MIN(clock->due_ns, first_end(judge, at, &pane));
     }
+    judge_wide_rebuild(judge);
 }
 
 void judge_until_refresh(pstk_judge *judge, uint32_t tag) {

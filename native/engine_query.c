@@ -47,15 +47,17 @@ int pstk_engine_rewind(pstk_engine *engine, pstk_error *err) {
     return status;
 }
 
-int pstk_engine_results(pstk_engine *engine, pstk_result *out_results, size_t capacity,
-                        size_t *out_count, pstk_error *err) {
+int pstk_engine_results(pstk_engine *engine, pstk_result *out_results,
+                        pstk_aggregates *out_aggregates, size_t capacity, size_t *out_count,
+                        pstk_error *err) {
     PSTK_GUEST(engine);
     *out_count = 0;
     int status = pstk_engine_check(engine, err);
     if (status != PSTK_OK)
         return status;
     uint64_t overwritten;
-    *out_count = pstk_judge_results_take(engine->judge, out_results, capacity, &overwritten);
+    *out_count =
+        pstk_judge_results_take(engine->judge, out_results, out_aggregates, capacity, &overwritten);
     return PSTK_OK;
 }
 

@@ -6,7 +6,14 @@
 #include <stdlib.h>
 
 #define RESULT_COLUMN(field, format, type)                                                         \
-    {#field, format, sizeof(type), offsetof(pstk_result, field)}
+    {#field, format, sizeof(type), offsetof(result_row, result.field)}
+#define MORE_COLUMN(field, format)                                                                 \
+    {#field, format, sizeof(double), offsetof(result_row, more.field)}
+
+typedef struct result_row {
+    pstk_result result;
+    pstk_aggregates more;
+} result_row;
 
 /* The one list of what a result batch holds behind rule and tag. */
 static const struct {
@@ -15,11 +22,27 @@ static const struct {
     uint32_t value_bytes;
     uint32_t at;
 } result_columns[] = {
-    RESULT_COLUMN(start_ns, "l", int64_t), RESULT_COLUMN(end_ns, "l", int64_t),
-    RESULT_COLUMN(count, "L", uint64_t),   RESULT_COLUMN(sum, "g", double),
-    RESULT_COLUMN(mean, "g", double),      RESULT_COLUMN(min, "g", double),
-    RESULT_COLUMN(max, "g", double),       RESULT_COLUMN(first, "g", double),
-    RESULT_COLUMN(last, "g", double),      RESULT_COLUMN(flags, "I", uint32_t),
+    RESULT_COLUMN(start_ns, "l", int64_t),
+    RESULT_COLUMN(end_ns, "l", int64_t),
+    RESULT_COLUMN(count, "L", uint64_t),
+    RESULT_COLUMN(sum, "g", double),
+    RESULT_COLUMN(mean, "g", double),
+    RESULT_COLUMN(min, "g", double),
+    RESULT_COLUMN(max, "g", double),
+    RESULT_COLUMN(first, "g", double),
+    RESULT_COLUMN(last, "g", double),
+    RESULT_COLUMN(flags, "I", uint32_t),
+    RESULT_COLUMN(revision, "I", uint32_t),
+    MORE_COLUMN(min_ns, "l"),
+    MORE_COLUMN(max_ns, "l"),
+    MORE_COLUMN(range, "g"),
+    MORE_COLUMN(variance, "g"),
+    MORE_COLUMN(tw_mean, "g"),
+    MORE_COLUMN(integral, "g"),
+    MORE_COLUMN(rate, "g"),
+    MORE_COLUMN(share, "g"),
+    MORE_COLUMN(completeness, "g"),
+    MORE_COLUMN(quality_share, "g"),
 };
 #define RESULT_COLUMNS (sizeof result_columns / sizeof result_columns[0])
 
@@ -82,14 +105,21 @@ static void describe_names(pstk_column *out, pstk_column *out_names, const char 
     snprintf(out->name, sizeof out->name, "%s", name);
 }
 
-static void transpose(const pstk_column *column, uint32_t at, const pstk_result *rows) {
+/* at: in a result_row, whose two parts come as two arrays. */
+static void transpose(const pstk_column *column, uint32_t at, const pstk_result *rows,
+                      const pstk_aggregates *more) {
     uint8_t *to = (uint8_t *)(uintptr_t)column->values;
+    bool is_more = at >= offsetof(result_row, more);
+    size_t step = is_more ? sizeof *more : sizeof *rows;
+    const uint8_t *from = is_more ? (const uint8_t *)more + (at - offsetof(result_row, more))
+                                  : (const uint8_t *)rows + at;
     for (uint64_t i = 0; i < column->count; i++)
-        memcpy(to + i * column->value_bytes, (const uint8_t *)&rows[i] + at, column->value_bytes);
+        memcpy(to + i * column->value_bytes, from + i * step, column->value_bytes);
 }
 
-static pstk_batch *make_results(pstk_engine *engine, const pstk_result *rows, size_t count,
-                                naming *rules, naming *tags) {
+static pstk_batch *make_results(pstk_engine *engine, const pstk_result *rows,
+                                const pstk_aggregates *more, size_t count, naming *rules,
+                                naming *tags) {
     pstk_column wanted[2 + RESULT_COLUMNS], names[2];
     for (size_t i = 0; i < count; i++) {
         name_row(engine, rules, i, rows[i].rule, true);
@@ -104,7 +134,7 @@ static pstk_batch *make_results(pstk_engine *engine, const pstk_result *rows, si
     }
     pstk_batch *batch = pstk_batch_lay_out(wanted, 2 + RESULT_COLUMNS, count);
     for (size_t i = 0; batch && i < RESULT_COLUMNS; i++)
-        transpose(pstk_batch_column(batch, 2 + i), result_columns[i].at, rows);
+        transpose(pstk_batch_column(batch, 2 + i), result_columns[i].at, rows, more);
     return batch;
 }
 
@@ -114,14 +144,15 @@ int pstk_engine_take_results(pstk_engine *engine, size_t most, pstk_batch **out_
     most = PSTK_MIN(most, PSTK_BATCH_ROWS_MAX);
     naming rules, tags;
     size_t count = 0;
-    pstk_result *rows = calloc(most + 1, sizeof *rows);
+    pstk_result *rows = calloc(most + 1, sizeof *rows + sizeof(pstk_aggregates));
+    pstk_aggregates *more = (pstk_aggregates *)(rows + most + 1);
     if (!rows)
         return pstk_fail(err, PSTK_E_MEMORY, 0, "no memory for a batch of results");
-    int status = pstk_engine_results(engine, rows, most, &count, err);
+    int status = pstk_engine_results(engine, rows, more, most, &count, err);
     bool has_rules = status == PSTK_OK && naming_open(&rules, count);
     bool has_tags = has_rules && naming_open(&tags, count);
     if (has_tags)
-        *out_batch = make_results(engine, rows, count, &rules, &tags);
+        *out_batch = make_results(engine, rows, more, count, &rules, &tags);
     if (status == PSTK_OK && !*out_batch)
         status =
             pstk_fail(err, PSTK_E_MEMORY, 0, "no memory for a batch: %zu results are lost", count);

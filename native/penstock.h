@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "penstock_words.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -35,19 +37,6 @@ extern "C" {
 #define PSTK_STATES_MAX 16u
 
 /* ---- status and error ----------------------------------------------------------------------- */
-
-#define PSTK_STATUS_LIST(X)                                                                        \
-    X(OK, 0, "done")                                                                               \
-    X(E_ARGUMENT, 1, "an argument is out of its bounds")                                           \
-    X(E_SYSTEM, 2, "the operating system refused; os_error holds errno")                           \
-    X(E_LOCKED, 3, "another process holds the state directory")                                    \
-    X(E_STATE, 4, "the state directory is unreadable, newer than this build, or not ours")         \
-    X(E_FULL, 5, "a bounded table or the ring is full")                                            \
-    X(E_FAILED, 6, "the engine has failed and must be closed")                                     \
-    X(E_CLOSED, 7, "the engine is closed")                                                         \
-    X(E_FORKED, 8, "the engine belongs to the parent process")                                     \
-    X(E_UNSUPPORTED, 9, "not available in this build or on this machine")                          \
-    X(E_MEMORY, 10, "memory could not be reserved at open")
 
 typedef enum pstk_status {
 #define PSTK_STATUS_ENUM(name, number, text) PSTK_##name = number,
@@ -85,24 +74,6 @@ typedef struct pstk_sample { /* 24 bytes; receive time and source stand in the b
                          bits) */
     uint16_t flags;   /* 0 in version 1 */
 } pstk_sample;
-
-/* Every way to lose a sample. received = used + sum of these, for each source. */
-#define PSTK_DROP_LIST(X)                                                                          \
-    X(MALFORMED, "malformed", "the frame or payload cannot be decoded")                            \
-    X(OVERSIZE, "oversize", "the frame is larger than frame_bytes_max")                            \
-    X(NAN, "nan", "the value is not a finite number")                                              \
-    X(FUTURE, "future", "the stamp is more than future_max ahead of engine time")                  \
-    X(TYPE, "type", "the tag has another type")                                                    \
-    X(SOURCE, "source", "the tag belongs to another source")                                       \
-    X(TAG_LIMIT, "tag_limit", "tags_max is reached")                                               \
-    X(TAG_NAME, "tag_name", "the tag name is empty, too long or not UTF-8")                        \
-    X(CODE_LIMIT, "code_limit", "the tag's dictionary of texts is full, or the text is too long")  \
-    X(RANGE, "range", "the number or stamp does not fit its type")                                 \
-    X(DUPLICATE, "duplicate", "this position is already in the journal")                           \
-    X(STREAM_LIMIT, "stream_limit", "streams_max is reached")                                      \
-    X(RING_FULL, "ring_full", "the ring is full and the source may not wait")                      \
-    X(QUOTA, "quota", "the source holds its share of the ring")                                    \
-    X(RESTART, "restart", "dropped just before the process died; the reason died with it")
 
 typedef enum pstk_drop {
 #define PSTK_DROP_ENUM(name, text, help) PSTK_DROP_##name,
@@ -220,6 +191,12 @@ typedef enum pstk_micro { /* state: what becomes of a listed state shorter than 
 #define PSTK_CUT_CONTEXT_ORDER 4u
 #define PSTK_CUT_CONTEXT_LOT 8u
 
+enum {
+#define PSTK_AGGREGATE_ENUM(name, bit, text, help) PSTK_AGGREGATE_##name = 1 << bit,
+    PSTK_AGGREGATE_LIST(PSTK_AGGREGATE_ENUM)
+#undef PSTK_AGGREGATE_ENUM
+};
+
 typedef struct pstk_limit_level {
     uint8_t is_set;
     uint8_t reserved[7];
@@ -255,57 +232,21 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
     int64_t span_ns;         /* rate: change over so long */
     int64_t after_ns;        /* stuck: unmoved for so long; freshness: silent for so long */
     double band;             /* stuck: a move is more than this */
+    int64_t hop_ns;          /* window: one begins each hop_ns; 0 = each size_ns */
+    int64_t session_gap_ns, session_max_ns; /* window: ends by silence, or so long; 0 = an hour */
+    int64_t expected_ns, correct_ns; /* window: of COMPLETENESS; late samples correct it so long */
+    uint32_t count_n, aggregates;    /* window: ends with every n-th sample; PSTK_AGGREGATE_* */
     uint32_t state_count;
     uint8_t is_any_state;                 /* state: every state is listed */
     uint8_t state_on;                     /* pstk_state_on */
     uint8_t micro;                        /* pstk_micro */
     uint8_t negative;                     /* counter: pstk_negative */
-    int64_t state_code[PSTK_STATES_MAX];  /* states that make an event when they end (i64 tags) */
+    int64_t state_code[PSTK_STATES_MAX];  /* states that make an event when they end (i64 tags);
+                                             window: those of SHARE */
     char state_text[PSTK_STATES_MAX][32]; /* the same for code tags; "" = use state_code */
 } pstk_rule;
 
 /* ---- events and results --------------------------------------------------------------------- */
-
-#define PSTK_EVENT_KIND_LIST(X)                                                                    \
-    X(LIMIT_HH_TRIP, "limit.HH.trip")                                                              \
-    X(LIMIT_HH_CLEAR, "limit.HH.clear")                                                            \
-    X(LIMIT_H_TRIP, "limit.H.trip")                                                                \
-    X(LIMIT_H_CLEAR, "limit.H.clear")                                                              \
-    X(LIMIT_L_TRIP, "limit.L.trip")                                                                \
-    X(LIMIT_L_CLEAR, "limit.L.clear")                                                              \
-    X(LIMIT_LL_TRIP, "limit.LL.trip")                                                              \
-    X(LIMIT_LL_CLEAR, "limit.LL.clear")                                                            \
-    X(LIMIT_CHATTERING, "limit.chattering")                                                        \
-    X(COUNTER_SEGMENT, "counter.segment")                                                          \
-    X(TOTAL_SEGMENT, "total.segment")                                                              \
-    X(STATE_END, "state.end")                                                                      \
-    X(WINDOW_CLOSE, "window.close")                                                                \
-    X(RULE_RESTARTED, "rule.restarted")                                                            \
-    X(STATE_ENTER, "state.enter")                                                                  \
-    X(STATE_MICRO, "state.micro")                                                                  \
-    X(LIMIT_HH_REALARM, "limit.HH.realarm")                                                        \
-    X(LIMIT_H_REALARM, "limit.H.realarm")                                                          \
-    X(LIMIT_L_REALARM, "limit.L.realarm")                                                          \
-    X(LIMIT_LL_REALARM, "limit.LL.realarm")                                                        \
-    X(RATE_HH_TRIP, "rate.HH.trip")                                                                \
-    X(RATE_HH_CLEAR, "rate.HH.clear")                                                              \
-    X(RATE_H_TRIP, "rate.H.trip")                                                                  \
-    X(RATE_H_CLEAR, "rate.H.clear")                                                                \
-    X(RATE_L_TRIP, "rate.L.trip")                                                                  \
-    X(RATE_L_CLEAR, "rate.L.clear")                                                                \
-    X(RATE_LL_TRIP, "rate.LL.trip")                                                                \
-    X(RATE_LL_CLEAR, "rate.LL.clear")                                                              \
-    X(RATE_HH_REALARM, "rate.HH.realarm")                                                          \
-    X(RATE_H_REALARM, "rate.H.realarm")                                                            \
-    X(RATE_L_REALARM, "rate.L.realarm")                                                            \
-    X(RATE_LL_REALARM, "rate.LL.realarm")                                                          \
-    X(RATE_CHATTERING, "rate.chattering")                                                          \
-    X(STUCK_TRIP, "stuck.trip")                                                                    \
-    X(STUCK_CLEAR, "stuck.clear")                                                                  \
-    X(STUCK_CHATTERING, "stuck.chattering")                                                        \
-    X(FRESHNESS_TRIP, "freshness.trip")                                                            \
-    X(FRESHNESS_CLEAR, "freshness.clear")                                                          \
-    X(FRESHNESS_CHATTERING, "freshness.chattering")
 
 typedef enum pstk_event_kind {
 #define PSTK_EVENT_ENUM(name, text) PSTK_EVENT_##name,
@@ -313,25 +254,6 @@ typedef enum pstk_event_kind {
 #undef PSTK_EVENT_ENUM
         PSTK_EVENT_KIND_COUNT
 } pstk_event_kind;
-
-#define PSTK_FLAG_LIST(X)                                                                          \
-    X(PARTIAL, 0, "partial", "the interval began before the engine saw it")                        \
-    X(INCOMPLETE, 1, "incomplete",                                                                 \
-      "samples of the interval are missing: the source was down or a gap was counted")             \
-    X(BRIDGED, 2, "bridged",                                                                       \
-      "a gap lies inside, but a cumulative register gives the quantity across it")                 \
-    X(ROLLOVER, 3, "rollover", "the register rolled over inside")                                  \
-    X(RESET, 4, "reset",                                                                           \
-      "the register was reset inside; what it counted between the last reading and the reset is "  \
-      "unknown")                                                                                   \
-    X(MICRO, 5, "micro", "a stop shorter than min_duration")                                       \
-    X(CUT_LATE, 6, "cut_late", "the cut was told after the watermark had passed it")               \
-    X(CLOCK_REGRESS, 7, "clock_regress", "the stream's clock went back; closed early")             \
-    X(BASELINE, 8, "baseline", "starts where the last document ended, as the ledger says")         \
-    X(UNKNOWN_LOT, 9, "unknown_lot", "which lot made this quantity is not known")                  \
-    X(REPLACED_QUALITY, 10, "uncertain", "a sample of uncertain quality took part")                \
-    X(CORRECTED, 11, "corrected", "the register went back inside, and the quantity with it")       \
-    X(BAD_QUALITY, 12, "bad_quality", "the sample was of bad quality, and the rule trips by that")
 
 enum {
 #define PSTK_FLAG_ENUM(name, bit, text, help) PSTK_FLAG_##name = 1 << bit,
@@ -347,6 +269,12 @@ typedef struct pstk_context_values { /* zero-terminated UTF-8; "" = not known */
     char shift[16];
 } pstk_context_values;
 
+typedef struct pstk_event_figures { /* window: what its rule asks for; not asked = NaN */
+    uint32_t asked;                 /* PSTK_AGGREGATE_* */
+    uint32_t reserved;
+    double variance, tw_mean, integral, rate, share, completeness, quality_share;
+} pstk_event_figures;
+
 typedef struct pstk_event { /* 384 bytes */
     uint8_t id[16];         /* UUIDv8, see design.md section 6 */
     uint8_t digest[16];     /* SHA-256/128 of everything below but seq, pos and engine_time_ns */
@@ -358,7 +286,8 @@ typedef struct pstk_event { /* 384 bytes */
     int64_t end_ns;   /* PSTK_TIME_NONE while open (a limit trip) */
     pstk_value value; /* limit, stuck, freshness: the sample; rate: the rate; counter, total: the
                          quantity; state: the code; window: the mean */
-    pstk_value start_reading; /* counter: register at start and end */
+    pstk_value start_reading; /* counter: register at start and end; window: i64, time of the least
+                                 and the greatest value where asked */
     pstk_value end_reading;
     double limit;                      /* limit, rate: the level's value */
     double sum, min, max, first, last; /* window */
@@ -374,16 +303,22 @@ typedef struct pstk_event { /* 384 bytes */
     uint8_t value_type; /* pstk_type of value and readings */
     uint8_t config_gen_low;
     pstk_context_values context;
-    uint8_t reserved[64];
+    pstk_event_figures figures;
 } pstk_event;
 
 typedef struct pstk_result { /* 96 bytes: one closed window of one tag */
     int64_t start_ns, end_ns;
     uint64_t count;
     double sum, mean, min, max, first, last;
-    uint32_t rule, tag, flags, reserved;
-    uint64_t reserved1;
+    uint32_t rule, tag, flags;
+    uint32_t revision; /* 1: a correction by late samples */
+    uint64_t more;     /* place of its pstk_aggregates + 1; 0 = its rule asks for none */
 } pstk_result;
+
+typedef struct pstk_aggregates { /* 80 bytes: beside a result; not asked = NaN, a time TIME_NONE */
+    int64_t min_ns, max_ns;
+    double range, variance, tw_mean, integral, rate, share, completeness, quality_share;
+} pstk_aggregates;
 
 /* ---- engine --------------------------------------------------------------------------------- */
 
@@ -554,9 +489,10 @@ PSTK_API PSTK_MUST_CHECK int pstk_engine_acknowledge(pstk_engine *engine, uint64
                                                      pstk_error *err);
 /* Polled but unacknowledged events are given again by the next poll. */
 PSTK_API PSTK_MUST_CHECK int pstk_engine_rewind(pstk_engine *engine, pstk_error *err);
+/* out_aggregates may be NULL; else row by row what the rules asked for beyond. */
 PSTK_API PSTK_MUST_CHECK int pstk_engine_results(pstk_engine *engine, pstk_result *out_results,
-                                                 size_t capacity, size_t *out_count,
-                                                 pstk_error *err);
+                                                 pstk_aggregates *out_aggregates, size_t capacity,
+                                                 size_t *out_count, pstk_error *err);
 PSTK_API PSTK_MUST_CHECK int pstk_engine_checkpoint(pstk_engine *engine, int to_disk,
                                                     pstk_error *err);
 

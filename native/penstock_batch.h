@@ -64,9 +64,9 @@ struct ArrowArrayStream {
 };
 #endif
 
-/* Closed windows in columns, taken as by pstk_engine_results: rule, tag (with their names) and the
- * fields of pstk_result; up to most rows, at most PSTK_BATCH_ROWS_MAX. The caller releases the
- * batch. */
+/* Closed windows in columns, taken as by pstk_engine_results: rule, tag (with their names), the
+ * fields of pstk_result and pstk_aggregates; up to most rows, at most PSTK_BATCH_ROWS_MAX. The
+ * caller releases the batch. */
 PSTK_API PSTK_MUST_CHECK int pstk_engine_take_results(pstk_engine *engine, size_t most,
                                                       pstk_batch **out_batch, pstk_error *err);
 /* A batch of anybody's columns, copied once. */

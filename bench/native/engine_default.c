@@ -193,7 +193,7 @@ void bench_engine_consume(pstk_engine *engine, int64_t tail_ns, bench_counts *co
     size_t taken;
     take_events(engine, counts);
     do {
-        must(pstk_engine_results(engine, results, 1024, &taken, &err), "results", &err);
+        must(pstk_engine_results(engine, results, NULL, 1024, &taken, &err), "results", &err);
         for (size_t i = 0; i < taken; i++) {
             if (results[i].end_ns > tail_ns)
                 continue;

@@ -61,4 +61,65 @@ int64_t pstk_window_start(int64_t time_ns, int64_t size_ns, int64_t offset_ns);
 /* Panes one instance may need: 2 + ceil(lateness / size); 0 = out of bounds. */
 uint32_t pstk_window_panes(int64_t size_ns, int64_t lateness_ns);
 
+/* ---- figures: what a rule may ask for beyond (aggregate.c) ---------------------------------- */
+
+typedef struct pstk_figures { /* 160 bytes */
+    pstk_pane pane;
+    int64_t min_ns, max_ns; /* earliest time of the least and the greatest value */
+    double base;            /* the first value: mean and square are of value - base, so that a small
+                               spread around a great mean loses no digit */
+    double mean, square;    /* running mean; sum of squares around it */
+    uint64_t bad;           /* samples of bad quality */
+    double integral, integral_carry; /* value x seconds held, compensated */
+    int64_t known_ns;                /* for so long a value held */
+    int64_t share_ns;                /* and for so long one of the listed states */
+} pstk_figures;
+
+void pstk_figures_open(pstk_figures *figures, int64_t start_ns);
+void pstk_figures_add(pstk_figures *figures, int64_t time_ns, double x);
+/* The value held for another hold_ns. */
+void pstk_figures_hold(pstk_figures *figures, double x, int64_t hold_ns, bool is_listed);
+/* Takes over what a later piece of the same tag holds. */
+void pstk_figures_merge(pstk_figures *figures, const pstk_figures *later);
+
+typedef struct pstk_figures_ask {
+    uint32_t aggregates; /* PSTK_AGGREGATE_* */
+    bool is_number;      /* false: values are states, and have no figures */
+    int64_t length_ns;   /* of the window */
+    int64_t expected_ns;
+} pstk_figures_ask;
+void pstk_figures_tell(const pstk_figures *figures, const pstk_figures_ask *ask,
+                       pstk_aggregates *out_aggregates);
+
+/* ---- kinds of windows (kind.c) -------------------------------------------------------------- */
+
+#define PSTK_HOPS_MAX 64u          /* windows a sample may lie in */
+#define PSTK_EMPTY_WINDOWS_MAX 64u /* told one after another without a sample */
+#define PSTK_SESSION_DEFAULT_NS (3600 * PSTK_NS_PER_S)
+
+typedef enum pstk_window_kind {
+    PSTK_WINDOW_ALIGNED = 1, /* tumbling; hopping where hop_ns is set */
+    PSTK_WINDOW_SESSION = 2,
+    PSTK_WINDOW_COUNT = 3,
+} pstk_window_kind;
+
+pstk_window_kind pstk_window_kind_of(const pstk_rule *rule);
+/* More than a tumbling window's plain figures: kept apart from the fast path. */
+bool pstk_window_is_wide(const pstk_rule *rule);
+/* Needs its samples in order of time, so they wait for the watermark. */
+bool pstk_window_is_ordered(const pstk_rule *rule);
+bool pstk_window_is_weighted(const pstk_rule *rule); /* by the time a value held */
+bool pstk_window_is_valid(const pstk_rule *rule);
+int64_t pstk_window_hop(const pstk_rule *rule);
+/* Panes a rule may hold open at this lateness; 0 = out of bounds. */
+uint32_t pstk_window_panes_of(const pstk_rule *rule, int64_t lateness_ns);
+
+typedef struct pstk_session {
+    int64_t first_ns, last_ns;
+} pstk_session;
+/* True where the session ends before a sample at time_ns, or before that moment without one. */
+bool pstk_session_ends(const pstk_rule *rule, const pstk_session *session, int64_t time_ns,
+                       bool is_sample, int64_t *out_end_ns);
+int64_t pstk_session_deadline(const pstk_rule *rule, const pstk_session *session);
+
 #endif

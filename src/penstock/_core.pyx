@@ -15,9 +15,9 @@ from penstock cimport _native as c
 
 from penstock.errors import (ConfigError, EngineClosed, EngineError, EngineFailed, LockedError,
                              RingFull, StateError, UnsupportedPlatform)
-from penstock.events import Context, Event, PackedEvidence
+from penstock.events import AGGREGATES, Context, Event, PackedEvidence
 
-if sizeof(c.pstk_event) != 384 or sizeof(c.pstk_sample) != 24 or sizeof(c.pstk_result) != 96:
+if (sizeof(c.pstk_event), sizeof(c.pstk_sample), sizeof(c.pstk_result), sizeof(c.pstk_aggregates)) != (384, 24, 96, 80):
     raise ImportError("penstock was built with another layout of its records; reinstall it")
 
 cdef enum: BATCH = 256  # events of one poll
@@ -149,6 +149,19 @@ cdef void *_make(list items, size_t size, const c.pstk_field *table, str path) e
 
 cdef object _value(c.pstk_value value, int kind):
     return value.f64 if kind == c.PSTK_TYPE_F64 else value.i64
+
+
+cdef object _real(object value):
+    return None if value != value else value  # a window without a sample has no figures
+
+
+cdef dict _figures(c.pstk_event *e):
+    """What a window's rule asked for beyond: by name, None where it has no value."""
+    cdef c.pstk_event_figures *f = &e.figures
+    found = (e.start_reading.i64, e.end_reading.i64, e.max - e.min, f.variance, f.tw_mean, f.integral, f.rate,
+             f.share, f.completeness, f.quality_share)
+    return {name: None if value == c.PSTK_TIME_NONE else _real(value)
+            for bit, (name, value) in enumerate(zip(AGGREGATES, found)) if f.asked >> bit & 1}
 
 
 cdef str _uuid(const uint8_t *raw):
@@ -375,13 +388,13 @@ cdef class Engine:
         return Event(
             _uuid(e.id), (<const char *>e.digest)[:16].hex(), e.seq, e.pos, kind, self._plant, rule, series, tag,
             self._asset_name(e.asset), e.at_ns, e.start_ns, None if e.end_ns == c.PSTK_TIME_NONE else e.end_ns,
-            value, self._units.get(rule, "") if is_quantity or kind.startswith(UNITS) else "", quantity, text,
+            _real(value), self._units.get(rule, "") if is_quantity or kind.startswith(UNITS) else "", quantity, text,
             _value(e.start_reading, e.value_type) if is_counter else None,
             _value(e.end_reading, e.value_type) if is_counter else None,
             e.limit if is_limit else None, e.count,
-            e.sum if is_window else None, e.min if is_window else None, e.max if is_window else None,
-            e.first if is_window else None, e.last if is_window else None,
-            flags, context, e.occurrence, e.time_epoch, e.revision, e.engine_time_ns, e.config_gen_low)
+            *([_real(x) for x in (e.sum, e.min, e.max, e.first, e.last)] if is_window else [None] * 5),
+            flags, context, e.occurrence, e.time_epoch, e.revision, e.engine_time_ns, e.config_gen_low,
+            _figures(e) if is_window and e.figures.asked else None)
 
     def results(self, size_t most=RESULTS):
         """Closed windows not yet taken, at most ``most``: a capsule for ``_columns.Columns``."""

@@ -157,6 +157,17 @@ cdef extern from "penstock.h" nogil:
         PSTK_MICRO_FLAG
         PSTK_MICRO_DROP
         PSTK_MICRO_FOLD
+    cdef enum:
+        PSTK_AGGREGATE_MIN_AT
+        PSTK_AGGREGATE_MAX_AT
+        PSTK_AGGREGATE_RANGE
+        PSTK_AGGREGATE_VARIANCE
+        PSTK_AGGREGATE_TW_MEAN
+        PSTK_AGGREGATE_INTEGRAL
+        PSTK_AGGREGATE_RATE
+        PSTK_AGGREGATE_SHARE
+        PSTK_AGGREGATE_COMPLETENESS
+        PSTK_AGGREGATE_QUALITY_SHARE
     ctypedef struct pstk_limit_level:
         uint8_t is_set
         uint8_t reserved[7]
@@ -189,6 +200,13 @@ cdef extern from "penstock.h" nogil:
         int64_t span_ns
         int64_t after_ns
         double band
+        int64_t hop_ns
+        int64_t session_gap_ns
+        int64_t session_max_ns
+        int64_t expected_ns
+        int64_t correct_ns
+        uint32_t count_n
+        uint32_t aggregates
         uint32_t state_count
         uint8_t is_any_state
         uint8_t state_on
@@ -257,6 +275,16 @@ cdef extern from "penstock.h" nogil:
         char material[32]
         char lot[32]
         char shift[16]
+    ctypedef struct pstk_event_figures:
+        uint32_t asked
+        uint32_t reserved
+        double variance
+        double tw_mean
+        double integral
+        double rate
+        double share
+        double completeness
+        double quality_share
     ctypedef struct pstk_event:
         uint8_t id[16]
         uint8_t digest[16]
@@ -287,7 +315,7 @@ cdef extern from "penstock.h" nogil:
         uint8_t value_type
         uint8_t config_gen_low
         pstk_context_values context
-        uint8_t reserved[64]
+        pstk_event_figures figures
     ctypedef struct pstk_result:
         int64_t start_ns
         int64_t end_ns
@@ -301,8 +329,19 @@ cdef extern from "penstock.h" nogil:
         uint32_t rule
         uint32_t tag
         uint32_t flags
-        uint32_t reserved
-        uint64_t reserved1
+        uint32_t revision
+        uint64_t more
+    ctypedef struct pstk_aggregates:
+        int64_t min_ns
+        int64_t max_ns
+        double range
+        double variance
+        double tw_mean
+        double integral
+        double rate
+        double share
+        double completeness
+        double quality_share
     ctypedef enum pstk_clock_kind:
         PSTK_CLOCK_SYSTEM
         PSTK_CLOCK_MANUAL
@@ -440,7 +479,7 @@ cdef extern from "penstock.h" nogil:
     int pstk_engine_poll(pstk_engine *engine, pstk_event *out_events, size_t capacity, size_t *out_count, pstk_error *err)
     int pstk_engine_acknowledge(pstk_engine *engine, uint64_t seq, pstk_error *err)
     int pstk_engine_rewind(pstk_engine *engine, pstk_error *err)
-    int pstk_engine_results(pstk_engine *engine, pstk_result *out_results, size_t capacity, size_t *out_count, pstk_error *err)
+    int pstk_engine_results(pstk_engine *engine, pstk_result *out_results, pstk_aggregates *out_aggregates, size_t capacity, size_t *out_count, pstk_error *err)
     int pstk_engine_checkpoint(pstk_engine *engine, int to_disk, pstk_error *err)
     int pstk_engine_notice(const pstk_engine *engine, char *out_text, size_t capacity)
     int pstk_engine_stats(pstk_engine *engine, pstk_stats *out_stats)
@@ -597,6 +636,13 @@ cdef extern from *:
         PSTK_FIELD(pstk_rule, span_ns, span_ns, 'q', 0, 0),
         PSTK_FIELD(pstk_rule, after_ns, after_ns, 'q', 0, 0),
         PSTK_FIELD(pstk_rule, band, band, 'd', 0, 0),
+        PSTK_FIELD(pstk_rule, hop_ns, hop_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, session_gap_ns, session_gap_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, session_max_ns, session_max_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, expected_ns, expected_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, correct_ns, correct_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, count_n, count_n, 'I', 0, 0),
+        PSTK_FIELD(pstk_rule, aggregates, aggregates, 'I', 0, 0),
         PSTK_FIELD(pstk_rule, state_count, state_count, 'I', 0, 0),
         PSTK_FIELD(pstk_rule, is_any_state, is_any_state, 'B', 0, 0),
         PSTK_FIELD(pstk_rule, state_on, state_on, 'B', 0, 0),
@@ -612,6 +658,17 @@ cdef extern from *:
         PSTK_FIELD(pstk_context_values, material, material, 's', 0, 0),
         PSTK_FIELD(pstk_context_values, lot, lot, 's', 0, 0),
         PSTK_FIELD(pstk_context_values, shift, shift, 's', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_event_figures[] = {
+        PSTK_FIELD(pstk_event_figures, asked, asked, 'I', 0, 0),
+        PSTK_FIELD(pstk_event_figures, variance, variance, 'd', 0, 0),
+        PSTK_FIELD(pstk_event_figures, tw_mean, tw_mean, 'd', 0, 0),
+        PSTK_FIELD(pstk_event_figures, integral, integral, 'd', 0, 0),
+        PSTK_FIELD(pstk_event_figures, rate, rate, 'd', 0, 0),
+        PSTK_FIELD(pstk_event_figures, share, share, 'd', 0, 0),
+        PSTK_FIELD(pstk_event_figures, completeness, completeness, 'd', 0, 0),
+        PSTK_FIELD(pstk_event_figures, quality_share, quality_share, 'd', 0, 0),
         {0},
     };
     static const pstk_field pstk_fields_pstk_event[] = {
@@ -644,6 +701,7 @@ cdef extern from *:
         PSTK_FIELD(pstk_event, value_type, value_type, 'B', 0, 0),
         PSTK_FIELD(pstk_event, config_gen_low, config_gen_low, 'B', 0, 0),
         PSTK_FIELD(pstk_event, context, context, 'T', pstk_fields_pstk_context_values, 0),
+        PSTK_FIELD(pstk_event, figures, figures, 'T', pstk_fields_pstk_event_figures, 0),
         {0},
     };
     static const pstk_field pstk_fields_pstk_result[] = {
@@ -659,6 +717,21 @@ cdef extern from *:
         PSTK_FIELD(pstk_result, rule, rule, 'I', 0, 0),
         PSTK_FIELD(pstk_result, tag, tag, 'I', 0, 0),
         PSTK_FIELD(pstk_result, flags, flags, 'I', 0, 0),
+        PSTK_FIELD(pstk_result, revision, revision, 'I', 0, 0),
+        PSTK_FIELD(pstk_result, more, more, 'Q', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_aggregates[] = {
+        PSTK_FIELD(pstk_aggregates, min_ns, min_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_aggregates, max_ns, max_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_aggregates, range, range, 'd', 0, 0),
+        PSTK_FIELD(pstk_aggregates, variance, variance, 'd', 0, 0),
+        PSTK_FIELD(pstk_aggregates, tw_mean, tw_mean, 'd', 0, 0),
+        PSTK_FIELD(pstk_aggregates, integral, integral, 'd', 0, 0),
+        PSTK_FIELD(pstk_aggregates, rate, rate, 'd', 0, 0),
+        PSTK_FIELD(pstk_aggregates, share, share, 'd', 0, 0),
+        PSTK_FIELD(pstk_aggregates, completeness, completeness, 'd', 0, 0),
+        PSTK_FIELD(pstk_aggregates, quality_share, quality_share, 'd', 0, 0),
         {0},
     };
     static const pstk_field pstk_fields_pstk_engine_options[] = {
@@ -802,8 +875,10 @@ cdef extern from *:
     const pstk_field pstk_fields_pstk_limit_level[1]
     const pstk_field pstk_fields_pstk_rule[1]
     const pstk_field pstk_fields_pstk_context_values[1]
+    const pstk_field pstk_fields_pstk_event_figures[1]
     const pstk_field pstk_fields_pstk_event[1]
     const pstk_field pstk_fields_pstk_result[1]
+    const pstk_field pstk_fields_pstk_aggregates[1]
     const pstk_field pstk_fields_pstk_engine_options[1]
     const pstk_field pstk_fields_pstk_feed_result[1]
     const pstk_field pstk_fields_pstk_context[1]

@@ -6,6 +6,7 @@ one copy there is makes a table of events. pyarrow, Polars and NumPy are met, ne
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -75,13 +76,18 @@ def pieces(columns: Mapping[str, list[memoryview]]) -> Iterator[dict[str, memory
 # ---- out -----------------------------------------------------------------------------------------
 
 
+TIME_NONE = -(2**63)  # in a column of times: there is none
+
+
 class Results:
     """Closed windows in columns, which are the batch's own memory.
 
     ``pa.table(results)`` and ``pl.DataFrame(results)`` take them without copying a number; each of
     ``columns`` is a typed read-only memoryview, which NumPy reads in place. ``rule`` and ``tag``
-    are places in ``rule_names`` and ``tag_names``. The memory outlives the engine. Results are not
-    durable: unread ones are overwritten, counted in ``Stats.results_overwritten``.
+    are places in ``rule_names`` and ``tag_names``. What a rule does not ask for, and what has no
+    value, is NaN; of ``min_ns`` and ``max_ns`` -2^63. ``revision`` 1 is a correction. The memory
+    outlives the engine. Results are not durable: unread ones are overwritten, counted in
+    ``Stats.results_overwritten``.
     """
 
     __slots__ = ("_held", "columns", "rule_names", "tag_names")
@@ -117,13 +123,18 @@ class Results:
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary a window, names in place of indices; for tests and small amounts."""
-        rows = [
-            dict(zip(self.columns, row, strict=True))
+        rows: list[dict[str, Any]] = [
+            {
+                name: math.nan if value != value else value  # one NaN: equal rows are equal
+                for name, value in zip(self.columns, row, strict=True)
+            }
             for row in zip(*self.columns.values(), strict=True)
         ]
         for row in rows:
             row["rule"] = self.rule_names[row["rule"]]
             row["tag"] = self.tag_names[row["tag"]]
+            for name in ("min_ns", "max_ns"):
+                row[name] = None if row[name] == TIME_NONE else row[name]
         return rows
 
 

@@ -396,7 +396,7 @@ class Engine:
         names = self._names.get(event.rule)
         if not names or event.text or event.kind not in ("state.end", "state.enter"):
             return event
-        return replace(event, text=names.get(int(event.value), ""))
+        return replace(event, text=names.get(int(event.value or 0), ""))
 
     def acknowledge(self, seq: int) -> None:
         """Every event up to this one is durable on your side. Prefer ``Batch.acknowledge``."""

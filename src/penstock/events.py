@@ -6,10 +6,18 @@ gives the same id.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from penstock.samples import count_samples, unpack_samples
+
+# What a window rule may ask for beyond count, sum, mean, min, max, first and last: penstock.h,
+# PSTK_AGGREGATE_LIST.
+AGGREGATES = (
+    "min_at", "max_at", "range", "variance", "tw_mean", "integral", "rate", "share", "completeness",
+    "quality_share",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +37,10 @@ class Event:
 
     Times are int64 nanoseconds since 1970 UTC; ``end_ns`` is None while the interval is open (a
     limit trip). ``value`` is the sample of a limit, the quantity of a counter or total, the code of
-    a state, the time in micro-stops, the mean of a window. Registers and quantities of i64 tags
-    are exact ``int``; those of f64 tags are ``float``. ``quantity`` is the same as an exact
-    ``Decimal`` (shortest text that reads back to the same double), or None where the kind carries
-    none.
+    a state, the time in micro-stops, the mean of a window. ``aggregates`` are by name, times in
+    ns; None = no value. Registers and quantities of i64 tags are exact ``int``; those of f64 tags
+    are ``float``. ``quantity`` is the same as an exact ``Decimal`` (shortest text that reads back
+    to the same double), or None where the kind carries none.
     """
 
     id: str  # UUIDv8, lower case with hyphens
@@ -48,7 +56,7 @@ class Event:
     at_ns: int
     start_ns: int
     end_ns: int | None
-    value: int | float
+    value: int | float | None  # None: a window without a sample
     unit: str  # unit of quantity, UN/ECE Rec 20; "" where the kind carries none
     quantity: Decimal | None
     text: str = ""  # state: the text or name of the code
@@ -68,12 +76,13 @@ class Event:
     revision: int = 0
     engine_time_ns: int = 0
     config_generation: int = 0
+    aggregates: Mapping[str, int | float | None] | None = None  # window: asked for beyond these
 
     @property
     def duration_ns(self) -> int | None:
         """Length of the interval (of micro-stops: the time in them), or None while it is open."""
         if self.kind == "state.micro":
-            return int(self.value)
+            return int(self.value or 0)
         return None if self.end_ns is None else self.end_ns - self.start_ns
 
 

@@ -29,7 +29,6 @@ from penstock.events import Event
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SEPARATOR = "\x1f"
-_SECONDS = "SEC"
 _NS = Fraction(1, 1_000_000_000)
 
 
@@ -325,6 +324,8 @@ class _Reading:
             return getattr(event.context, path.removeprefix("context."))
         if path in ("at", "start", "end", "duration"):
             return getattr(event, f"{path}_ns")
+        if path in words.AGGREGATES:
+            return (event.aggregates or {}).get(path)
         if path == "state":
             return event.text or (str(event.value) if isinstance(event.value, int) else "")
         return getattr(event, path)
@@ -344,9 +345,11 @@ class _Reading:
         if spec.const is not None:
             return {"unit": spec.unit, "value": units.to_text(Fraction(cast(Decimal, spec.const)))}
         value = self._exact(spec.source, field)
+        kind = words.EVENT_PATHS[spec.source][0]
         source_unit = self.event.unit or self.rule_unit
-        if spec.source == "duration":
-            value, source_unit = value * _NS, _SECONDS
+        source_unit = words.UNIT_OF_KIND.get(kind, source_unit + words.BY_SECOND.get(kind, ""))
+        if kind == "duration":
+            value *= _NS
         unit = spec.unit or source_unit
         try:
             if unit != source_unit:

@@ -209,17 +209,49 @@ def find(code: str) -> Unit | None:
     )
 
 
+# What a unit becomes by a second: times one, and per one in the other direction. The factor takes
+# bases of the first dimension x second to bases of the second.
+_BY_SECOND = {
+    "power": ("energy", Fraction(1)),
+    "volume flow": ("volume", Fraction(1)),
+    "mass flow": ("mass", Fraction(1)),
+    "speed": ("length", Fraction(1)),
+    "current": ("charge", Fraction(1, 3600)),
+}
+TIMES_SECOND, PER_SECOND = "*SEC", "/SEC"
+
+
+def _derived(code: str) -> Unit | None:
+    """``KWT*SEC`` is an energy, ``LTR/SEC`` a volume flow; None where the result has no dimension
+    here. Never a document's unit: no code names it.
+    """
+    base = UNITS.get(code[:-4])
+    if base is None or base.offset:
+        return None
+    for one, (other, factor) in _BY_SECOND.items():
+        if code.endswith(TIMES_SECOND) and base.dimension == one:
+            return Unit(code, f"{base.name} second", other, base.factor * factor)
+        if code.endswith(PER_SECOND) and base.dimension == other:
+            return Unit(code, f"{base.name} per second", one, base.factor / factor)
+    return None
+
+
+def is_derivable(code: str) -> bool:
+    """Whether a unit by a second (``KWT*SEC``, ``LTR/SEC``) is of a dimension that has units."""
+    return _derived(code) is not None
+
+
 def is_convertible(source: str, target: str) -> bool:
-    """Whether both codes are known and of one dimension."""
-    one, other = find(source), find(target)
+    """Whether both codes are known and of one dimension. ``source`` may be derived by a second."""
+    one, other = find(source) or _derived(source), find(target)
     return one is not None and other is not None and one.dimension == other.dimension
 
 
 def convert(value: Decimal | int | Fraction, source: str, target: str) -> Fraction:
     """``value`` of unit ``source`` in unit ``target``, exactly. ValueError where the units do not
-    fit.
+    fit. ``source`` may be derived by a second.
     """
-    one, other = find(source), find(target)
+    one, other = find(source) or _derived(source), find(target)
     if one is None or other is None or one.dimension != other.dimension:
         raise ValueError(f"{source or 'no unit'} cannot be converted to {target or 'no unit'}")
     return (Fraction(value) * one.factor + one.offset - other.offset) / other.factor
@@ -229,7 +261,7 @@ def is_exact_in_decimals(source: str, target: str) -> bool:
     """Whether every decimal number of ``source`` is a finite decimal of ``target``: else a
     rounding must be declared.
     """
-    one, other = find(source), find(target)
+    one, other = find(source) or _derived(source), find(target)
     if one is None or other is None or one.dimension != other.dimension:
         return False
     return all(

@@ -36,6 +36,8 @@ typedef struct jj_out { /* what the judge said */
     size_t count, capacity;
     pstk_result *result;
     size_t result_count, result_capacity;
+    pstk_aggregates *more; /* beside result */
+    size_t more_capacity;
 } jj_out;
 
 static inline void *jj_grow(void *items, size_t *capacity, size_t count, size_t item) {
@@ -65,6 +67,7 @@ static inline void jj_close(jj *j) {
 static inline void jj_out_free(jj_out *out) {
     free(out->event);
     free(out->result);
+    free(out->more);
     memset(out, 0, sizeof *out);
 }
 
@@ -240,8 +243,11 @@ static inline void jj_drain(pstk_judge *judge, jj_out *out, size_t most) {
         out->result =
             jj_grow(out->result, &out->result_capacity, out->result_count, sizeof *out->result);
         uint64_t overwritten;
-        if (!pstk_judge_results_take(judge, &out->result[out->result_count], 1, &overwritten))
+        out->more = jj_grow(out->more, &out->more_capacity, out->result_count, sizeof *out->more);
+        if (!pstk_judge_results_take(judge, &out->result[out->result_count],
+                                     &out->more[out->result_count], 1, &overwritten))
             return;
+        out->result[out->result_count].more = out->result_count; /* where it lies in out->more */
         out->result_count++;
         CHECK(overwritten == 0);
     }
@@ -378,20 +384,20 @@ static inline int jj_result_order(const void *a, const void *b) {
         return x->rule < y->rule ? -1 : 1;
     if (x->tag != y->tag)
         return x->tag < y->tag ? -1 : 1;
-    return (x->reserved1 > y->reserved1) - (x->reserved1 < y->reserved1);
+    return (x->more > y->more) - (x->more < y->more);
 }
 
 /* Per (rule, tag), in order, bit for bit. */
 static inline bool jj_same_results(const jj_out *a, const jj_out *b) {
     if (a->result_count != b->result_count)
         return false;
-    for (size_t i = 0; i < a->result_count; i++)
-        a->result[i].reserved1 = b->result[i].reserved1 = i;
     qsort(a->result, a->result_count, sizeof *a->result, jj_result_order);
     qsort(b->result, b->result_count, sizeof *b->result, jj_result_order);
     for (size_t i = 0; i < a->result_count; i++) {
-        a->result[i].reserved1 = b->result[i].reserved1 = 0;
-        if (memcmp(&a->result[i], &b->result[i], sizeof *a->result) != 0)
+        pstk_result x = a->result[i], y = b->result[i];
+        bool is_same = memcmp(&a->more[x.more], &b->more[y.more], sizeof *a->more) == 0;
+        x.more = y.more = 0;
+        if (!is_same || memcmp(&x, &y, sizeof x) != 0)
             return false;
     }
     return true;

@@ -50,6 +50,45 @@ static inline void jr_alarms(jj *j) {
     rule->events_per_minute_max = 9;
 }
 
+static inline pstk_rule *jr_window(jj *j, const char *name, uint32_t aggregates) {
+    pstk_rule *rule = jj_rule(j, name, PSTK_RULE_WINDOW, "*.temp");
+    rule->emit = PSTK_EMIT_RESULT;
+    rule->aggregates = aggregates;
+    rule->expected_ns = 100 * MS;
+    return rule;
+}
+
+/* One of each kind of window that is not on the fast path. */
+static inline void jr_wide_rules(jj *j) {
+    const uint32_t plain = PSTK_AGGREGATE_MIN_AT | PSTK_AGGREGATE_MAX_AT | PSTK_AGGREGATE_RANGE |
+                           PSTK_AGGREGATE_VARIANCE | PSTK_AGGREGATE_RATE |
+                           PSTK_AGGREGATE_COMPLETENESS | PSTK_AGGREGATE_QUALITY_SHARE;
+    const uint32_t weighted = PSTK_AGGREGATE_TW_MEAN | PSTK_AGGREGATE_INTEGRAL;
+    jr_window(j, "more", plain)->size_ns = S;
+    pstk_rule *rule = jr_window(j, "hop", plain);
+    rule->size_ns = 2 * S;
+    rule->hop_ns = S / 2;
+    rule = jr_window(j, "session", plain | weighted);
+    rule->session_gap_ns = 300 * MS;
+    rule->session_max_ns = 4 * S;
+    jr_window(j, "count", plain | weighted)->count_n = 7;
+    rule = jr_window(j, "weighted", plain | weighted);
+    rule->size_ns = S;
+    rule->emit = PSTK_EMIT_EVENT;
+    rule = jr_window(j, "weighted.hop", weighted);
+    rule->size_ns = 3 * S;
+    rule->hop_ns = S;
+    rule = jr_window(j, "corrected", plain);
+    rule->size_ns = S;
+    rule->correct_ns = 2 * S;
+    rule = jr_window(j, "share", PSTK_AGGREGATE_SHARE);
+    jj_role(rule, PSTK_ROLE_VALUE, "*.state");
+    rule->size_ns = 2 * S;
+    rule->state_count = 2;
+    rule->state_code[0] = 1;
+    rule->state_code[1] = 3;
+}
+
 static inline void jr_rules(jj *j) {
     pstk_rule *rule = jj_rule(j, "good", PSTK_RULE_COUNTER, "*.good");
     jj_role(rule, PSTK_ROLE_LOT, "*.lot");
@@ -97,6 +136,15 @@ static inline void jr_rules(jj *j) {
     rule->offset_ns = 500 * MS;
     rule->emit = PSTK_EMIT_EVENT;
     jr_alarms(j);
+    jr_wide_rules(j);
+}
+
+static inline pstk_rule *jr_named(jj *j, const char *name) {
+    for (uint32_t k = 0; k < j->rule_count; k++)
+        if (strcmp(j->rules[k].name, name) == 0)
+            return &j->rules[k];
+    REQUIRE(false);
+    return NULL;
 }
 
 static inline void jr_tags(jr *r, int m) {
@@ -195,9 +243,11 @@ static inline void jr_surprise(jr *r, int m) {
         r->event_ns += 6 * S;
         break;
     case 7:
-        r->j.rules[8].size_ns = (1 + (int64_t)jr_draw(r, 5)) * S;
-        r->j.rules[4].level[PSTK_LEVEL_H].value = 70 + (double)jr_draw(r, 20);
-        r->j.rules[6].size_ns = (1 + (int64_t)jr_draw(r, 3)) * S;
+        jr_named(j, "told")->size_ns = (1 + (int64_t)jr_draw(r, 5)) * S;
+        jr_named(j, "hot")->level[PSTK_LEVEL_H].value = 70 + (double)jr_draw(r, 20);
+        jr_named(j, "second")->size_ns = (1 + (int64_t)jr_draw(r, 3)) * S;
+        if (jr_draw(r, 2)) /* a window becomes another, or a plain one */
+            jr_named(j, "more")->aggregates ^= jr_named(j, "hop")->aggregates;
         jj_config(j);
         break;
     default:

@@ -55,7 +55,7 @@ SPOIL(many_sources, s->source_count = PSTK_SOURCES_MAX + 1)
 SPOIL(many_rules, s->rule_count = PSTK_RULES_MAX + 1)
 SPOIL(rule_none, s->rule[0].name[0] = 0)
 SPOIL(rule_end, memset(s->rule[0].pattern[1], 'x', PSTK_NAME_BYTES))
-SPOIL(rule_kind, s->rule[0].kind = 6)
+SPOIL(rule_kind, s->rule[0].kind = 200)
 SPOIL(rule_states, s->rule[0].state_count = 17)
 SPOIL(rule_delay, s->rule[0].level[0].on_delay_ns = -5)
 SPOIL(rule_window, s->rule[0].kind = PSTK_RULE_WINDOW)
@@ -100,10 +100,10 @@ static const wrong wrongs[] = {
     {"4097 rules", spoil_many_rules},
     {"rule 0 has no name", spoil_rule_none},
     {"without an end", spoil_rule_end},
-    {"rule high: kind 6", spoil_rule_kind},
+    {"rule high: kind 200", spoil_rule_kind},
     {"16 states", spoil_rule_states},
     {"rule high: a duration", spoil_rule_delay},
-    {"a window needs a size", spoil_rule_window},
+    {"a window needs one of size", spoil_rule_window},
     {"unit of its flow", spoil_rule_total},
     {"two rules are named high", spoil_rule_twins},
 };
@@ -213,7 +213,7 @@ static void check_refusals(pstk_engine *engine, int wanted) {
     CHECK(pstk_engine_poll(engine, &event, 1, &count, &err) == wanted && count == 0);
     CHECK(pstk_engine_acknowledge(engine, 0, &err) == wanted);
     CHECK(pstk_engine_rewind(engine, &err) == wanted);
-    CHECK(pstk_engine_results(engine, &result, 1, &count, &err) == wanted && count == 0);
+    CHECK(pstk_engine_results(engine, &result, NULL, 1, &count, &err) == wanted && count == 0);
     CHECK(pstk_engine_checkpoint(engine, 1, &err) == wanted);
     CHECK(pstk_engine_evidence(engine, 0, 0, 1, 0, &sample, &before, &count, &err) == wanted);
     CHECK(pstk_engine_stats(engine, &stats) == PSTK_E_CLOSED);

@@ -426,7 +426,7 @@ static void *crowd_consumer(void *context) {
         if (status == PSTK_OK && turn % 16 != 3)
             atomic_fetch_add(&c->events, count);
         if (status == PSTK_OK)
-            status = pstk_engine_results(c->engine, results, 64, &count, &err);
+            status = pstk_engine_results(c->engine, results, NULL, 64, &count, &err);
         if (status == PSTK_OK)
             atomic_fetch_add(&c->results, count);
         if (count == 0)

@@ -142,7 +142,7 @@ static uint64_t test_smallest_tables(uint64_t seed) {
         at += jj_block(&r.j, at, 64, block);
         while (!pstk_judge_block(judge, block))
             pstk_judge_events_acknowledge(judge, UINT64_MAX);
-        pstk_judge_results_take(judge, &result, 1, &part);
+        pstk_judge_results_take(judge, &result, NULL, 1, &part);
         overwritten += part;
     }
     pstk_judge_counters counters;
@@ -185,9 +185,9 @@ static void test_result_ring_overwrites_and_counts(void) {
     }
     pstk_result result[16];
     uint64_t overwritten;
-    REQUIRE(pstk_judge_results_take(judge, result, 16, &overwritten) == 8);
+    REQUIRE(pstk_judge_results_take(judge, result, NULL, 16, &overwritten) == 8);
     CHECK(overwritten == 92 && result[0].sum == 92 && result[7].sum == 99);
-    CHECK(pstk_judge_results_take(judge, result, 16, &overwritten) == 0 && overwritten == 0);
+    CHECK(pstk_judge_results_take(judge, result, NULL, 16, &overwritten) == 0 && overwritten == 0);
     free(block);
     pstk_judge_close(judge);
     jj_close(&j);

@@ -121,7 +121,7 @@ static bool consume_until(pstk_engine *engine, uint64_t wanted) {
         if (events_taken &&
             pstk_engine_acknowledge(engine, events[events_taken - 1].seq, &err) != PSTK_OK)
             die("acknowledge", &err);
-        if (pstk_engine_results(engine, results, 256, &results_taken, &err) != PSTK_OK)
+        if (pstk_engine_results(engine, results, NULL, 256, &results_taken, &err) != PSTK_OK)
             die("results", &err);
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }

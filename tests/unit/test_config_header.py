@@ -11,11 +11,15 @@ import pytest
 
 from penstock.config import parse_config
 from penstock.config import vocabulary as words
+from penstock.events import AGGREGATES
 
 HEADER_FILE = Path(__file__).parents[2] / "native" / "penstock.h"
+WORDS_FILE = HEADER_FILE.with_name("penstock_words.h")
 pytestmark = pytest.mark.skipif(not HEADER_FILE.is_file(), reason=f"no header at {HEADER_FILE}")
 HEADER = (
-    re.sub(r"/\*.*?\*/", "", HEADER_FILE.read_text(encoding="utf-8"), flags=re.S)
+    re.sub(
+        r"/\*.*?\*/", "", WORDS_FILE.read_text("utf-8") + HEADER_FILE.read_text("utf-8"), flags=re.S
+    )
     if HEADER_FILE.is_file()
     else ""
 )
@@ -82,10 +86,18 @@ def test_cuts_have_the_bits_of_the_header() -> None:
     }
 
 
+def test_aggregates_have_the_bits_of_the_header() -> None:
+    listed = HEADER.split("PSTK_AGGREGATE_LIST(X)")[1].split("#define")[0]
+    found = re.findall(r'X\(([A-Z_]+), (\d+), "([a-z_]+)"', listed)
+    assert {name: 1 << int(bit) for _, bit, name in found} == dict(words.AGGREGATES)
+    assert [constant.lower() for constant, _, _ in found] == list(words.AGGREGATES)
+    assert tuple(words.AGGREGATES) == AGGREGATES
+
+
 def test_event_kinds_and_flags_are_those_of_the_header() -> None:
-    kinds = HEADER.split("PSTK_EVENT_KIND_LIST(X)")[1].split("typedef")[0]
+    kinds = HEADER.split("PSTK_EVENT_KIND_LIST(X)")[1].split("#define")[0]
     assert re.findall(r'X\([A-Z_]+, "([^"]+)"\)', kinds) == list(words.EVENT_KINDS)
-    flags = HEADER.split("PSTK_FLAG_LIST(X)")[1].split("enum {")[0]
+    flags = HEADER.split("PSTK_FLAG_LIST(X)")[1].split("#define")[0]
     assert re.findall(r'X\([A-Z_]+, \d+, "([^"]+)"', flags) == list(words.FLAGS)
 
 

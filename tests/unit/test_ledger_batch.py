@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,12 @@ from penstock.errors import LedgerError
 from penstock.events import Context, Event
 from penstock.mapping import map_event
 from penstock.outbox import Decision, Ledger, Mapped, State
-from penstock.outbox.content import canonical_json, content_hash, event_to_json
+from penstock.outbox.content import (
+    canonical_json,
+    content_hash,
+    event_from_json,
+    event_to_json,
+)
 from penstock.testing.builders import BASE_NS, make_config, make_event, make_evidence, make_stop
 
 S = 1_000_000_000
@@ -167,6 +172,10 @@ def test_an_event_written_out_is_its_canonical_json(seed: int) -> None:
     for number in range(300):
         event = random_event(chance, number)
         assert event_to_json(event) == plain_json(event)
+        figures = {"tw_mean": chance.random(), "max_at": number, "rate": None}
+        event = replace(event, value=None, aggregates=figures)
+        assert event_to_json(event) == plain_json(event)
+        assert event_from_json(event_to_json(event)).aggregates == figures
     for wrong in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="JSON"):
             event_to_json(make_event(1, value=wrong))

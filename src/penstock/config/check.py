@@ -4,13 +4,13 @@ machine.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from penstock import units
 from penstock.config import check_alarm
 from penstock.config import vocabulary as words
+from penstock.config.check_window import WINDOW_KEYS, check_window
 from penstock.config.forms import Problems, suggest
 from penstock.config.model import Notice, Rule, Source
 from penstock.errors import ConfigError
@@ -30,7 +30,7 @@ RULE_KEYS: Mapping[str, frozenset[str]] = {
     "rate": frozenset(_COMMON | _ALARM | set(words.LEVELS) | {"quality", "span_s", "per"}),
     "stuck": frozenset(_COMMON | _ALARM | {"quality", "after_s", "band"}),
     "freshness": frozenset(_COMMON | _ALARM | {"after_s"}),
-    "window": frozenset(_COMMON | {"size_s", "offset_s", "emit"}),
+    "window": frozenset(_COMMON | WINDOW_KEYS),
 }
 ALL_KEYS = frozenset().union(*RULE_KEYS.values())
 RULE_REQUIRED: Mapping[str, tuple[str, ...]] = {
@@ -41,7 +41,7 @@ RULE_REQUIRED: Mapping[str, tuple[str, ...]] = {
     "rate": ("span_s",),
     "stuck": ("after_s",),
     "freshness": ("after_s",),
-    "window": ("size_s",),
+    "window": (),
 }
 
 
@@ -171,7 +171,6 @@ _REQUIRED_HELP = {
     "unit": "write the UN/ECE Rec 20 code of what is counted, such as C62 (pieces), KGM or LTR",
     "per": 'write per = "h", "min" or "s": the time the flow is given in',
     "states": "list the states that make an event when they end",
-    "size_s": "write the window's length in seconds",
     "span_s": "write the span of the change in seconds",
     "after_s": "write how long, in seconds",
 }
@@ -232,11 +231,6 @@ def _check_named(rule: Rule, names: Mapping[int, str], refuse: Refuse) -> None:
         refuse("states", "lists a code and its name", "leave one out")
 
 
-def _check_window(rule: Rule, refuse: Refuse) -> None:
-    if 0 < rule.size_s < 0.001:
-        refuse("size_s", "is shorter than a millisecond", "0.001 or more")
-
-
 _KIND_CHECKS: Mapping[str, Callable[[Rule, Refuse], None]] = {
     "counter": _check_quantity,
     "total": _check_quantity,
@@ -245,31 +239,8 @@ _KIND_CHECKS: Mapping[str, Callable[[Rule, Refuse], None]] = {
     "rate": check_alarm.check_rate,
     "stuck": check_alarm.check_stuck,
     "freshness": check_alarm.check_freshness,
-    "window": _check_window,
+    "window": check_window,
 }
-
-
-def check_panes(
-    rules: Iterable[tuple[str, Rule]], sources: Iterable[Source], problems: Problems
-) -> None:
-    """Open panes of a window: 2 + ceil(lateness / size), at most 64, by the source that may come
-    latest.
-    """
-    lateness_s = max((source.lateness_s for source in sources), default=0.0)
-    for path, rule in rules:
-        if rule.kind != "window" or rule.size_s < 0.001:
-            continue
-        panes = 2 + math.ceil(lateness_s / rule.size_s)
-        if panes > words.PANES_MAX:
-            least_s = lateness_s / (words.PANES_MAX - 2)
-            fix = f"size_s of at least {least_s:g}, or a smaller lateness_s"
-            problems.append(
-                ConfigError(
-                    f"{path}.size_s",
-                    f"{panes} panes would be open, at most {words.PANES_MAX} are kept",
-                    fix,
-                )
-            )
 
 
 def source_notices(sources: Iterable[tuple[str, Source]]) -> list[Notice]:

@@ -179,6 +179,14 @@ class _FieldChecks:
                 member.name, f"{self._mapping.event} has no {spec.source}", "name another path"
             )
             return
+        asked = spec.source in words.AGGREGATES and self._mapping.event == "window.close"
+        if asked and spec.source not in self._rule.aggregates:
+            self._refuse(
+                member.name,
+                f"the rule {self._rule.name!r} does not ask for {spec.source}",
+                f'add "{spec.source}" to its aggregates',
+            )
+            return
         if member.kind == "quantity":
             self._check_quantity(member, spec)
             return
@@ -202,19 +210,8 @@ class _FieldChecks:
         if spec.const is not None:
             self._check_constant_quantity(member, spec)
             return
-        kind = words.EVENT_PATHS[spec.source][0]
-        if kind not in ("number", "duration"):
-            self._refuse(
-                member.name, f"{spec.source} is no quantity", "name quantity, duration or a reading"
-            )
-            return
-        source_unit = "SEC" if kind == "duration" else self._rule.unit
+        source_unit = self._source_unit(member, spec)
         if not source_unit:
-            self._refuse(
-                member.name,
-                f"the rule {self._rule.name!r} has no unit",
-                "write unit = ... in the rule",
-            )
             return
         target_unit = spec.unit or source_unit
         if not units.is_convertible(source_unit, target_unit):
@@ -223,6 +220,65 @@ class _FieldChecks:
         elif spec.round is None and not units.is_exact_in_decimals(source_unit, target_unit):
             reason = f"{source_unit} in {target_unit} has endless decimals"
             self._refuse(member.name, reason, 'declare round = "0.001"')
+
+    def _source_unit(self, member: Member, spec: FieldMap) -> str:
+        """The unit a path's values come in; "" where it is refused."""
+        kind = words.EVENT_PATHS[spec.source][0]
+        if kind == "square":
+            self._refuse(
+                member.name,
+                f"{spec.source} is in the square of the rule's unit, which no code names",
+                "name another path; results carry it",
+            )
+            return ""
+        if kind not in words.QUANTITY_KINDS:
+            self._refuse(
+                member.name, f"{spec.source} is no quantity", "name quantity, duration or a reading"
+            )
+            return ""
+        if kind in words.UNIT_OF_KIND:
+            return words.UNIT_OF_KIND[kind]
+        if not self._rule.unit:
+            self._refuse(
+                member.name,
+                f"the rule {self._rule.name!r} has no unit",
+                "write unit = ... in the rule",
+            )
+            return ""
+        if kind in words.BY_SECOND:
+            return self._unit_by_second(member, spec, words.BY_SECOND[kind])
+        unit = units.find(self._rule.unit)
+        if kind == "difference" and spec.unit not in ("", self._rule.unit) and unit and unit.offset:
+            self._refuse(
+                member.name,
+                f"a difference in {self._rule.unit} is not converted: its zero would move",
+                f'write unit = "{self._rule.unit}", or leave it out',
+            )
+            return ""
+        return self._rule.unit
+
+    def _unit_by_second(self, member: Member, spec: FieldMap, suffix: str) -> str:
+        source_unit = self._rule.unit + suffix
+        if not units.is_derivable(source_unit):
+            what = "x second" if suffix == units.TIMES_SECOND else "/ second"
+            self._refuse(
+                member.name,
+                f"{spec.source} is in {self._rule.unit} {what}, which no code names",
+                "possible: power, flow, speed and current"
+                if suffix == units.TIMES_SECOND
+                else "possible: energy, volume, mass, length and charge",
+            )
+            return ""
+        if not spec.unit:
+            self._refuse(
+                member.name,
+                f"{spec.source} of {self._rule.unit} has no unit of its own",
+                'write the document\'s: unit = "KWH"'
+                if suffix == units.TIMES_SECOND
+                else 'write the document\'s: unit = "G51"',
+            )
+            return ""
+        return source_unit
 
     def _check_constant_quantity(self, member: Member, spec: FieldMap) -> None:
         if isinstance(spec.const, bool) or not isinstance(spec.const, (int, Decimal)):

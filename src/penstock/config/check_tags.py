@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from penstock.config import vocabulary as words
+from penstock.config.check_window import is_ordered as takes_in_order
 from penstock.config.forms import Problems
 from penstock.config.model import EngineOptions, Rule, Source
 from penstock.errors import ConfigError
@@ -42,8 +43,7 @@ def _readable(rule: Rule, role: str) -> tuple[str, ...]:
     if role == "tag" and rule.kind == "freshness":
         return tuple(words.TYPES)
     if role == "tag" and rule.kind not in ("counter", "total"):
-        is_share = "share" in getattr(rule, "aggregates", ())
-        return tuple(words.TYPES) if is_share else ("f64", "i64", "bool")
+        return tuple(words.TYPES) if "share" in rule.aggregates else ("f64", "i64", "bool")
     return _READABLE.get((rule.kind, role), tuple(words.TYPES))
 
 
@@ -85,7 +85,10 @@ def check_waiting(
     least that anybody measures, it must fit.
     """
     is_ordered = any(
-        rule.order_by == "event" or rule.kind in words.EVENT_ORDER for _, rule in rules
+        rule.order_by == "event"
+        or rule.kind in words.EVENT_ORDER
+        or (rule.kind == "window" and takes_in_order(rule))
+        for _, rule in rules
     )
     ring_bytes = engine.ring_bytes or _RING_BYTES
     for path, source in sources:

@@ -34,6 +34,7 @@ def options_for_core(config: Config) -> dict[str, Any]:
                     events_per_minute_max level (list of 4 dict, HH H L LL: is_set value deadband
                     on_delay_ns off_delay_ns re_alarm_ns) rollover size_ns offset_ns since_unit_ns
                     rate_unit_ns min_duration_ns micro_every_ns span_ns after_ns band
+                    hop_ns session_gap_ns session_max_ns expected_ns correct_ns count_n aggregates
                     is_any_state state_on micro negative state_count state_code (list of int) and
                     state_text (list of str), both state_count long
          "names":   rule name to {code: name} where its codes have names
@@ -110,6 +111,7 @@ def _source(source: Source) -> dict[str, Any]:
 def _rule(rule: Rule) -> dict[str, Any]:
     codes = {name: code for code, name in rule.state_names().items()}
     states = () if rule.is_any_state() else tuple(codes.get(str(at), at) for at in rule.states)
+    states = states or rule.share_of
     return {
         "name": rule.name,
         "series": rule.series,
@@ -135,6 +137,13 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "state_on": words.STATE_ONS[rule.on],
         "micro": words.MICROS[rule.micro],
         "negative": words.NEGATIVES[rule.negative],
+        "hop_ns": to_ns(rule.hop_s),
+        "session_gap_ns": to_ns(rule.session_gap_s),
+        "session_max_ns": to_ns(rule.session_max_s) if rule.session_gap_s else 0,
+        "expected_ns": to_ns(rule.expected_s),
+        "correct_ns": to_ns(rule.correct_within_s),
+        "count_n": rule.count_n,
+        "aggregates": sum(words.AGGREGATES.get(name, 0) for name in rule.aggregates),
         "state_count": len(states),
         "state_code": [state if isinstance(state, int) else 0 for state in states],
         "state_text": ["" if isinstance(state, int) else state for state in states],

@@ -12,6 +12,7 @@ from typing import Any
 
 from penstock.config import check, check_mapping, check_tags
 from penstock.config.check import Item
+from penstock.config.check_window import check_panes
 from penstock.config.endpoint import finish_source
 from penstock.config.forms import Problems, describe, read_table, suggest
 from penstock.config.model import (
@@ -253,7 +254,7 @@ class _Reading:
                 rule = check.finish_rule(item.model, item.keys)
                 check.check_rule(rule, item.keys, item.path, self._problems)
                 found.append((item.path, rule))
-        check.check_panes(found, sources, self._problems)
+        check_panes(found, sources, self._problems)
         check_tags.check_types(found, sources, self._problems)
         return found
 

@@ -251,6 +251,22 @@ _ROLE = TagPattern(words.NAME_BYTES)
 _STATE = OneOf(Text(words.STATE_BYTES), Integer(-(2**63), 2**63 - 1), int)
 
 
+@dataclass(frozen=True, slots=True)
+class _StatesForm:
+    """Several states, or one alone."""
+
+    def read(self, value: object, path: str, problems: list[ConfigError]) -> object:
+        if isinstance(value, list):
+            return Listed(_STATE, words.STATES_MAX, 1).read(value, path, problems)
+        return (_STATE.read(value, path, problems),)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [_STATE.schema(), Listed(_STATE, words.STATES_MAX, 1).schema()]}
+
+
+_STATES = _StatesForm()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What makes events or results out of the samples of one tag or of all tags of a pattern."""
@@ -354,6 +370,22 @@ class Rule:
     )
     # window
     size_s: float = _key(_SECONDS, "window: its length.", 0.0)
+    hop_s: float = _key(_SECONDS, "window: one begins this often; size_s is a multiple.", 0.0)
+    session_gap_s: float = _key(_SECONDS, "window: silence this long ends it.", 0.0)
+    session_max_s: float = _key(
+        Number(0, _YEAR_S, True), "window: a session is never longer.", words.SESSION_MAX_S
+    )
+    count_n: int = _key(Integer(1, 10**9), "window: ends with every n-th good sample.", 0)
+    aggregates: tuple[str, ...] = _key(
+        Listed(Choice((*words.AGGREGATES_FREE, *words.AGGREGATES)), 17),
+        "window: what it tells beyond count, sum, mean, min, max, first and last.",
+        (),
+    )
+    share_of: tuple[str | int, ...] = _key(_STATES, "window: the states that share counts.", ())
+    expected_s: float = _key(_SECONDS, "window: completeness expects a sample each this long.", 0.0)
+    correct_within_s: float = _key(
+        _SECONDS, "window: late samples correct it once, this long after its end; 0 = never.", 0.0
+    )
     offset_s: float = _key(_SECONDS, "Alignment: start = offset + k * size, since 1970 UTC.", 0.0)
     emit: str = _key(Choice(tuple(words.OUTPUTS)), "window: event, or result (the default).", "")
 

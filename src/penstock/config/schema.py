@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.config.check import RULE_KEYS, RULE_REQUIRED
+from penstock.config.check_window import KINDS
 from penstock.config.forms import known_fields, table_schema
 from penstock.config.model import (
     DocumentMapping,
@@ -68,6 +69,8 @@ def _rule_kind(kind: str) -> dict[str, Any]:
     then: dict[str, Any] = {"properties": dict.fromkeys(refused, False)}
     if RULE_REQUIRED[kind]:
         then["required"] = list(RULE_REQUIRED[kind])
+    if kind == "window":
+        then["oneOf"] = [{"required": [key]} for key in KINDS]
     return {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": then}
 
 

@@ -10,6 +10,7 @@ from dataclasses import is_dataclass
 from decimal import Decimal
 from typing import Any
 
+from penstock.config.check_window import WINDOW_KEYS
 from penstock.config.forms import known_fields
 from penstock.config.model import Config, Target
 from penstock.config.secret import Secret
@@ -53,7 +54,9 @@ def _table(model: Any) -> dict[str, Any]:
         is_kept_empty = key in ("cut_on", "hold_if_flags", "const")
         if value is None or (not is_kept_empty and value in ("", (), Secret(""))):
             continue
-        if key == "ring_bytes" and value == 0:
+        if key in ("ring_bytes", *WINDOW_KEYS) and value == 0:
+            continue
+        if key == "session_max_s" and not model.session_gap_s:
             continue
         if key in ("cut_on",) and model.kind not in ("counter", "total"):
             continue

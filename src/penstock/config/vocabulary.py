@@ -35,6 +35,8 @@ RING_BYTES_MAX: Final = 1 << 30
 JOURNAL_BYTES_MIN: Final = 1 << 20
 JOURNAL_BYTES_MAX: Final = 1 << 40
 PANES_MAX: Final = 64
+HOPS_MAX: Final = 64
+SESSION_MAX_S: Final = 3600.0
 
 SOURCE_KINDS: Final[Mapping[str, int]] = MappingProxyType(
     {"feed": 0, "zmq_pull": 1, "zmq_sub": 2, "nats": 3, "replay": 4}
@@ -79,6 +81,23 @@ PACKML: Final[Mapping[int, str]] = MappingProxyType(  # ISA-TR88.00.02, state nu
     )
 )  # fmt: skip
 STATE_NAMES: Final[Mapping[str, Mapping[int, str]]] = MappingProxyType({"packml": PACKML})
+# What a window may ask for beyond what it always tells.
+AGGREGATES: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "min_at": 1 << 0,
+        "max_at": 1 << 1,
+        "range": 1 << 2,
+        "variance": 1 << 3,
+        "tw_mean": 1 << 4,
+        "integral": 1 << 5,
+        "rate": 1 << 6,
+        "share": 1 << 7,
+        "completeness": 1 << 8,
+        "quality_share": 1 << 9,
+    }
+)
+AGGREGATES_FREE: Final = ("count", "sum", "mean", "min", "max", "first", "last")
+AGGREGATES_WEIGHTED: Final = frozenset(("tw_mean", "integral", "share"))  # by the time a value held
 SINCE_UNITS_NS: Final[Mapping[str, int]] = MappingProxyType({"ns": 1, "ms": 1_000_000})
 PER_NS: Final[Mapping[str, int]] = MappingProxyType(
     {"h": 3_600_000_000_000, "min": 60_000_000_000, "s": 1_000_000_000}
@@ -126,7 +145,9 @@ FLAGS: Final[Mapping[str, str]] = MappingProxyType(
 HOLD_DEFAULT: Final = ("incomplete", "partial", "unknown_lot")
 
 # What a mapping may take from an event: path to (kind of value, events that have it; "" = all).
-# "number" takes the rule's unit; "duration" is a quantity in seconds.
+# "number" takes the rule's unit, "difference" too; "duration" is a quantity in seconds, "ratio" one
+# of 1; "integral" is in the rule's unit x second, "per second" in the rule's unit / second, and
+# "square" has no unit that a document could bear.
 _ANY = ("",)
 _INTERVAL = (
     "counter.segment",
@@ -159,11 +180,22 @@ EVENT_PATHS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType
         "end_reading": ("number", ("counter.segment",)),
         "limit": ("number", _LIMIT),
         "value": ("number", (*_ALARM, "state.end", "state.enter", *_WINDOW)),
-        **dict.fromkeys(("sum", "min", "max", "first", "last"), ("number", _WINDOW)),
+        **dict.fromkeys(("sum", "min", "max", "first", "last", "tw_mean"), ("number", _WINDOW)),
+        **dict.fromkeys(("min_at", "max_at"), ("time", _WINDOW)),
+        **dict.fromkeys(("share", "completeness", "quality_share"), ("ratio", _WINDOW)),
+        "range": ("difference", _WINDOW),
+        "integral": ("integral", _WINDOW),
+        "rate": ("per second", _WINDOW),
+        "variance": ("square", _WINDOW),
         "flags": ("texts", _ANY),
         **{f"flags.{flag}": ("boolean", _ANY) for flag in FLAGS},
     }
 )
+
+# Kinds of paths that are quantities, and their units where these are not the rule's.
+UNIT_OF_KIND: Final[Mapping[str, str]] = MappingProxyType({"duration": "SEC", "ratio": "C62"})
+BY_SECOND: Final[Mapping[str, str]] = MappingProxyType({"integral": "*SEC", "per second": "/SEC"})
+QUANTITY_KINDS: Final = frozenset(("number", "difference", *UNIT_OF_KIND, *BY_SECOND))
 
 
 def kinds_of_rule(kind: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from decimal import Decimal
 from math import isfinite
@@ -39,7 +39,8 @@ def event_to_json(event: Event) -> str:
     quantity = "null" if event.quantity is None else f'"{event.quantity}"'
     flags = ",".join(map(_text, sorted(event.flags)))
     return (
-        f'{{"asset":{_text(event.asset)},"at_ns":{event.at_ns},'
+        f'{{"aggregates":{_figures(event.aggregates)},"asset":{_text(event.asset)},'
+        f'"at_ns":{event.at_ns},'
         f'"config_generation":{event.config_generation},"context":{{"lot":{_text(on.lot)},'
         f'"material":{_text(on.material)},"operation":{_text(on.operation)},'
         f'"order":{_text(on.order)},"shift":{_text(on.shift)}}},"count":{event.count},'
@@ -126,6 +127,13 @@ def join_evidence(tag: str, before: bytes, after: bytes) -> Evidence:
         quality=tuple(early[2] + late[2]),
         before=len(early[0]),
     )
+
+
+def _figures(aggregates: Mapping[str, int | float | None] | None) -> str:
+    if aggregates is None:
+        return "null"
+    named = sorted(aggregates.items())
+    return "{" + ",".join(f"{_text(name)}:{_number(value)}" for name, value in named) + "}"
 
 
 def _number(value: int | float | None) -> str:

@@ -1,0 +1,87 @@
+/* judge window, wide: windows that hop, follow sessions or counts, are cut or corrected, or tell
+ * more than their plain figures. Private to engine_judge*.c.
+ * Layout   as the other arenas: no pointer, derived words are made again by restore. Order    those
+ * that need it take their samples from the reorder heap; the others as they arrive. What is due by
+ * time lies in a heap of its clock. Bound    as many as instances; panes in a pool of their own. */
+#ifndef PSTK_ENGINE_JUDGE_WINDOW_H
+#define PSTK_ENGINE_JUDGE_WINDOW_H
+
+#include "engine_judge.h"
+#include "window/window.h"
+
+enum {                         /* judge_wide.flags */
+       JUDGE_WIDE_SEEN = 1,    /* one has been told: the next is not the first */
+       JUDGE_WIDE_HELD = 2,    /* a value holds: held */
+       JUDGE_WIDE_LISTED = 4,  /* and it is one of the rule's states */
+       JUDGE_WIDE_RESTING = 8, /* too many empty ones in a row: nothing is told until a sample */
+       JUDGE_WIDE_LOST = 16,   /* no pane was free: the next one told lacks samples */
+};
+
+enum {                          /* judge_wide_pane.flags, beside JUDGE_PANE_UNCERTAIN and _BAD */
+       JUDGE_PANE_TOLD = 16,    /* kept for corrections */
+       JUDGE_PANE_CHANGED = 32, /* since it was told */
+       JUDGE_PANE_KNOWN = 64,   /* a value held from its start on */
+};
+
+typedef struct judge_wide {
+    uint32_t link; /* free list */
+    uint32_t instance;
+    uint32_t tag;
+    uint32_t first, last, at;   /* judge_wide_pane: by time; the one used last */
+    uint32_t child, next, prev; /* derived: heap of the clock */
+    uint16_t panes;
+    uint8_t flags;
+    uint8_t empties;    /* told one after another without a sample */
+    uint32_t clock;     /* derived: whose heap it lies in; 0 = none */
+    int64_t due_ns;     /* nothing happens by time alone before; INT64_MAX = never */
+    int64_t next_ns;    /* end of the window told next; INT64_MAX = none */
+    int64_t floor_ns;   /* none starts earlier: a cut, a changed rule */
+    int64_t partial_ns; /* those that start no later began before they were seen */
+    int64_t held_ns;    /* what holds is reckoned up to here */
+    int64_t newest_ns;  /* of its samples */
+    double held;
+} judge_wide;
+
+typedef struct judge_wide_pane {
+    uint32_t link; /* free list; the next one in time */
+    uint32_t flags;
+    pstk_figures figures;
+} judge_wide_pane;
+
+/* ---- engine_judge_window_wide.c -------------------------------------------------------------- */
+
+struct judge_node;
+uint32_t judge_wide_open(pstk_judge *judge, uint32_t instance, uint32_t tag); /* 0: full */
+void judge_wide_drop(pstk_judge *judge, uint32_t wide);
+/* One sample; closes what is ready first. False: come again, the event ring is full. */
+bool judge_wide_take(pstk_judge *judge, uint32_t wide, const struct judge_node *sample,
+                     bool *out_is_late);
+/* What time alone brings until then. False: come again. */
+bool judge_wide_advance(pstk_judge *judge, uint32_t wide, int64_t until_ns);
+/* Tells everything as it stands. False: come again. */
+bool judge_wide_close_all(pstk_judge *judge, uint32_t wide, uint32_t flags);
+/* Keeps a sample that the heap let out for the windows that hear its tag; false: none does. */
+bool judge_wide_hold(pstk_judge *judge, uint32_t node);
+/* What is kept goes to them. False: come again. */
+bool judge_wide_run_held(pstk_judge *judge);
+
+/* ---- engine_judge_window_due.c --------------------------------------------------------------- */
+
+void judge_wide_schedule(pstk_judge *judge, uint32_t wide);
+void judge_wide_unschedule(pstk_judge *judge, uint32_t wide);
+/* What is due by the clock's watermark. False: come again. */
+bool judge_wide_sweep(pstk_judge *judge, uint32_t clock, uint32_t *budget);
+void judge_wide_rebuild(pstk_judge *judge);
+
+/* ---- engine_judge_window_tell.c -------------------------------------------------------------- */
+
+typedef struct judge_telling { /* one window that ends */
+    pstk_figures figures;
+    int64_t start_ns, end_ns;
+    uint32_t pane_flags;
+    uint32_t flags; /* PSTK_FLAG_* */
+    uint32_t revision;
+} judge_telling;
+void judge_wide_tell(pstk_judge *judge, uint32_t wide, judge_telling *it);
+
+#endif

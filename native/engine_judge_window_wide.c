@@ -1,0 +1,536 @@
+/* judge window, wide: samples enter panes, and what ends is told.
+ * Aligned windows have one pane a hop; a window merges its panes in order of time. Sessions and
+ * counts have one pane. A rule weighted by time reckons what a value held up to the next sample or
+ * the end of a window, piece by piece in order of time, and tells windows without a sample too,
+ * PSTK_EMPTY_WINDOWS_MAX in a row. Nothing told depends on whether a sample or the sweep noticed
+ * that it was due. */
+#include "engine_judge_state.h"
+
+static const pstk_rule *rule_of(const pstk_judge *judge, const judge_wide *at) {
+    return judge_rule_of(judge, judge_instance_raw(judge, at->instance));
+}
+
+/* ---- panes, by time ------------------------------------------------------------------------- */
+
+static int64_t start_of(const pstk_judge *judge, uint32_t pane) {
+    return judge_wide_pane_raw(judge, pane)->figures.pane.start_ns;
+}
+
+static uint32_t make_pane(pstk_judge *judge, judge_wide *at, int64_t start_ns) {
+    uint32_t index = judge_arena_take(judge, JUDGE_WIDE_PANE);
+    if (!index) {
+        JUDGE_COUNT(judge->head.counters.reorder_overflow, 1);
+        at->flags |= JUDGE_WIDE_LOST;
+        return 0;
+    }
+    pstk_figures_open(&judge_wide_pane_at(judge, index)->figures, start_ns);
+    at->panes++;
+    return index;
+}
+
+/* The pane of that start; made where there is none. 0: no room. */
+static uint32_t find_pane(pstk_judge *judge, judge_wide *at, int64_t start_ns) {
+    if (at->at && start_of(judge, at->at) == start_ns)
+        return at->at;
+    bool is_newest = !at->last || start_of(judge, at->last) < start_ns;
+    uint32_t before = is_newest ? at->last : 0, next = is_newest ? 0 : at->first;
+    while (next && start_of(judge, next) < start_ns) {
+        before = next;
+        next = judge_wide_pane_raw(judge, next)->link;
+    }
+    if (next && start_of(judge, next) == start_ns)
+        return at->at = next;
+    uint32_t made = make_pane(judge, at, start_ns);
+    if (!made)
+        return 0;
+    judge_wide_pane_at(judge, made)->link = next;
+    if (before)
+        judge_wide_pane_at(judge, before)->link = made;
+    else
+        at->first = made;
+    if (!next)
+        at->last = made;
+    return at->at = made;
+}
+
+static void drop_first(pstk_judge *judge, judge_wide *at) {
+    uint32_t index = at->first;
+    at->first = judge_wide_pane_raw(judge, index)->link;
+    if (at->last == index)
+        at->last = 0;
+    if (at->at == index)
+        at->at = 0;
+    at->panes--;
+    judge_arena_drop(judge, JUDGE_WIDE_PANE, index);
+}
+
+/* ---- what a value held ---------------------------------------------------------------------- */
+
+static int64_t floor_of(const pstk_rule *rule, int64_t time_ns) {
+    return pstk_window_start(time_ns, pstk_window_hop(rule), rule->offset_ns);
+}
+
+/* Into the panes it held in, each from its own start on. */
+static void hold_until(pstk_judge *judge, judge_wide *at, const pstk_rule *rule, int64_t until_ns) {
+    bool is_aligned = pstk_window_kind_of(rule) == PSTK_WINDOW_ALIGNED;
+    while ((at->flags & JUDGE_WIDE_HELD) && at->held_ns < until_ns) {
+        int64_t start_ns = is_aligned ? floor_of(rule, at->held_ns) : INT64_MIN, end_ns = until_ns;
+        if (is_aligned)
+            end_ns = PSTK_MIN(until_ns, start_ns + pstk_window_hop(rule));
+        uint32_t index = is_aligned ? find_pane(judge, at, start_ns) : at->first;
+        if (!index)
+            break;
+        judge_wide_pane *pane = judge_wide_pane_at(judge, index);
+        if (at->held_ns <= PSTK_MAX(start_ns, at->floor_ns))
+            pane->flags |= JUDGE_PANE_KNOWN;
+        pstk_figures_hold(&pane->figures, at->held, end_ns - at->held_ns,
+                          at->flags & JUDGE_WIDE_LISTED);
+        at->held_ns = end_ns;
+    }
+    at->held_ns = PSTK_MAX(at->held_ns, until_ns);
+}
+
+static bool is_listed(const pstk_judge *judge, const pstk_rule *rule, const judge_node *sample) {
+    uint8_t type = judge_hot_raw(judge, sample->tag)->type;
+    pstk_value whole;
+    if (type == PSTK_TYPE_CODE) {
+        const char *text = pstk_tags_code_text(judge->tags, sample->tag, sample->value.i64);
+        for (uint32_t k = 0; text && k < PSTK_MIN(rule->state_count, PSTK_STATES_MAX); k++)
+            if (rule->state_text[k][0] &&
+                strncmp(rule->state_text[k], text, sizeof rule->state_text[k]) == 0)
+                return true;
+        return false;
+    }
+    bool is_whole = judge_convert(type, sample->value, PSTK_TYPE_I64, &whole);
+    for (uint32_t k = 0; is_whole && k < PSTK_MIN(rule->state_count, PSTK_STATES_MAX); k++)
+        if (!rule->state_text[k][0] && rule->state_code[k] == whole.i64)
+            return true;
+    return false;
+}
+
+static void hold_from(const pstk_judge *judge, judge_wide *at, const pstk_rule *rule,
+                      const judge_node *sample, double x) {
+    bool is_bad = judge_is_bad(sample->quality);
+    at->flags &= (uint8_t)~(JUDGE_WIDE_HELD | JUDGE_WIDE_LISTED);
+    at->held_ns = sample->time_ns;
+    at->held = x;
+    if (is_bad || !pstk_window_is_weighted(rule))
+        return;
+    at->flags |= JUDGE_WIDE_HELD;
+    if ((rule->aggregates & PSTK_AGGREGATE_SHARE) && is_listed(judge, rule, sample))
+        at->flags |= JUDGE_WIDE_LISTED;
+}
+
+/* ---- aligned windows ------------------------------------------------------------------------ */
+
+static int64_t expiry_of(const pstk_judge *judge, const judge_wide *at, const pstk_rule *rule) {
+    bool is_kept = rule->correct_ns > 0 && at->first &&
+                   (judge_wide_pane_raw(judge, at->first)->flags & JUDGE_PANE_TOLD);
+    return is_kept ? start_of(judge, at->first) + rule->size_ns + rule->correct_ns : INT64_MAX;
+}
+
+/* A kept pane's time is over: what changed since it was told is told once more. */
+static void expire_first(pstk_judge *judge, uint32_t index, const pstk_rule *rule, uint32_t flags) {
+    judge_wide *at = judge_wide_at(judge, index);
+    const judge_wide_pane *pane = judge_wide_pane_raw(judge, at->first);
+    int64_t start_ns = pane->figures.pane.start_ns;
+    judge_telling it = {.figures = pane->figures,
+                        .start_ns = PSTK_MAX(start_ns, at->floor_ns),
+                        .end_ns = start_ns + rule->size_ns,
+                        .pane_flags = pane->flags,
+                        .flags = flags,
+                        .revision = 1};
+    bool is_changed = pane->flags & JUDGE_PANE_CHANGED;
+    drop_first(judge, at);
+    if (is_changed)
+        judge_wide_tell(judge, index, &it);
+}
+
+/* All panes of the window that ends there, in order of time. */
+static judge_telling gather(pstk_judge *judge, const judge_wide *at, const pstk_rule *rule,
+                            int64_t end_ns) {
+    int64_t from_ns = end_ns - rule->size_ns;
+    judge_telling it = {.start_ns = PSTK_MAX(from_ns, at->floor_ns), .end_ns = end_ns};
+    pstk_figures_open(&it.figures, from_ns);
+    bool is_first = true;
+    for (uint32_t i = at->first; i && start_of(judge, i) < end_ns;) {
+        judge_wide_pane *pane = judge_wide_pane_at(judge, i);
+        i = pane->link;
+        int64_t start_ns = pane->figures.pane.start_ns;
+        if (start_ns < from_ns)
+            continue;
+        if (is_first)
+            it.figures = pane->figures;
+        else
+            pstk_figures_merge(&it.figures, &pane->figures);
+        is_first = false;
+        bool is_begin = start_ns <= it.start_ns;
+        it.pane_flags |= is_begin ? pane->flags : pane->flags & ~(uint32_t)JUDGE_PANE_KNOWN;
+        pane->flags |= rule->correct_ns > 0 ? JUDGE_PANE_TOLD : 0;
+    }
+    return it;
+}
+
+/* End of the next window that will have something to tell. */
+static int64_t next_end(const pstk_judge *judge, const judge_wide *at, const pstk_rule *rule,
+                        int64_t end_ns) {
+    int64_t hop_ns = pstk_window_hop(rule);
+    if ((at->flags & JUDGE_WIDE_HELD) && !(at->flags & JUDGE_WIDE_RESTING))
+        return end_ns + hop_ns;
+    uint32_t i = at->first;
+    while (i && (judge_wide_pane_raw(judge, i)->flags & JUDGE_PANE_TOLD))
+        i = judge_wide_pane_raw(judge, i)->link;
+    return i ? PSTK_MAX(end_ns, start_of(judge, i)) + hop_ns : INT64_MAX;
+}
+
+static void tell_next(pstk_judge *judge, uint32_t index, const pstk_rule *rule, uint32_t flags) {
+    judge_wide *at = judge_wide_at(judge, index);
+    int64_t end_ns = at->next_ns;
+    hold_until(judge, at, rule, end_ns);
+    judge_telling it = gather(judge, at, rule, end_ns);
+    it.flags = flags;
+    bool is_empty = it.figures.pane.count == 0 && it.figures.bad == 0;
+    at->empties = (uint8_t)(is_empty ? at->empties + 1 : 0);
+    judge_wide_tell(judge, index, &it);
+    if (at->empties >= PSTK_EMPTY_WINDOWS_MAX)
+        at->flags |= JUDGE_WIDE_RESTING;
+    bool is_resting = at->flags & JUDGE_WIDE_RESTING;
+    while (at->first && rule->correct_ns == 0 &&
+           (is_resting || start_of(judge, at->first) + rule->size_ns <= end_ns))
+        drop_first(judge, at);
+    at->next_ns = next_end(judge, at, rule, end_ns);
+}
+
+static bool advance_aligned(pstk_judge *judge, uint32_t index, int64_t until_ns, uint32_t flags) {
+    judge_wide *at = judge_wide_at(judge, index);
+    const pstk_rule *rule = rule_of(judge, at);
+    for (;;) {
+        int64_t expiry_ns = expiry_of(judge, at, rule);
+        if (PSTK_MIN(expiry_ns, at->next_ns) > until_ns ||
+            PSTK_MIN(expiry_ns, at->next_ns) == INT64_MAX)
+            return true;
+        if (!judge_has_room(judge))
+            return false;
+        if (expiry_ns <= at->next_ns)
+            expire_first(judge, index, rule, flags);
+        else
+            tell_next(judge, index, rule, flags);
+    }
+}
+
+/* A sample ends the rest of a silent tag: what held holds again, for the windows it lies in. */
+static void wake(judge_wide *at, const pstk_rule *rule, int64_t time_ns) {
+    int64_t start_ns = floor_of(rule, time_ns);
+    at->empties = 0;
+    if (!(at->flags & JUDGE_WIDE_RESTING))
+        return;
+    at->flags &= (uint8_t)~JUDGE_WIDE_RESTING;
+    at->held_ns = PSTK_MAX(at->held_ns, start_ns - (rule->size_ns - pstk_window_hop(rule)));
+}
+
+static bool is_late(const judge_wide *at, const pstk_rule *rule, int64_t start_ns, int64_t time_ns,
+                    int64_t until_ns) {
+    if (time_ns < at->floor_ns)
+        return true;
+    if (pstk_window_is_ordered(rule))
+        return time_ns < at->newest_ns;
+    return start_ns + pstk_window_hop(rule) + rule->correct_ns <= until_ns;
+}
+
+static void enter(judge_wide_pane *pane, const judge_node *sample, double x) {
+    if (judge_is_bad(sample->quality)) {
+        pane->flags |= JUDGE_PANE_BAD;
+        pane->figures.bad++;
+        return;
+    }
+    if (judge_is_uncertain(sample->quality))
+        pane->flags |= JUDGE_PANE_UNCERTAIN;
+    pstk_figures_add(&pane->figures, sample->time_ns, x);
+}
+
+/* until_ns: the watermark; of a rule in order of time the sample's own. False: late. */
+static bool take_aligned(pstk_judge *judge, uint32_t index, const judge_node *sample, double x,
+                         int64_t until_ns) {
+    judge_wide *at = judge_wide_at(judge, index);
+    const pstk_rule *rule = rule_of(judge, at);
+    int64_t time_ns = sample->time_ns, start_ns = floor_of(rule, time_ns);
+    int64_t hop_ns = pstk_window_hop(rule);
+    if (is_late(at, rule, start_ns, time_ns, until_ns))
+        return false;
+    if (pstk_window_is_weighted(rule)) {
+        wake(at, rule, time_ns);
+        hold_until(judge, at, rule, time_ns);
+    }
+    uint32_t found = find_pane(judge, at, start_ns);
+    if (!found)
+        return false;
+    judge_wide_pane *pane = judge_wide_pane_at(judge, found);
+    bool is_over = rule->correct_ns > 0 && start_ns + hop_ns <= until_ns;
+    bool is_counted =
+        !judge_is_bad(sample->quality) || (rule->aggregates & PSTK_AGGREGATE_QUALITY_SHARE);
+    if (is_over)
+        pane->flags |= JUDGE_PANE_TOLD | (is_counted ? JUDGE_PANE_CHANGED : 0);
+    bool is_start = time_ns <= PSTK_MAX(start_ns, at->floor_ns);
+    if (is_start && !judge_is_bad(sample->quality))
+        pane->flags |= JUDGE_PANE_KNOWN;
+    enter(pane, sample, x);
+    if (!is_over)
+        at->next_ns = PSTK_MIN(at->next_ns, start_ns + hop_ns);
+    return true;
+}
+
+/* ---- sessions and counts: one pane ---------------------------------------------------------- */
+
+static void tell_pane(pstk_judge *judge, uint32_t index, int64_t end_ns, uint32_t flags) {
+    judge_wide *at = judge_wide_at(judge, index);
+    hold_until(judge, at, rule_of(judge, at), end_ns);
+    const judge_wide_pane *pane = judge_wide_pane_raw(judge, at->first);
+    judge_telling it = {.figures = pane->figures,
+                        .start_ns = pane->figures.pane.start_ns,
+                        .end_ns = end_ns,
+                        .pane_flags = pane->flags | JUDGE_PANE_KNOWN,
+                        .flags = flags};
+    drop_first(judge, at);
+    at->flags &= (uint8_t)~JUDGE_WIDE_HELD;
+    judge_wide_tell(judge, index, &it);
+}
+
+static pstk_session session_of(const pstk_judge *judge, const judge_wide *at) {
+    const pstk_pane *pane = &judge_wide_pane_raw(judge, at->first)->figures.pane;
+    return (pstk_session){.first_ns = pane->start_ns, .last_ns = pane->last_ns};
+}
+
+static bool end_session(pstk_judge *judge, uint32_t index, int64_t time_ns, bool is_sample) {
+    judge_wide *at = judge_wide_at(judge, index);
+    int64_t end_ns;
+    if (!at->first)
+        return true;
+    pstk_session session = session_of(judge, at);
+    if (!pstk_session_ends(rule_of(judge, at), &session, time_ns, is_sample, &end_ns))
+        return true;
+    if (!judge_has_room(judge))
+        return false;
+    tell_pane(judge, index, end_ns, 0);
+    return true;
+}
+
+/* False: late, or no pane is free. */
+static bool take_single(pstk_judge *judge, uint32_t index, const judge_node *sample, double x) {
+    judge_wide *at = judge_wide_at(judge, index);
+    const pstk_rule *rule = rule_of(judge, at);
+    bool is_bad = judge_is_bad(sample->quality);
+    if (sample->time_ns < PSTK_MAX(at->floor_ns, at->newest_ns))
+        return false;
+    if (!at->first && is_bad)
+        return true; /* only a value begins one */
+    hold_until(judge, at, rule, sample->time_ns);
+    uint32_t found = at->first ? at->first : find_pane(judge, at, sample->time_ns);
+    if (!found)
+        return false;
+    enter(judge_wide_pane_at(judge, found), sample, x);
+    return true;
+}
+
+/* ---- one sample ----------------------------------------------------------------------------- */
+
+static double number_of(const pstk_judge *judge, const judge_node *sample) {
+    const judge_hot *hot = judge_hot_raw(judge, sample->tag);
+    if (hot->type == PSTK_TYPE_CODE)
+        return 0;
+    return (hot->is_integer ? (double)sample->value.i64 : sample->value.f64) + 0.0;
+}
+
+static int64_t due_of(const pstk_judge *judge, const judge_wide *at) {
+    const pstk_rule *rule = rule_of(judge, at);
+    switch (pstk_window_kind_of(rule)) {
+    case PSTK_WINDOW_ALIGNED:
+        return PSTK_MIN(at->next_ns, expiry_of(judge, at, rule));
+    case PSTK_WINDOW_SESSION: {
+        pstk_session session;
+        if (!at->first)
+            return INT64_MAX;
+        session = session_of(judge, at);
+        return pstk_session_deadline(rule, &session);
+    }
+    default:
+        return INT64_MAX;
+    }
+}
+
+/* What is due later than before is looked at when it would have been, and put back then. */
+static void plan(pstk_judge *judge, uint32_t index) {
+    judge_wide *at = judge_wide_at(judge, index);
+    int64_t due_ns = due_of(judge, at);
+    if (at->clock && due_ns >= at->due_ns && due_ns != INT64_MAX &&
+        (due_ns == at->due_ns || at->due_ns > judge_clock_raw(judge, at->clock)->watermark_ns))
+        return;
+    judge_wide_unschedule(judge, index);
+    at->due_ns = due_ns;
+    if (due_ns != INT64_MAX)
+        judge_wide_schedule(judge, index);
+}
+
+bool judge_wide_advance(pstk_judge *judge, uint32_t index, int64_t until_ns) {
+    judge_wide *at = judge_wide_at(judge, index);
+    pstk_window_kind kind = pstk_window_kind_of(rule_of(judge, at));
+    bool is_done = true;
+    if (kind == PSTK_WINDOW_ALIGNED)
+        is_done = advance_aligned(judge, index, until_ns, 0);
+    else if (kind == PSTK_WINDOW_SESSION)
+        is_done = end_session(judge, index, until_ns, false);
+    plan(judge, index);
+    return is_done;
+}
+
+static void take(pstk_judge *judge, uint32_t index, const judge_node *sample, int64_t until_ns,
+                 bool *out_is_late) {
+    judge_wide *at = judge_wide_at(judge, index);
+    const pstk_rule *rule = rule_of(judge, at);
+    double x = number_of(judge, sample);
+    bool is_aligned = pstk_window_kind_of(rule) == PSTK_WINDOW_ALIGNED;
+    bool is_taken = is_aligned ? take_aligned(judge, index, sample, x, until_ns)
+                               : take_single(judge, index, sample, x);
+    *out_is_late = !is_taken;
+    if (!is_taken)
+        return;
+    if (pstk_window_is_weighted(rule))
+        hold_from(judge, at, rule, sample, x);
+    at->newest_ns = PSTK_MAX(at->newest_ns, sample->time_ns);
+}
+
+bool judge_wide_take(pstk_judge *judge, uint32_t index, const judge_node *sample,
+                     bool *out_is_late) {
+    judge_wide *at = judge_wide_at(judge, index);
+    const pstk_rule *rule = rule_of(judge, at);
+    pstk_window_kind kind = pstk_window_kind_of(rule);
+    int64_t until_ns = sample->time_ns;
+    if (!pstk_window_is_ordered(rule))
+        until_ns = judge_clock_raw(judge, judge_hot_raw(judge, at->tag)->clock)->watermark_ns;
+    if (kind == PSTK_WINDOW_ALIGNED && !advance_aligned(judge, index, until_ns, 0))
+        return false;
+    bool is_good = !judge_is_bad(sample->quality);
+    if (kind == PSTK_WINDOW_SESSION && !end_session(judge, index, until_ns, is_good))
+        return false;
+    if (!judge_has_room(judge))
+        return false;
+    take(judge, index, sample, until_ns, out_is_late);
+    if (kind == PSTK_WINDOW_COUNT && at->first &&
+        judge_wide_pane_raw(judge, at->first)->figures.pane.count >= rule->count_n)
+        tell_pane(judge, index, sample->time_ns, 0);
+    plan(judge, index);
+    return true;
+}
+
+/* ---- the heap's samples --------------------------------------------------------------------- */
+
+static void count_late(pstk_judge *judge, const judge_hot *hot) {
+    JUDGE_COUNT(judge->head.counters.late, 1);
+    JUDGE_COUNT(judge_source_at(judge, hot->source)->late, 1);
+}
+
+static bool take_for_all(pstk_judge *judge, const judge_node *sample) {
+    const judge_hot *hot = judge_hot_raw(judge, sample->tag);
+    for (uint32_t b = judge->held_bind ? judge->held_bind : hot->bind; b;
+         b = judge_bind_raw(judge, b)->link) {
+        const judge_bind *bind = judge_bind_raw(judge, b);
+        const judge_instance *instance = judge_instance_raw(judge, bind->instance);
+        bool is_out = false;
+        if (instance->kind != PSTK_RULE_WINDOW ||
+            !pstk_window_is_ordered(judge_rule_of(judge, instance)))
+            continue;
+        judge->held_bind = b;
+        if (!judge_wide_take(judge, instance->state, sample, &is_out))
+            return false;
+        if (is_out)
+            count_late(judge, hot);
+    }
+    judge->held_bind = 0;
+    return true;
+}
+
+bool judge_wide_hold(pstk_judge *judge, uint32_t index) {
+    judge_node *node = judge_node_at(judge, index);
+    if (!judge_hot_raw(judge, node->tag)->has_ordered)
+        return false;
+    node->right = 0;
+    if (judge->held)
+        judge_node_at(judge, judge->held_tail)->right = index;
+    else
+        judge->held = index;
+    judge->held_tail = index;
+    return true;
+}
+
+bool judge_wide_run_held(pstk_judge *judge) {
+    while (judge->held) {
+        uint32_t index = judge->held;
+        judge_node sample = *judge_node_raw(judge, index);
+        if (!take_for_all(judge, &sample))
+            return false;
+        judge->held = sample.right;
+        judge_arena_drop(judge, JUDGE_NODE, index);
+    }
+    return true;
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+uint32_t judge_wide_open(pstk_judge *judge, uint32_t instance, uint32_t tag) {
+    uint32_t index = judge_arena_take(judge, JUDGE_WIDE);
+    if (!index)
+        return 0;
+    judge_wide *at = judge_wide_at(judge, index);
+    at->instance = instance;
+    at->tag = tag;
+    at->due_ns = at->next_ns = INT64_MAX;
+    at->floor_ns = at->partial_ns = at->newest_ns = at->held_ns = INT64_MIN;
+    return index;
+}
+
+void judge_wide_drop(pstk_judge *judge, uint32_t index) {
+    judge_wide_unschedule(judge, index);
+    while (judge_wide_raw(judge, index)->first)
+        drop_first(judge, judge_wide_at(judge, index));
+    judge_arena_drop(judge, JUDGE_WIDE, index);
+}
+
+/* As it stands: nothing is reckoned beyond the newest sample. */
+static bool close_windows(pstk_judge *judge, uint32_t index, uint32_t flags) {
+    judge_wide *at = judge_wide_at(judge, index);
+    if (pstk_window_kind_of(rule_of(judge, at)) == PSTK_WINDOW_ALIGNED)
+        return advance_aligned(judge, index, INT64_MAX, flags);
+    if (!at->first)
+        return true;
+    if (!judge_has_room(judge))
+        return false;
+    bool is_session = rule_of(judge, at)->session_gap_ns > 0; /* its end lies behind its samples */
+    tell_pane(judge, index, at->newest_ns + is_session, flags);
+    return true;
+}
+
+bool judge_wide_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
+    judge_wide *at = judge_wide_at(judge, index);
+    bool is_regress = flags & PSTK_FLAG_CLOCK_REGRESS;
+    at->flags &= (uint8_t)~(JUDGE_WIDE_HELD | JUDGE_WIDE_RESTING);
+    if (!at->first) /* held values alone keep nothing open */
+        at->next_ns = INT64_MAX;
+    if (!close_windows(judge, index, flags)) {
+        plan(judge, index);
+        return false;
+    }
+    while (at->first)
+        drop_first(judge, at);
+    /* A clock that went back starts a new epoch of identities; a new rule goes on in the old one,
+     * and repeats no start that an event already bears. */
+    if (is_regress)
+        at->floor_ns = INT64_MIN;
+    else if (at->newest_ns != INT64_MIN)
+        at->floor_ns = PSTK_MAX(at->floor_ns, at->newest_ns + 1);
+    if (!is_regress)
+        at->flags = 0;
+    at->partial_ns = at->newest_ns = at->held_ns = INT64_MIN;
+    at->empties = 0;
+    at->next_ns = INT64_MAX;
+    plan(judge, index);
+    return true;
+}
