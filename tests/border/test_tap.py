@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -186,3 +187,18 @@ def _publish(port: int, is_over: threading.Event) -> None:
             while not is_over.wait(0.02):
                 raw = as_json([("m1.temp", time.time_ns(), 21.5, 0)])
                 wire.sendall(b"PUB tel.m1 %d\r\n%s\r\n" % (len(raw), raw))
+
+
+def test_ctrl_c_ends_with_the_report() -> None:
+    with sending(packed) as address:
+        words = [sys.executable, "-m", "penstock", "tap", address, "--for", "5m", "--json"]
+        with subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as running:
+            assert running.stderr is not None
+            assert "listening to" in running.stderr.readline()
+            time.sleep(1.5)
+            running.send_signal(signal.SIGINT)
+            told, said = running.communicate(timeout=30)
+    assert running.returncode == 0, said
+    assert len(json.loads(told)["tags"]) == 3

@@ -7,7 +7,9 @@ import os
 import re
 import resource
 import socket
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,40 @@ def test_a_file_limit_below_the_ring_fails(file: Path, capsys: pytest.CaptureFix
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "the ring alone is 8" in found["limit.fsize"][0]["text"]
+
+
+@pytest.fixture
+def small_tmpfs(tmp_path: Path) -> Iterator[Path]:
+    """8 MiB of tmpfs of our own."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this user may not mount")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_tmpfs_too_small_for_the_ring_fails(
+    file: Path, ring_dir: Path, small_tmpfs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = file.read_text().replace(str(ring_dir), str(small_tmpfs))
+    for bytes_ in ('ring_bytes = "16MiB"', "# ring_bytes by the machine"):
+        file.write_text(text.replace('ring_bytes = "1MiB"', bytes_))
+        (found,) = findings(file, capsys, 1)["engine.ring_dir"]
+        assert "8 MiB free for a ring of" in found["text"]
+        assert "or a larger tmpfs at" in found["fix"]
+
+
+def test_the_port_of_the_health_pages_is_tried(
+    file: Path, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(file.read_text() + f'[ops]\nlisten = "127.0.0.1:{port}"\n')
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        (found,) = findings(file, capsys, 1)["ops.listen"]
+    assert "free the port" in found["fix"]
 
 
 def test_an_outage_is_reckoned_from_the_ledger_s_own_growth(

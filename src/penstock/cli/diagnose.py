@@ -204,7 +204,7 @@ def _versions(state: Path) -> Iterator[Advice]:
 
 def _environment(config: Config, pid: int | None) -> Iterator[Advice]:
     for each in check_environment(config):
-        is_own_port = pid is not None and each.path.endswith(".bind")
+        is_own_port = pid is not None and each.path.endswith((".bind", "ops.listen"))
         if is_own_port and not each.is_ok:
             yield Advice(each.path, "ok", f"{each.text.removeprefix('cannot ')}: the plant itself")
         else:

@@ -15,6 +15,7 @@ from penstock.config.endpoint import Endpoint, endpoint_of
 from penstock.config.model import Config
 
 _PORTS = {"http": 80, "https": 443}
+RING_BYTES_LEAST = 8 << 20  # of a ring whose size the machine decides
 _MOUNTS = Path("/proc/self/mounts")
 
 
@@ -32,7 +33,12 @@ def check_environment(config: Config, *, timeout_s: float = 2.0) -> list[Finding
     """Directories, memory, addresses: each is tried once. No lock is taken, nothing is written or
     left behind.
     """
-    return [*_folders(config), *_sources(config, timeout_s), *_targets(config, timeout_s)]
+    return [
+        *_folders(config),
+        *_ops(config),
+        *_sources(config, timeout_s),
+        *_targets(config, timeout_s),
+    ]
 
 
 def _folders(config: Config) -> Iterator[Finding]:
@@ -62,6 +68,7 @@ def _ring_folder(folder: Path, ring_bytes: int) -> Finding:
         )
     found = os.statvfs(folder)
     free = found.f_bavail * found.f_frsize
+    ring_bytes = ring_bytes or RING_BYTES_LEAST
     if ring_bytes * 2 > free:
         fix = f"ring_bytes of at most half of that, or a larger tmpfs at {folder}"
         return Finding(
@@ -102,6 +109,12 @@ def _sources(config: Config, timeout_s: float) -> Iterator[Finding]:
             if endpoint.is_bind
             else _connect(path, endpoint.host, endpoint.port, timeout_s)
         )
+
+
+def _ops(config: Config) -> Iterator[Finding]:
+    host, _, port = config.ops.listen.rpartition(":")
+    if port:
+        yield _bind("ops.listen", Endpoint(host.strip("[]"), int(port), is_bind=True))
 
 
 def _targets(config: Config, timeout_s: float) -> Iterator[Finding]:

@@ -1,0 +1,160 @@
+"""A plant engineer plays README and the page ``start``: every command exactly as printed.
+
+Deep, for it needs the ports that the pages name (5555, 4222) and takes as long as they say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from border_kit import as_json
+
+import penstock
+from penstock.config import load_config
+from penstock.mapping import map_event
+from penstock.outbox import Ledger, Mapped
+from penstock.testing.builders import BASE_NS, make_stop
+
+ROOT = Path(__file__).parents[2]
+START = Path(penstock.__file__).parent / "docs" / "start.md"
+RUN_S = 5.0
+ROWS = ["time,press.state,press.temp"] + [
+    f"2026-03-02T06:{minute:02d}:00Z,{'STOP' if minute % 10 == 5 else 'RUN'},{20 + minute % 7}"
+    for minute in range(60)
+]
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(300)]
+
+
+def block(text: str, after: str) -> list[str]:
+    """The command lines of the first code block behind a heading."""
+    rest = text.split(f"{after}\n", 1)[1]
+    lines: list[str] = []
+    for line in rest.splitlines():
+        if line.strip().startswith("penstock "):
+            lines.append(line.strip())
+        elif lines:
+            break
+    assert lines, after
+    return lines
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "day.csv").write_text("\n".join(ROWS) + "\n")
+    return tmp_path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def wires() -> Iterator[None]:
+    """Machines at the addresses that the pages name."""
+    program = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:{os.defpath}")
+    if program is None or not all(map(is_free, (5555, 4222))):
+        pytest.skip("needs nats-server and the ports 5555 and 4222")
+    context, is_over = zmq.Context(), threading.Event()
+    wire = context.socket(zmq.PUB)
+    wire.bind("tcp://127.0.0.1:5555")
+
+    def publish() -> None:
+        while not is_over.wait(0.02):
+            wire.send(as_json([("press.temp", time.time_ns(), 21.5, 0)]))
+
+    def publish_nats() -> None:
+        while not is_over.wait(0.1):
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", 4222)) as link,
+            ):
+                link.sendall(b'CONNECT {"verbose":false}\r\n')
+                while not is_over.wait(0.02):
+                    raw = as_json([("press.temp", time.time_ns(), 21.5, 0)])
+                    link.sendall(b"PUB tel.line2.m1 %d\r\n%s\r\n" % (len(raw), raw))
+
+    words = [program, "-a", "127.0.0.1", "-p", "4222"]
+    threads = [threading.Thread(target=each) for each in (publish, publish_nats)]
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as server:
+        for each in threads:
+            each.start()
+        yield
+        is_over.set()
+        for each in threads:
+            each.join()
+        server.kill()
+    wire.close(0)
+    context.term()
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def typed(folder: Path, line: str, codes: tuple[int, ...] = (0,)) -> str:
+    """Types one line into a shell; one that does not end is stopped like a service is."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    # exec: the signal reaches penstock, not the shell
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {line}"], cwd=folder, env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as running:  # fmt: skip
+        is_endless = line.startswith("penstock run ")
+        try:
+            told, _ = running.communicate(timeout=RUN_S if is_endless else 120)
+        except subprocess.TimeoutExpired:
+            assert is_endless, line
+            running.send_signal(signal.SIGTERM)
+            told, _ = running.communicate(timeout=20)
+    assert running.returncode in codes, f"{line}\n{told}"
+    return told
+
+
+def live_a_while(folder: Path) -> None:
+    """Thirteen stops in the plant's ledger; the last two wait for a person."""
+    config, now_ns = load_config(folder / "plant.toml"), BASE_NS + 10**12
+    with Ledger.open(folder / "state" / "ledger.sqlite", now_ns=now_ns) as ledger:
+        for number in range(1, 14):
+            flags = frozenset({"incomplete"}) if number >= 12 else frozenset()
+            event = make_stop(number, rule="state", asset=f"M{number}", flags=flags)
+            ledger.commit_batch([Mapped(event, map_event(event, config))], now_ns=now_ns)
+
+
+def test_the_readme_s_own_data(folder: Path) -> None:
+    lines = block((ROOT / "README.md").read_text(encoding="utf-8"), "## Your own data")
+    assert len(lines) == 4
+    told = [typed(folder, line, (0, 1) if " doctor " in line else (0,)) for line in lines]
+    assert "state.end" in told[1], "the first event of one's own CSV, by the second command"
+    assert "press.temp" in told[2]
+
+
+def test_the_page_start(folder: Path) -> None:
+    text = START.read_text(encoding="utf-8")
+    begin = [typed(folder, line) for line in block(text, "# A plant of your own")]
+    assert "state.end" in begin[1]
+    for line in block(text, "## Look at a wire: `penstock tap`"):
+        assert "press.temp" in typed(folder, line)
+    assert (folder / "heard.toml").is_file()
+    shutil.rmtree(folder / "graz" / "state")
+    live_a_while(folder / "graz")
+    listed, *changed = [
+        typed(folder, line) for line in block(text, "## What waits: `penstock dlq`")
+    ]
+    assert "#12" in listed
+    assert "entry #12 is ready" in changed[0]
+    assert "entry #13 is discarded" in changed[-1]
+    shutil.copy(folder / "graz" / "plant.toml", folder / "plant.toml")
+    new = (folder / "plant.toml").read_text().replace("min_duration_s = 2", "min_duration_s = 5")
+    (folder / "new.toml").write_text(new)
+    diff, check = block(text, "## Before a change")
+    assert "min_duration_s" in typed(folder, diff, (1,))
+    typed(folder, check)
