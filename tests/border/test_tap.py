@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -187,6 +188,28 @@ def _publish(port: int, is_over: threading.Event) -> None:
             while not is_over.wait(0.02):
                 raw = as_json([("m1.temp", time.time_ns(), 21.5, 0)])
                 wire.sendall(b"PUB tel.m1 %d\r\n%s\r\n" % (len(raw), raw))
+
+
+def test_a_slow_tag_beside_fast_ones_is_told_and_the_looking_is_bounded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A tag at the beginning, then 2,000 others push it out of the ring."""
+    turns = itertools.count()
+
+    def crowd(rows: list[Any], seq: int) -> bytes:
+        turn = next(turns)
+        if turn < 100:  # a subscriber needs a moment to be heard of
+            return packed([("slow.state", rows[0][1], 7, 0)])
+        names = [f"fast.{turn % 10 * 200 + number}" for number in range(200)]
+        return packed([(name, rows[0][1], float(turn), 0) for name in names] * 15)
+
+    with sending(crowd) as address:
+        found = tap(capsys, address, "--for", "6s", "--format", "packed")
+    tags = {each["name"]: each for each in found["tags"]}
+    assert len(tags) == 2001
+    assert tags["slow.state"]["example"] == 7
+    assert tags["fast.7"]["samples"] > 0
+    assert found["seconds"] < 8
 
 
 def test_ctrl_c_ends_with_the_report() -> None:

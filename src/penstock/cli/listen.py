@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from penstock.events import Evidence
 
 TAGS_MAX: Final = 16384
-RING_BYTES: Final = 32 << 20
+RING_BYTES: Final = 8 << 20  # a slow tag is looked for in all of it: large would be slow
 FORMATS: Final = ("packed", "json")
 POLL_S: Final = 0.05
-LOOKS: Final = 64  # tags looked at in one poll
+LOOKS: Final = 64  # tags looked at in one poll, while there is time
+LOOK_S: Final = 0.02
+REPORT_S: Final = 3.0  # then the tags left are told by their windows only
 FORMAT_S: Final = 1.0  # nothing usable for so long: the other format is tried
 _YEAR_S: Final = 365 * 86400.0
 _NS: Final = 1_000_000_000
@@ -73,6 +75,7 @@ class _Seen:
 
     stamp_ns: int = 0
     looked_ns: int = 0
+    value: float = 0.0
     offset_ns: int | None = None
     doubt_ns: int = 0
 
@@ -86,12 +89,16 @@ class _Offsets:
 
     def look(self, engine: Engine) -> None:
         """Looks at some tags, others the next time."""
-        tags = engine.stats().tags
+        tags, end = engine.stats().tags, time.monotonic() + LOOK_S
         for _ in range(min(tags, LOOKS)):
             self.turn = (self.turn + 1) % tags
             newest, now_ns = engine.newest(self.turn, 1), time.time_ns()
             if newest.time_ns:
-                self._note(self.seen.setdefault(self.turn, _Seen()), newest.time_ns[-1], now_ns)
+                seen = self.seen.setdefault(self.turn, _Seen())
+                self._note(seen, newest.time_ns[-1], now_ns)
+                seen.value = newest.values[-1]
+            if time.monotonic() > end:
+                return
 
     @staticmethod
     def _note(seen: _Seen, stamp_ns: int, now_ns: int) -> None:
@@ -100,6 +107,70 @@ class _Offsets:
         if is_new and (seen.offset_ns is None or doubt_ns <= seen.doubt_ns):
             seen.offset_ns, seen.doubt_ns = stamp_ns - now_ns, doubt_ns
         seen.stamp_ns, seen.looked_ns = stamp_ns, now_ns
+
+
+@dataclass(slots=True)
+class _Whole:
+    """One tag by its windows of a second: all of its samples but those of the last moments."""
+
+    start_ns: int
+    end_ns: int = 0
+    count: int = 0
+    first_count: int = 0  # of the first window, which began before we listened
+    silence_ns: int = 0  # in whole windows
+    low: float = float("inf")
+    high: float = float("-inf")
+    last: float = float("-inf")
+    is_rising: bool = True
+
+    def add(self, row: dict[str, Any]) -> None:
+        """The next window of the tag."""
+        if self.count:
+            self.silence_ns = max(self.silence_ns, row["start_ns"] - self.end_ns)
+        else:
+            self.first_count = row["count"]
+        values = (row["first"], row["min"], row["max"], row["last"])
+        is_whole = all(each == int(each) for each in values)
+        self.is_rising = self.is_rising and is_whole and values[0] == values[1] >= self.last
+        self.is_rising = self.is_rising and values[2] == values[3]
+        self.low, self.high = min(self.low, values[1]), max(self.high, values[2])
+        self.last, self.end_ns = values[3], row["end_ns"]
+        self.count += row["count"]
+
+    def complete(self, heard: Heard) -> Heard:
+        """What the newest samples told, with what the windows know of the time before."""
+        seconds = (self.end_ns - self.start_ns) / _NS - 1
+        rate = round((self.count - self.first_count) / seconds, 3) if seconds > 0 else None
+        is_number = heard.kind in ("f64", "i64")
+        is_rising = self.is_rising and self.high > self.low
+        return replace(
+            heard,
+            samples=max(self.count, heard.samples),
+            rate_hz=heard.rate_hz if rate is None else rate,
+            silence_s=max(heard.silence_s or 0.0, self.silence_ns / _NS),
+            example=heard.example if heard.samples else self.last,
+            low=min(self.low, self.low if heard.low is None else heard.low) if is_number else None,
+            high=max(self.high, self.high if heard.high is None else heard.high)
+            if is_number
+            else None,
+            is_rising=is_number and is_rising and (heard.is_rising or heard.low == heard.high),
+        )
+
+
+@dataclass(slots=True)
+class _Windows:
+    """Closed windows of all tags, taken as they come."""
+
+    of: dict[str, _Whole] = field(default_factory=dict)
+
+    def take(self, engine: Engine) -> None:
+        """Whatever has closed since the last time."""
+        while True:
+            results = engine.results()
+            for row in results.rows():
+                self.of.setdefault(row["tag"], _Whole(row["start_ns"])).add(row)
+            if not len(results):
+                return
 
 
 def listen(
@@ -143,15 +214,17 @@ def _listen(
         begin = time.monotonic()
         if wire.is_bind:
             port(engine.port("tap") or 0)
-        offsets = _Offsets()
+        offsets, windows = _Offsets(), _Windows()
         while (elapsed := time.monotonic() - begin) < seconds and not is_stopped():
             time.sleep(POLL_S)
             offsets.look(engine)
+            windows.take(engine)
             source = engine.stats().sources[0]
             is_unread = not source.used and sum(source.dropped.values()) > 0
             if is_unread and not is_last and elapsed > min(FORMAT_S, seconds / 3):
                 return None
-        return _report(engine, wire, elapsed, offsets)
+        windows.take(engine)
+        return _report(engine, wire, elapsed, offsets, windows)
 
 
 def _config(wire: Wire, folders: tuple[Path, Path]) -> Config:
@@ -163,20 +236,30 @@ def _config(wire: Wire, folders: tuple[Path, Path]) -> Config:
         "ring_dir": str(folders[1]),
         "ring_bytes": RING_BYTES,
         "tags_max": TAGS_MAX,
-        "instances_max": 1,
-        "assets_max": 1,
+        "instances_max": TAGS_MAX,
+        "assets_max": TAGS_MAX,
+        "result_slots": 4 * TAGS_MAX,
     }
-    return parse_config({"plant": {"name": "tap"}, "engine": engine, "source": [source]})
+    rule = {"name": "second", "kind": "window", "tag": "*", "size_s": 1, "asset": "tap"}
+    plant = {"name": "tap"}
+    return parse_config({"plant": plant, "engine": engine, "source": [source], "rule": [rule]})
 
 
-def _report(engine: Engine, wire: Wire, seconds: float, offsets: _Offsets) -> Report:
+def _report(
+    engine: Engine, wire: Wire, seconds: float, offsets: _Offsets, windows: _Windows
+) -> Report:
     source = engine.stats().sources[0]
     heard = []
-    for tag in engine.tags():
-        newest = engine.newest(tag.id)
-        if newest.time_ns:
-            seen = offsets.seen.get(tag.id)
-            heard.append(_heard(engine, tag, newest, seen.offset_ns if seen else None))
+    end = time.monotonic() + REPORT_S
+    # Texts first: windows know nothing of them.
+    for tag in sorted(engine.tags(), key=lambda each: each.kind not in ("code", "bool")):
+        newest = engine.newest(tag.id) if time.monotonic() < end else None
+        seen, whole = offsets.seen.get(tag.id), windows.of.get(tag.name)
+        if newest is not None and newest.time_ns:
+            found = _heard(engine, tag, newest, seen)
+        else:
+            found = _gone(engine, tag, seen)
+        heard.append(found if whole is None else whole.complete(found))
     return Report(
         wire=wire,
         seconds=round(seconds, 3),
@@ -191,16 +274,33 @@ def _report(engine: Engine, wire: Wire, seconds: float, offsets: _Offsets) -> Re
     )
 
 
-def _heard(engine: Engine, tag: Tag, newest: Evidence, offset_ns: int | None) -> Heard:
+def _gone(engine: Engine, tag: Tag, seen: _Seen | None) -> Heard:
+    """A tag whose samples are no longer in the ring, by what was seen of it."""
+    example = "" if seen is None else _shown(engine, tag, seen.value)
+    texts = (str(example),) if tag.kind == "code" and seen is not None else ()
+    offset_s = _offset_s(seen)
+    return Heard(tag.name, tag.kind, 0, None, None, offset_s, example, None, None, False, texts)
+
+
+def _offset_s(seen: _Seen | None) -> float | None:
+    return None if seen is None or seen.offset_ns is None else round(seen.offset_ns / _NS, 3)
+
+
+def _shown(engine: Engine, tag: Tag, value: float) -> float | int | bool | str:
+    """A value as its tag's kind has it."""
+    if tag.kind == "code":
+        return engine.code_text(tag.id, int(value))
+    if tag.kind == "f64":
+        return value
+    return bool(value) if tag.kind == "bool" else int(value)
+
+
+def _heard(engine: Engine, tag: Tag, newest: Evidence, seen: _Seen | None) -> Heard:
     times, values = newest.time_ns, newest.values
     span_ns = times[-1] - times[0]
-    example: float | int | bool | str = values[-1]
     texts: tuple[str, ...] = ()
     if tag.kind == "code":
         texts = tuple(sorted({engine.code_text(tag.id, int(each)) for each in values}))
-        example = engine.code_text(tag.id, int(values[-1]))
-    elif tag.kind != "f64":
-        example = bool(values[-1]) if tag.kind == "bool" else int(values[-1])
     is_number = tag.kind in ("f64", "i64")
     steps = [after - before for before, after in pairwise(values)]
     is_whole = all(each == int(each) for each in values) if is_number else False
@@ -210,8 +310,8 @@ def _heard(engine: Engine, tag: Tag, newest: Evidence, offset_ns: int | None) ->
         samples=len(times),
         rate_hz=round((len(times) - 1) * _NS / span_ns, 3) if span_ns > 0 else None,
         silence_s=max((b - a for a, b in pairwise(times)), default=0) / _NS if span_ns else None,
-        offset_s=None if offset_ns is None else round(offset_ns / _NS, 3),
-        example=example,
+        offset_s=_offset_s(seen),
+        example=_shown(engine, tag, values[-1]),
         low=min(values) if is_number else None,
         high=max(values) if is_number else None,
         is_rising=is_whole and any(steps) and all(each >= 0 for each in steps),
