@@ -61,6 +61,7 @@ static void arenas_size(pstk_judge *judge) {
         [JUDGE_CONFIG_RULE] = PSTK_RULES_MAX,
         [JUDGE_STAGED_SOURCE] = PSTK_SOURCES_MAX,
         [JUDGE_STAGED_RULE] = PSTK_RULES_MAX,
+        [JUDGE_OLD_RULE] = PSTK_RULES_MAX,
         [JUDGE_BIND] = (uint32_t)binds,
     };
     static const uint32_t item[JUDGE_ARENA_ALL] = {
@@ -120,6 +121,7 @@ static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
     judge->is_live = cut(map, &at, PSTK_RULES_MAX);
     judge->name_of = cut(map, &at, PSTK_RULES_MAX * sizeof *judge->name_of);
     judge->staged_of_name = cut(map, &at, JUDGE_NAMES_MAX * sizeof *judge->staged_of_name);
+    judge->retired_of = cut(map, &at, PSTK_RULES_MAX * sizeof *judge->retired_of);
     judge->is_told = cut(map, &at, JUDGE_NAMES_MAX);
     judge->result = cut(map, &at, (uint64_t)options->result_slots * sizeof *judge->result);
     judge->more = cut(map, &at, (uint64_t)options->result_slots * sizeof *judge->more);

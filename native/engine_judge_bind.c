@@ -105,14 +105,19 @@ static bool open_state(pstk_judge *judge, uint32_t index, const pstk_rule *rule,
     return true;
 }
 
-void judge_instance_drop(pstk_judge *judge, uint32_t index) {
-    judge_instance *instance = judge_instance_at(judge, index);
+static void hash_take(pstk_judge *judge, uint32_t index) {
+    const judge_instance *instance = judge_instance_raw(judge, index);
     uint32_t *link =
         &judge->instances.slot[hash_place(judge, instance->name, instance->kind, instance->key)];
     while (*link && *link != index)
         link = &judge_instance_at(judge, *link)->next;
     if (*link)
         *link = instance->next;
+}
+
+void judge_instance_drop(pstk_judge *judge, uint32_t index) {
+    judge_instance *instance = judge_instance_at(judge, index);
+    hash_take(judge, index);
     if (judge_is_alarm(instance->kind) && instance->state) {
         judge_limit_unschedule(judge, instance->state);
         judge_limit_strip(judge, instance->state);
@@ -120,6 +125,7 @@ void judge_instance_drop(pstk_judge *judge, uint32_t index) {
     } else if (instance->state && instance->is_wide) {
         judge_wide_drop(judge, instance->state);
     } else if (instance->state) {
+        judge_window_settle(judge, instance->state);
         judge_arena_drop(judge, JUDGE_WINDOW, instance->state);
     }
     if (instance->last)
@@ -265,7 +271,11 @@ static bool bind_window(pstk_judge *judge, uint32_t tag, uint32_t index) {
         link = &judge_window_at(judge, *link)->link;
     *link = instance->state;
     judge_window_at(judge, instance->state)->link = 0;
-    judge_window_at(judge, instance->state)->rule = instance->rule;
+    judge_window *window = judge_window_at(judge, instance->state);
+    bool is_leaving = judge_window_is_leaving(window) &&
+                      window->rule - PSTK_RULES_MAX < judge_count(judge, JUDGE_OLD_RULE);
+    if (!is_leaving)
+        window->rule = instance->rule;
     hot->windows++;
     judge_window_list(judge, instance->state);
     return true;
@@ -419,7 +429,39 @@ static void bind_tag(pstk_judge *judge, uint32_t tag, bool may_create) {
     judge_quiet_refresh(judge, tag);
 }
 
+bool judge_pattern_of(const pstk_judge *judge, const pstk_rule *rule, uint32_t tag,
+                      const char **out_capture, size_t *out_bytes) {
+    const pstk_tag *named = pstk_tags_get(judge->tags, tag);
+    return named && pstk_pattern_match(rule->pattern[PSTK_ROLE_VALUE], named->name,
+                                       named->name_bytes, out_capture, out_bytes);
+}
+
+/* The rule names the same tag in another way, so that '*' matches something else: its register goes
+ * on under the new name. */
+static void rename_groups(pstk_judge *judge) {
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++) {
+        const judge_instance *instance = judge_instance_raw(judge, i);
+        if (!instance->kind || !instance->rule || judge_is_by_tag(instance->kind))
+            continue;
+        uint32_t tag = judge_group_raw(judge, instance->state)->role[PSTK_ROLE_VALUE].tag;
+        const char *capture;
+        size_t bytes;
+        if (!tag ||
+            !judge_pattern_of(judge, judge_rule_of(judge, instance), tag - 1, &capture, &bytes))
+            continue;
+        uint32_t key = judge_capture_intern(judge, capture, bytes);
+        if (!key || key == instance->key ||
+            judge_instance_find(judge, instance->name, instance->kind, key))
+            continue;
+        hash_take(judge, i);
+        judge_instance_at(judge, i)->key = key;
+        hash_put(judge, i);
+    }
+}
+
 void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
+    if (may_create)
+        rename_groups(judge);
     memset(judge->arena[JUDGE_BIND].base, 0,
            (size_t)judge->arena[JUDGE_BIND].count * sizeof(judge_bind));
     judge->arena[JUDGE_BIND].count = 1;

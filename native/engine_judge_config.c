@@ -1,8 +1,8 @@
 /* judge config: CONFIG records are collected until the tables are whole, then applied at once.
  * Registers (counters, totals, states) carry on under any change of their rule and wait for a rule
- * that is gone. A window whose rule changed closes as it stands, flagged partial; an alarm whose
- * rule changed starts fresh and says so once for each instance that held an excursion, and at least
- * once a rule. */
+ * that is gone. A window whose rule changed keeps the old one until what is open has ended; an
+ * alarm whose rule changed starts fresh and says so once for each instance that held an excursion,
+ * and at least once a rule. */
 #include "engine_judge_state.h"
 
 /* ---- collecting ----------------------------------------------------------------------------- */
@@ -85,6 +85,7 @@ enum { APPLY_SWEEP, APPLY_INDEX, APPLY_CLOSE, APPLY_TELL, APPLY_SWAP };
 static void index_staged(pstk_judge *judge) {
     memset(judge->staged_of_name, 0, (size_t)JUDGE_NAMES_MAX * sizeof *judge->staged_of_name);
     memset(judge->is_told, 0, JUDGE_NAMES_MAX);
+    memset(judge->retired_of, 0, PSTK_RULES_MAX * sizeof *judge->retired_of);
     for (uint32_t s = 0; s < judge_count(judge, JUDGE_STAGED_RULE); s++) {
         const pstk_rule *rule = judge_staged_rule_raw(judge, s);
         if (!judge_rule_is_valid(rule)) {
@@ -138,15 +139,37 @@ static void close_limit(pstk_judge *judge, uint32_t index) {
     judge_limit_reset(judge, instance->state);
 }
 
+/* A register that its rule names no more. */
+static bool is_left(const pstk_judge *judge, const judge_instance *instance) {
+    const pstk_rule *next = staged_for(judge, instance);
+    uint32_t tag = judge_group_raw(judge, instance->state)->role[PSTK_ROLE_VALUE].tag;
+    const char *capture;
+    size_t bytes;
+    return next && tag && !judge_pattern_of(judge, next, tag - 1, &capture, &bytes);
+}
+
+/* Both rules tumble plainly: what is open goes on by the old one, until it has ended. */
+static bool keeps_its_panes(const pstk_judge *judge, const judge_instance *instance) {
+    const pstk_rule *next = staged_for(judge, instance);
+    return next && !instance->is_wide && !pstk_window_is_wide(next);
+}
+
 static bool close_changed(pstk_judge *judge) {
     for (; judge->place.step < judge_count(judge, JUDGE_INSTANCE); judge->place.step++) {
         const judge_instance *instance = judge_instance_raw(judge, judge->place.step);
-        if (!judge_is_by_tag(instance->kind) || !instance->rule || is_kept(judge, instance))
+        if (!instance->kind || !instance->rule || is_kept(judge, instance))
+            continue;
+        bool is_group = !judge_is_by_tag(instance->kind);
+        if (is_group && !is_left(judge, instance))
             continue;
         if (!judge_has_room(judge))
             return false;
-        if (judge_is_alarm(instance->kind))
+        if (is_group)
+            judge_group_finish(judge, instance->state);
+        else if (judge_is_alarm(instance->kind))
             close_limit(judge, judge->place.step);
+        else if (keeps_its_panes(judge, instance))
+            judge_window_retire(judge, instance->state);
         else if (!instance->is_wide)
             judge_window_close_all(judge, instance->state, PSTK_FLAG_PARTIAL);
         else if (!judge_wide_close_all(judge, instance->state, PSTK_FLAG_PARTIAL))
@@ -197,8 +220,11 @@ static void remap_instances(pstk_judge *judge) {
         if (!instance->kind)
             continue;
         uint32_t rule = staged_for(judge, instance) ? judge->staged_of_name[instance->name] : 0;
+        if (!rule && instance->rule && !judge_is_by_tag(instance->kind))
+            judge_group_at(judge, instance->state)->is_away = 1;
         instance->rule = (uint16_t)rule;
-        if (instance->kind == PSTK_RULE_WINDOW && !instance->is_wide)
+        if (instance->kind == PSTK_RULE_WINDOW && !instance->is_wide &&
+            !judge_window_is_leaving(judge_window_raw(judge, instance->state)))
             judge_window_at(judge, instance->state)->rule = instance->rule;
     }
 }

@@ -233,13 +233,22 @@ static void adopt_roles(judge_group *group) {
     group->start_type = group->role[PSTK_ROLE_START].type;
 }
 
-/* The newest boundary passed since start. A cut that falls on one is that boundary itself: then the
- * one before it counts, where empty intervals lie between. */
-static int64_t boundary_of(const pstk_rule *rule, int64_t start_ns, int64_t time_ns, bool is_cut) {
+static int64_t counter_ns(const judge_group *group) {
+    return PSTK_MAX(group->u.counter.start_ns, group->u.counter.last_ns);
+}
+
+static int64_t total_ns(const judge_group *group) {
+    return PSTK_MAX(group->u.total.start_ns, group->u.total.last_ns);
+}
+
+/* The newest boundary passed since from_ns: the segment's start, or its newest instant, where a
+ * changed rule has boundaries before that. A cut that falls on one is that boundary itself: then
+ * the one before it counts, where empty intervals lie between. */
+static int64_t boundary_of(const pstk_rule *rule, int64_t from_ns, int64_t time_ns, bool is_cut) {
     if (rule->size_ns <= 0)
         return PSTK_TIME_NONE;
     int64_t until_ns = time_ns - (is_cut ? 1 : 0);
-    int64_t next_ns = pstk_time_floor(start_ns, rule->size_ns, rule->offset_ns) + rule->size_ns;
+    int64_t next_ns = pstk_time_floor(from_ns, rule->size_ns, rule->offset_ns) + rule->size_ns;
     return next_ns <= until_ns ? pstk_time_floor(until_ns, rule->size_ns, rule->offset_ns)
                                : PSTK_TIME_NONE;
 }
@@ -263,12 +272,11 @@ static void wake_at(pstk_judge *judge, judge_group *group, int64_t at_ns) {
 }
 
 /* So that a segment of a silent tag ends with its interval, not with the next sample. */
-static void wake_at_boundary(pstk_judge *judge, judge_group *group, int64_t start_ns) {
+static void wake_at_boundary(pstk_judge *judge, judge_group *group, int64_t from_ns) {
     const pstk_rule *rule = rule_of(judge, group);
     if (rule->size_ns <= 0 || !has_to_tell(rule, group))
         return;
-    wake_at(judge, group,
-            pstk_time_floor(start_ns, rule->size_ns, rule->offset_ns) + rule->size_ns);
+    wake_at(judge, group, pstk_time_floor(from_ns, rule->size_ns, rule->offset_ns) + rule->size_ns);
 }
 
 static uint32_t quality_flags(const judge_role *role, int64_t time_ns) {
@@ -279,6 +287,12 @@ static uint32_t quality_flags(const judge_role *role, int64_t time_ns) {
 
 static uint32_t stream_of(const pstk_judge *judge, const judge_group *group) {
     return judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->stream;
+}
+
+/* Samples are missing in between, or nobody listened. */
+static bool has_gap(const pstk_judge *judge, const judge_group *group, int64_t after_ns,
+                    int64_t before_ns) {
+    return group->is_away || judge_gap_between(judge, stream_of(judge, group), after_ns, before_ns);
 }
 
 /* ---- counters ------------------------------------------------------------------------------- */
@@ -304,10 +318,9 @@ static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns
     if (group->is_cut_late && found->is_cut)
         in->flags |= PSTK_FLAG_CUT_LATE;
     if (group->u.counter.is_open) {
-        in->has_gap =
-            judge_gap_between(judge, stream_of(judge, group), group->u.counter.last_ns, time_ns);
+        in->has_gap = has_gap(judge, group, group->u.counter.last_ns, time_ns);
         if (!group->u.counter.is_unstarted)
-            in->boundary_ns = boundary_of(rule, group->u.counter.start_ns, time_ns, found->is_cut);
+            in->boundary_ns = boundary_of(rule, counter_ns(group), time_ns, found->is_cut);
     }
     if (in->has_reading && group->baseline_type) {
         in->has_baseline =
@@ -343,7 +356,7 @@ static void step_counter(pstk_judge *judge, judge_group *group, int64_t time_ns,
         adopt_roles(group);
     if (in.has_baseline && is_baseline_done(&group->u.counter, &in))
         group->baseline_type = 0;
-    wake_at_boundary(judge, group, group->u.counter.start_ns);
+    wake_at_boundary(judge, group, counter_ns(group));
 }
 
 /* ---- totals --------------------------------------------------------------------------------- */
@@ -365,9 +378,9 @@ static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, c
     if (group->is_cut_late && found->is_cut)
         in.flags |= PSTK_FLAG_CUT_LATE;
     if (total->is_open) {
-        in.has_gap = judge_gap_between(judge, stream_of(judge, group), total->last_ns, time_ns);
+        in.has_gap = has_gap(judge, group, total->last_ns, time_ns);
         if (!total->is_unstarted)
-            in.boundary_ns = boundary_of(rule, total->start_ns, time_ns, found->is_cut);
+            in.boundary_ns = boundary_of(rule, total_ns(group), time_ns, found->is_cut);
     }
     bool was_open = total->is_open && !total->is_unstarted;
     pstk_segment_fact fact[PSTK_SEGMENT_FACTS_MAX];
@@ -380,7 +393,7 @@ static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, c
         open_context(judge, group, total->start_ns);
     else
         adopt_roles(group);
-    wake_at_boundary(judge, group, total->start_ns);
+    wake_at_boundary(judge, group, total_ns(group));
 }
 
 /* ---- states --------------------------------------------------------------------------------- */
@@ -476,7 +489,7 @@ static bool state_input(pstk_judge *judge, judge_group *group, int64_t time_ns,
         in->has_since = !__builtin_mul_overflow(at.i64, rule->since_unit_ns, &in->since_ns) &&
                         in->since_ns < PSTK_RULE_TIME_MAX && in->since_ns > -PSTK_RULE_TIME_MAX;
     if (run->is_open)
-        in->has_gap = judge_gap_between(judge, stream_of(judge, group), run->last_ns, time_ns);
+        in->has_gap = has_gap(judge, group, run->last_ns, time_ns);
     return true;
 }
 
@@ -517,27 +530,39 @@ void judge_group_step(pstk_judge *judge, uint32_t index, int64_t time_ns) {
     else
         step_state(judge, group, time_ns);
     group->is_cut_late = 0;
+    if (is_new(&group->role[PSTK_ROLE_VALUE], time_ns))
+        group->is_away = 0;
 }
 
-static void regress_state(pstk_judge *judge, judge_group *group) {
+static void finish_state(pstk_judge *judge, judge_group *group, uint32_t flags) {
     pstk_state_fact fact;
-    if (pstk_state_regress(rule_of(judge, group), &group->u.state.run, &fact))
+    if (pstk_state_finish(rule_of(judge, group), &group->u.state.run, flags, &fact))
         emit_state(judge, group, PSTK_EVENT_STATE_END, &fact);
     if (group->u.state.micro.count)
-        tell_micro(judge, group, PSTK_FLAG_CLOCK_REGRESS);
-    pstk_micro_init(&group->u.state.micro);
+        tell_micro(judge, group, flags);
+}
+
+/* What is open ends at its newest instant; registers carry on from there. */
+static void finish(pstk_judge *judge, judge_group *group, uint32_t flags) {
+    uint8_t kind = judge_instance_at(judge, group->instance)->kind;
+    pstk_segment_fact segment;
+    if (kind == PSTK_RULE_COUNTER && pstk_counter_finish(&group->u.counter, flags, &segment))
+        emit_segment(judge, group, &segment);
+    else if (kind == PSTK_RULE_TOTAL && pstk_total_finish(&group->u.total, flags, &segment))
+        emit_segment(judge, group, &segment);
+    else if (kind == PSTK_RULE_STATE)
+        finish_state(judge, group, flags);
+}
+
+void judge_group_finish(pstk_judge *judge, uint32_t index) {
+    finish(judge, judge_group_at(judge, index), 0);
 }
 
 void judge_group_regress(pstk_judge *judge, uint32_t index) {
     judge_group *group = judge_group_at(judge, index);
-    uint8_t kind = judge_instance_at(judge, group->instance)->kind;
-    pstk_segment_fact segment;
-    if (kind == PSTK_RULE_COUNTER && pstk_counter_regress(&group->u.counter, &segment))
-        emit_segment(judge, group, &segment);
-    else if (kind == PSTK_RULE_TOTAL && pstk_total_regress(&group->u.total, &segment))
-        emit_segment(judge, group, &segment);
-    else if (kind == PSTK_RULE_STATE)
-        regress_state(judge, group);
+    finish(judge, group, PSTK_FLAG_CLOCK_REGRESS);
+    if (judge_instance_at(judge, group->instance)->kind == PSTK_RULE_STATE)
+        pstk_micro_init(&group->u.state.micro);
     group->last_ns = INT64_MIN;
     group->wake_ns = PSTK_TIME_NONE;
     group->baseline_type = 0;

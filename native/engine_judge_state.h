@@ -134,7 +134,8 @@ typedef struct judge_group { /* counter, total, state */
     pstk_value lot, order; /* of the open segment */
     pstk_value start_seen; /* START as it was when the segment opened */
     uint8_t lot_type, order_type, start_type, baseline_type; /* 0 = none */
-    uint8_t is_cut_late, is_open, is_order_blank, reserved0;
+    uint8_t is_cut_late, is_open, is_order_blank;
+    uint8_t is_away;      /* its rule was gone: what came meanwhile it has not heard */
     uint32_t context_set; /* what was known when it opened, bits as in pstk_context.set */
     pstk_context_values context;
     union {
@@ -256,6 +257,7 @@ _Static_assert(PSTK_ROLE_COUNT <= 8, "fits a bind");
     X(PANE, judge_pane)                                                                            \
     X(WIDE, judge_wide)                                                                            \
     X(WIDE_PANE, judge_wide_pane)                                                                  \
+    X(OLD_RULE, judge_old_rule)                                                                    \
     X(GROUP, judge_group)                                                                          \
     X(NODE, judge_node)                                                                            \
     X(STREAM, judge_stream)                                                                        \
@@ -367,6 +369,7 @@ struct pstk_judge {
     uint8_t *is_live;         /* by slot: the rule is valid, and the first of its name and series */
     uint32_t *name_of;        /* by slot: judge_name, 0 = not live */
     uint32_t *staged_of_name; /* slot + 1 in the staged table, by judge_name */
+    uint16_t *retired_of;     /* by slot: judge_old_rule that a CONFIG has made of it, or 0 */
     uint8_t *is_told;         /* by judge_name: a restart event has been made */
 
     pstk_event *event; /* ring; head is ours, acknowledged the consumer's */
@@ -422,6 +425,7 @@ JUDGE_ACCESS(CONFIG_SOURCE, config_source, pstk_config_source)
 JUDGE_ACCESS(CONFIG_RULE, rule, pstk_rule)
 JUDGE_ACCESS(STAGED_SOURCE, staged_source, pstk_config_source)
 JUDGE_ACCESS(STAGED_RULE, staged_rule, pstk_rule)
+JUDGE_ACCESS(OLD_RULE, old_rule, judge_old_rule)
 JUDGE_ACCESS(BIND, bind, judge_bind)
 
 /* Index of a new, zeroed item, or 0: full. */
@@ -504,6 +508,9 @@ void judge_bind_rebuild(pstk_judge *judge, bool may_create);
 void judge_instances_rebuild(pstk_judge *judge); /* the hash */
 uint32_t judge_instance_find(const pstk_judge *judge, uint32_t name, uint8_t kind, uint32_t key);
 void judge_instance_drop(pstk_judge *judge, uint32_t instance); /* alarms and windows only */
+/* Does the rule's VALUE name that tag, and as what. */
+bool judge_pattern_of(const pstk_judge *judge, const pstk_rule *rule, uint32_t tag,
+                      const char **out_capture, size_t *out_bytes);
 bool judge_rule_is_valid(const pstk_rule *rule);
 
 /* ---- engine_judge_config.c ------------------------------------------------------------------ */
@@ -552,6 +559,8 @@ void judge_group_open(pstk_judge *judge, uint32_t group, uint32_t instance); /* 
 void judge_group_role(pstk_judge *judge, uint32_t group, uint32_t role, const judge_node *node,
                       uint8_t type);
 void judge_group_step(pstk_judge *judge, uint32_t group, int64_t time_ns);
+/* The rule names another tag from now on: what is open is told as it stands. */
+void judge_group_finish(pstk_judge *judge, uint32_t group);
 void judge_group_regress(pstk_judge *judge, uint32_t group);
 
 /* ---- engine_judge_window.c ------------------------------------------------------------------ */
@@ -559,6 +568,9 @@ void judge_group_regress(pstk_judge *judge, uint32_t group);
 /* One sample; closes what is ready first. False: late. */
 bool judge_window_add(pstk_judge *judge, uint32_t window, int64_t time_ns, double x,
                       uint16_t quality);
+static inline bool judge_window_is_leaving(const judge_window *at) {
+    return at->rule > PSTK_RULES_MAX;
+}
 void judge_window_close_all(pstk_judge *judge, uint32_t window, uint32_t flags);
 bool judge_sweep(pstk_judge *judge, uint32_t clock, uint32_t *budget); /* resumable */
 bool judge_sweep_all(pstk_judge *judge, uint32_t budget); /* resumable; UINT32_MAX = to the end */

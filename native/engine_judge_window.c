@@ -4,8 +4,23 @@
  * gone back) sweeps to the end beforehand. */
 #include "engine_judge_state.h"
 
-static const pstk_rule *rule_of(const pstk_judge *judge, const judge_window *at) {
-    return judge_rule_at(judge, at->rule - 1u);
+static const pstk_rule *next_rule_of(const pstk_judge *judge, const judge_window *at) {
+    return judge_rule_raw(judge, judge_instance_raw(judge, at->instance)->rule - 1u);
+}
+
+/* By which a pane goes that starts then, or a sample of that time. */
+static const pstk_rule *rule_of(const pstk_judge *judge, const judge_window *at, int64_t time_ns) {
+    if (PSTK_LIKELY(!judge_window_is_leaving(at)))
+        return judge_rule_raw(judge, at->rule - 1u);
+    if (time_ns >= at->restart_ns)
+        return next_rule_of(judge, at);
+    return &judge_old_rule_raw(judge, at->rule - PSTK_RULES_MAX)->rule;
+}
+
+/* The change of the rule cut it: what came before E belongs to an older window. */
+static bool is_cut(const pstk_rule *rule, const judge_window *at, int64_t start_ns) {
+    return start_ns == at->restart_ns && start_ns != INT64_MIN &&
+           pstk_window_start(start_ns, rule->size_ns, rule->offset_ns) != start_ns;
 }
 
 /* ---- closing -------------------------------------------------------------------------------- */
@@ -34,6 +49,11 @@ static void emit_event(pstk_judge *judge, const judge_window *at, const closing 
     judge_event_commit(judge, at->instance, event);
 }
 
+static uint32_t name_of(const pstk_judge *judge, const judge_window *at) {
+    return judge_window_is_leaving(at) ? judge_instance_raw(judge, at->instance)->name
+                                       : judge->name_of[at->rule - 1u];
+}
+
 static void emit_result(pstk_judge *judge, const judge_window *at, const closing *it) {
     judge_result_put(judge,
                      &(pstk_result){.start_ns = it->pane.start_ns,
@@ -45,7 +65,7 @@ static void emit_result(pstk_judge *judge, const judge_window *at, const closing
                                     .max = it->pane.max,
                                     .first = it->pane.first,
                                     .last = it->pane.last,
-                                    .rule = judge->name_of[at->rule - 1u],
+                                    .rule = name_of(judge, at),
                                     .tag = at->tag,
                                     .flags = it->flags},
                      NULL);
@@ -58,14 +78,14 @@ static void emit_closed(pstk_judge *judge, judge_window *at, closing *it, uint32
         it->flags |= PSTK_FLAG_INCOMPLETE;
     if (pane_flags & JUDGE_PANE_UNCERTAIN)
         it->flags |= PSTK_FLAG_REPLACED_QUALITY;
-    if (!(at->flags & JUDGE_WINDOW_SEEN))
+    const pstk_rule *rule = rule_of(judge, at, it->pane.start_ns);
+    if (!(at->flags & JUDGE_WINDOW_SEEN) || is_cut(rule, at, it->pane.start_ns))
         it->flags |= PSTK_FLAG_PARTIAL;
     at->flags |= JUDGE_WINDOW_SEEN;
     at->closed_ns = PSTK_MAX(at->closed_ns, it->end_ns);
-    it->pane.start_ns = PSTK_MAX(it->pane.start_ns, at->restart_ns);
     if (it->pane.count == 0) /* nothing but bad samples: no figure to tell */
         return;
-    if (rule_of(judge, at)->emit == PSTK_EMIT_EVENT)
+    if (rule->emit == PSTK_EMIT_EVENT)
         emit_event(judge, at, it);
     else
         emit_result(judge, at, it);
@@ -132,6 +152,82 @@ void judge_window_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
     at->closed_ns = at->restart_ns = until_ns;
     if (!is_regress)
         at->flags = 0;
+    judge_window_settle(judge, index);
+}
+
+/* ---- a rule that changed -------------------------------------------------------------------- */
+
+void judge_window_settle(pstk_judge *judge, uint32_t index) {
+    judge_window *at = judge_window_at(judge, index);
+    if (!judge_window_is_leaving(at))
+        return;
+    judge_old_rule *old = judge_old_rule_at(judge, at->rule - PSTK_RULES_MAX);
+    if (--old->users == 0)
+        judge_arena_drop(judge, JUDGE_OLD_RULE, at->rule - PSTK_RULES_MAX);
+    at->rule = judge_instance_raw(judge, at->instance)->rule;
+    if (!at->rule || (at->flags & JUDGE_PANE_OPEN))
+        return;
+    const pstk_rule *rule = judge_rule_raw(judge, at->rule - 1u);
+    if (rule->size_ns > 0) /* the last end is a boundary of the new alignment: see start_of */
+        at->end_ns = pstk_window_start(at->end_ns, rule->size_ns, rule->offset_ns);
+}
+
+static uint32_t retire_rule(pstk_judge *judge, uint32_t slot) {
+    uint32_t index = judge->retired_of[slot];
+    if (!index) {
+        index = judge_arena_take(judge, JUDGE_OLD_RULE);
+        judge->retired_of[slot] = (uint16_t)index;
+        if (index)
+            judge_old_rule_at(judge, index)->rule = *judge_rule_raw(judge, slot);
+    }
+    return index;
+}
+
+typedef struct open_panes {
+    int64_t end_ns;   /* latest */
+    int64_t start_ns; /* latest */
+    bool has_cut;
+} open_panes;
+
+static void see_pane(const pstk_judge *judge, const judge_window *at, int64_t start_ns,
+                     int64_t end_ns, open_panes *found) {
+    found->end_ns = PSTK_MAX(found->end_ns, end_ns);
+    found->start_ns = PSTK_MAX(found->start_ns, start_ns);
+    found->has_cut |= is_cut(rule_of(judge, at, start_ns), at, start_ns);
+}
+
+static open_panes look_at_panes(const pstk_judge *judge, const judge_window *at) {
+    open_panes found = {INT64_MIN, INT64_MIN, false};
+    if (at->flags & JUDGE_PANE_OPEN)
+        see_pane(judge, at, at->pane.start_ns, at->end_ns, &found);
+    for (uint32_t i = at->others; i; i = judge_pane_raw(judge, i)->link)
+        see_pane(judge, at, judge_pane_raw(judge, i)->pane.start_ns,
+                 judge_pane_raw(judge, i)->end_ns, &found);
+    return found;
+}
+
+void judge_window_retire(pstk_judge *judge, uint32_t index) {
+    judge_window *at = judge_window_at(judge, index);
+    open_panes open = look_at_panes(judge, at);
+    if (!at->panes) {
+        at->restart_ns = PSTK_MAX(at->restart_ns, at->closed_ns);
+        judge_window_settle(judge, index);
+        return;
+    }
+    if (judge_window_is_leaving(at)) {
+        if (open.start_ns >= at->restart_ns) /* of the table in between */
+            judge_window_close_all(judge, index, PSTK_FLAG_PARTIAL);
+        return;
+    }
+    uint32_t old = open.has_cut ? 0 : retire_rule(judge, at->rule - 1u);
+    if (!old) {
+        judge_window_close_all(judge, index, PSTK_FLAG_PARTIAL);
+        return;
+    }
+    judge_old_rule_at(judge, old)->users++;
+    at->rule = (uint16_t)(PSTK_RULES_MAX + old);
+    at->restart_ns = open.end_ns;
+    judge_hot_at(judge, at->tag)->until_ns = INT64_MIN;
 }
 
 static void close_ready(pstk_judge *judge, judge_window *at, int64_t watermark_ns) {
@@ -178,13 +274,21 @@ static bool make_place(pstk_judge *judge, judge_window *at, int64_t end_ns, uint
     return true;
 }
 
+/* While a change is under way, panes of both rules are open. */
+static uint32_t panes_max_of(const pstk_judge *judge, const judge_window *at, int64_t lateness_ns) {
+    const pstk_rule *rule = rule_of(judge, at, INT64_MIN);
+    uint32_t panes_max = pstk_window_panes(rule->size_ns, lateness_ns);
+    if (PSTK_UNLIKELY(judge_window_is_leaving(at)))
+        panes_max += pstk_window_panes(next_rule_of(judge, at)->size_ns, lateness_ns);
+    return PSTK_MAX(panes_max, 2u);
+}
+
 static bool open_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64_t end_ns) {
     judge_window *at = judge_window_at(judge, index);
     judge_clock *clock = judge_clock_at(judge, judge_hot_raw(judge, at->tag)->clock);
     uint32_t panes_max = 2;
     if (at->panes >= panes_max)
-        panes_max =
-            PSTK_MAX(panes_max, pstk_window_panes(rule_of(judge, at)->size_ns, clock->lateness_ns));
+        panes_max = panes_max_of(judge, at, clock->lateness_ns);
     if (!make_place(judge, at, end_ns, panes_max))
         return false;
     pstk_pane_open(&at->pane, start_ns);
@@ -221,7 +325,8 @@ static bool find_pane(pstk_judge *judge, uint32_t index, int64_t start_ns, int64
 
 /* Most often it is the one behind the last; else it is reckoned, by division. */
 static int64_t start_of(const judge_window *at, const pstk_rule *rule, int64_t time_ns) {
-    bool is_known = at->flags & (JUDGE_PANE_OPEN | JUDGE_WINDOW_SEEN);
+    bool is_known =
+        (at->flags & (JUDGE_PANE_OPEN | JUDGE_WINDOW_SEEN)) && !judge_window_is_leaving(at);
     if (is_known && (uint64_t)(time_ns - at->end_ns) < (uint64_t)rule->size_ns)
         return at->end_ns;
     return pstk_window_start(time_ns, rule->size_ns, rule->offset_ns);
@@ -230,12 +335,19 @@ static int64_t start_of(const judge_window *at, const pstk_rule *rule, int64_t t
 /* Brings the pane of that time into place, or opens it; closes what is ready first. False: late. */
 static bool reach_pane(pstk_judge *judge, uint32_t index, int64_t time_ns, int64_t watermark_ns) {
     judge_window *at = judge_window_at(judge, index);
-    const pstk_rule *rule = rule_of(judge, at);
+    close_ready(judge, at, watermark_ns);
+    if (PSTK_UNLIKELY(judge_window_is_leaving(at)) && watermark_ns >= at->restart_ns)
+        judge_window_settle(judge, index);
+    bool is_old = time_ns < at->restart_ns;
+    if (is_old && !judge_window_is_leaving(at))
+        return false; /* told by a window of the rule as it was */
+    const pstk_rule *rule = rule_of(judge, at, time_ns);
     int64_t start_ns = start_of(at, rule, time_ns);
     int64_t end_ns = start_ns + rule->size_ns;
-    close_ready(judge, at, watermark_ns);
     if (end_ns <= watermark_ns || end_ns <= at->closed_ns)
         return false;
+    if (!is_old)
+        start_ns = PSTK_MAX(start_ns, at->restart_ns);
     return find_pane(judge, index, start_ns, end_ns);
 }
 
@@ -280,6 +392,8 @@ bool judge_sweep(pstk_judge *judge, uint32_t clock_index, uint32_t *budget) {
         __builtin_prefetch(judge_window_at(judge, at->clock_next));
         uint32_t pane;
         close_ready(judge, at, clock->watermark_ns);
+        if (PSTK_UNLIKELY(judge_window_is_leaving(at)) && clock->watermark_ns >= at->restart_ns)
+            judge_window_settle(judge, clock->sweep);
         clock->sweep_due_ns = PSTK_MIN(clock->sweep_due_ns, first_end(judge, at, &pane));
         clock->sweep = at->clock_next;
     }

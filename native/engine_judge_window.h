@@ -1,8 +1,9 @@
-/* judge window, wide: windows that hop, follow sessions or counts, are cut or corrected, or tell
- * more than their plain figures. Private to engine_judge*.c.
- * Layout   as the other arenas: no pointer, derived words are made again by restore. Order    those
- * that need it take their samples from the reorder heap; the others as they arrive. What is due by
- * time lies in a heap of its clock. Bound    as many as instances; panes in a pool of their own. */
+/* judge window: rules that changed while windows were open; and wide windows, those that hop,
+ * follow sessions or counts, are cut or corrected, or tell more than their plain figures. Private
+ * to engine_judge*.c. Layout   as the other arenas: no pointer, derived words are made again by
+ * restore. Order    those that need it take their samples from the reorder heap; the others as they
+ * arrive. What is due by time lies in a heap of its clock. Bound    as many as instances; panes in
+ * a pool of their own. */
 #ifndef PSTK_ENGINE_JUDGE_WINDOW_H
 #define PSTK_ENGINE_JUDGE_WINDOW_H
 
@@ -22,6 +23,15 @@ enum {                          /* judge_wide_pane.flags, beside JUDGE_PANE_UNCE
        JUDGE_PANE_CHANGED = 32, /* since it was told */
        JUDGE_PANE_KNOWN = 64,   /* a value held from its start on */
 };
+
+/* A window rule that has changed, for windows that were open then: judge_window.rule is its place
+ * here + PSTK_RULES_MAX. Until restart_ns they go by it, from there on by the instance's rule. */
+typedef struct judge_old_rule {
+    uint32_t link;
+    uint32_t users; /* windows */
+    pstk_rule rule;
+} judge_old_rule;
+_Static_assert(2 * PSTK_RULES_MAX < UINT16_MAX, "fits a window");
 
 typedef struct judge_wide {
     uint32_t link; /* free list */
@@ -48,6 +58,12 @@ typedef struct judge_wide_pane {
     pstk_figures figures;
 } judge_wide_pane;
 
+/* ---- engine_judge_window.c: a rule that changed ---------------------------------------------- */
+
+/* Its rule has changed: what is open goes on by the old one, until it has ended. */
+void judge_window_retire(pstk_judge *judge, uint32_t window);
+/* The old rule is let go; the live one holds from here on. */
+void judge_window_settle(pstk_judge *judge, uint32_t window);
 /* ---- engine_judge_window_wide.c -------------------------------------------------------------- */
 
 struct judge_node;

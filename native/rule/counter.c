@@ -263,11 +263,10 @@ size_t pstk_counter_step(const pstk_rule *rule, pstk_counter *counter,
     return count;
 }
 
-size_t pstk_counter_regress(pstk_counter *counter, pstk_segment_fact *out) {
+size_t pstk_counter_finish(pstk_counter *counter, uint32_t flags, pstk_segment_fact *out) {
     if (!counter->is_open || counter->is_unstarted)
         return 0;
-    size_t count =
-        close_segment(counter, counter->last_ns, counter->last, PSTK_FLAG_CLOCK_REGRESS, out);
+    size_t count = close_segment(counter, counter->last_ns, counter->last, flags, out);
     open_segment(counter, counter->last_ns, counter->last);
     counter->is_unstarted = 1;
     return count;

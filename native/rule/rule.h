@@ -263,8 +263,9 @@ typedef struct pstk_segment_fact {
 
 size_t pstk_counter_step(const pstk_rule *rule, pstk_counter *counter,
                          const pstk_counter_input *input, pstk_segment_fact *out_facts);
-/* The clock went back: what is counted closes at the last reading, the register carries on. */
-size_t pstk_counter_regress(pstk_counter *counter, pstk_segment_fact *out_facts);
+/* The clock went back, or the rule turns to another register: what is counted closes at the last
+ * reading, flagged so, and the register carries on. */
+size_t pstk_counter_finish(pstk_counter *counter, uint32_t flags, pstk_segment_fact *out_facts);
 
 typedef struct pstk_total {
     double rate; /* held from last_ns on */
@@ -292,7 +293,7 @@ typedef struct pstk_total_input { /* one instant */
 
 size_t pstk_total_step(const pstk_rule *rule, pstk_total *total, const pstk_total_input *input,
                        pstk_segment_fact *out_facts);
-size_t pstk_total_regress(pstk_total *total, pstk_segment_fact *out_facts);
+size_t pstk_total_finish(pstk_total *total, uint32_t flags, pstk_segment_fact *out_facts);
 
 /* ---- states --------------------------------------------------------------------------------- */
 
@@ -333,7 +334,8 @@ typedef struct pstk_state_fact {
 size_t pstk_state_step(const pstk_rule *rule, pstk_state_run *run, const pstk_state_input *input,
                        pstk_state_fact *out_facts);
 /* At most one fact. */
-size_t pstk_state_regress(const pstk_rule *rule, pstk_state_run *run, pstk_state_fact *out_fact);
+size_t pstk_state_finish(const pstk_rule *rule, pstk_state_run *run, uint32_t flags,
+                         pstk_state_fact *out_fact);
 
 typedef struct pstk_micro_fold { /* micro-stops of one interval, told together */
     int64_t start_ns, end_ns;    /* the interval */

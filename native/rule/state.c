@@ -72,11 +72,11 @@ size_t pstk_state_step(const pstk_rule *rule, pstk_state_run *run, const pstk_st
     return 0;
 }
 
-size_t pstk_state_regress(const pstk_rule *rule, pstk_state_run *run, pstk_state_fact *out) {
+size_t pstk_state_finish(const pstk_rule *rule, pstk_state_run *run, uint32_t flags,
+                         pstk_state_fact *out) {
     if (!run->is_open)
         return 0;
-    size_t count =
-        leave(rule, run, run->last_ns, PSTK_FLAG_CLOCK_REGRESS | PSTK_FLAG_INCOMPLETE, out);
+    size_t count = leave(rule, run, run->last_ns, flags | PSTK_FLAG_INCOMPLETE, out);
     if (count) { /* how long it held is not known: no micro-stop */
         out->flags &= (uint32_t)~PSTK_FLAG_MICRO;
         out->is_micro = 0;

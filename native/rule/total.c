@@ -71,10 +71,10 @@ size_t pstk_total_step(const pstk_rule *rule, pstk_total *total, const pstk_tota
     return count;
 }
 
-size_t pstk_total_regress(pstk_total *total, pstk_segment_fact *out) {
+size_t pstk_total_finish(pstk_total *total, uint32_t flags, pstk_segment_fact *out) {
     if (!total->is_open || total->is_unstarted)
         return 0;
-    size_t count = cut(total, total->last_ns, PSTK_FLAG_CLOCK_REGRESS, out);
+    size_t count = cut(total, total->last_ns, flags, out);
     total->is_unstarted = 1;
     return count;
 }

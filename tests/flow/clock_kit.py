@@ -119,10 +119,19 @@ quantity = {{ from = "sum", round = "0.001" }}
 """
 
 
+def config_text(state: Path, ring: Path) -> str:
+    """The plant as a file."""
+    return CONFIG.format(state=state, ring=ring)
+
+
+def parse(text: str) -> Config:
+    """A file as a configuration."""
+    return parse_config(tomllib.loads(text, parse_float=Decimal), variables={})
+
+
 def make_config(state: Path, ring: Path) -> Config:
     """The plant."""
-    text = CONFIG.format(state=state, ring=ring)
-    return parse_config(tomllib.loads(text, parse_float=Decimal), variables={})
+    return parse(config_text(state, ring))
 
 
 class Plant:
@@ -148,9 +157,10 @@ class Plant:
         return len(counts)
 
     def pieces(self) -> int:
-        """What the documents say was made."""
-        entries = self.runner.ledger.reader.entries(limit=100)
-        return sum(int(each.body["quantity"]["value"]) for each in entries)
+        """What was made, as the ledger's entries say: posted, or waiting by name for a person."""
+        reader = self.runner.ledger.reader
+        entries = reader.entries(limit=1000)
+        return sum(int(reader.event(entry.event_id).quantity or 0) for entry in entries)
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Waits for it; fails by name."""

@@ -1,5 +1,5 @@
 /* A new table in mid-journal: registers carry on, limits say that they are others now, windows
- * close as they stand. */
+ * swap at their boundary. */
 #include "judge_journal.h"
 
 static size_t count_kind(const jj_out *out, int kind) {
@@ -72,32 +72,183 @@ static void test_changed_limit_restarts_and_says_so(void) {
     jj_close(&j);
 }
 
-static void test_changed_window_closes_as_it_stands(void) {
+typedef struct told {
+    int64_t start_s, end_s;
+    uint64_t count;
+    uint32_t flags;
+} told;
+
+/* Events of a rule, in their order. A window that begins behind what was told begins 1 ns behind
+ * its newest sample. */
+static void require_windows(const jj_out *out, uint32_t rule, const told *wanted, size_t count) {
+    size_t at = 0;
+    for (size_t i = 0; i < out->count; i++) {
+        const pstk_event *e = &out->event[i];
+        if (e->rule != rule || e->kind != PSTK_EVENT_WINDOW_CLOSE)
+            continue;
+        REQUIRE(at < count);
+        bool is_right = e->start_ns / S == wanted[at].start_s &&
+                        e->end_ns == wanted[at].end_s * S && e->count == wanted[at].count &&
+                        e->flags == wanted[at].flags;
+        if (!is_right)
+            fprintf(stderr, "window %zu: [%lld, %lld) of %llu, flags %x\n", at,
+                    (long long)(e->start_ns / S), (long long)(e->end_ns / S),
+                    (unsigned long long)e->count, e->flags);
+        CHECK(is_right);
+        at++;
+    }
+    CHECK(at == count);
+}
+
+static void test_changed_window_swaps_at_its_boundary(void) {
+    for (size_t samples_max = 1; samples_max < 700; samples_max += 679) {
+        jj j;
+        jj_open(&j);
+        j.sources[0].lateness_ns = 3 * S;
+        pstk_rule *rule = jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp");
+        rule->size_ns = 10 * S;
+        rule = jj_rule(&j, "kept", PSTK_RULE_WINDOW, "*.temp");
+        rule->size_ns = 10 * S;
+        jj_config(&j);
+        uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+        for (int64_t t = 1001; t <= 1011; t += 5)
+            say(&j, temp, t * S, 1); /* two windows are open */
+        j.rules[0].size_ns = 15 * S; /* 1020 is no boundary of it: 1005, 1020 ... is, 1035 */
+        jj_config(&j);
+        say(&j, temp, 1009 * S, 2); /* late, by the old table */
+        say(&j, temp, 1019 * S, 3); /* the old table's last */
+        say(&j, temp, 1021 * S, 4); /* the new table's first, while the old one is open */
+        say(&j, temp, 1018 * S, 5); /* and back */
+        for (int64_t t = 1025; t <= 1060; t += 5)
+            say(&j, temp, t * S, 6);
+        jj_out out = jj_run(&j, samples_max);
+        static const told w[] = {{1000, 1010, 3, PSTK_FLAG_PARTIAL},
+                                 {1010, 1020, 3, 0},
+                                 {1020, 1035, 3, 0},
+                                 {1035, 1050, 3, 0}};
+        static const told kept[] = {{1000, 1010, 3, PSTK_FLAG_PARTIAL},
+                                    {1010, 1020, 3, 0},
+                                    {1020, 1030, 2, 0},
+                                    {1030, 1040, 2, 0},
+                                    {1040, 1050, 2, 0}};
+        REQUIRE(out.count > 0);
+        require_windows(&out, 1, w, 4);
+        require_windows(&out, 2, kept, 5);
+        jj_out_free(&out);
+        jj_close(&j);
+    }
+}
+
+/* The new alignment has no boundary there: its first window is cut, and says so. */
+static void test_a_swap_that_cuts_the_new_window_says_so(void) {
     jj j;
     jj_open(&j);
     pstk_rule *rule = jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp");
     rule->size_ns = 10 * S;
-    rule = jj_rule(&j, "kept", PSTK_RULE_WINDOW, "*.temp");
-    rule->size_ns = 10 * S;
+    jj_config(&j);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    for (int64_t t = 1000; t < 1014; t += 2)
+        say(&j, temp, t * S, 1);
+    j.rules[0].size_ns = 16 * S; /* 1008, 1024, 1040 */
+    j.rules[0].emit = PSTK_EMIT_EVENT;
+    jj_config(&j);
+    for (int64_t t = 1014; t < 1060; t += 2)
+        say(&j, temp, t * S, 1);
+    jj_out out = jj_run(&j, 680);
+    static const told w[] = {{1000, 1010, 5, PSTK_FLAG_PARTIAL},
+                             {1010, 1020, 5, 0},
+                             {1020, 1024, 2, PSTK_FLAG_PARTIAL},
+                             {1024, 1040, 8, 0},
+                             {1040, 1056, 8, 0}};
+    require_windows(&out, 1, w, 5);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+static void test_changes_before_the_swap_is_over(void) {
+    jj j;
+    jj_open(&j);
+    j.sources[0].lateness_ns = 5 * S;
+    jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp")->size_ns = 10 * S;
     jj_config(&j);
     uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
     say(&j, temp, 1001 * S, 1);
-    say(&j, temp, 1004 * S, 2);
-    j.rules[0].size_ns =
-        20 * S; /* the new window begins at 1000 as well: it must not bear the old identity */
+    j.rules[0].size_ns = 3 * S;
+    jj_config(&j); /* nothing of this table is ever open */
+    say(&j, temp, 1005 * S, 1);
+    j.rules[0].size_ns = 5 * S;
     jj_config(&j);
-    say(&j, temp, 1006 * S, 3);
-    say(&j, temp, 1020 * S, 4);
+    say(&j, temp, 1009 * S, 1);
+    say(&j, temp, 1011 * S, 1); /* [1010, 1015) by the third, while [1000, 1010) is open */
+    j.rules[0].size_ns = 20 * S;
+    jj_config(&j); /* two tables have something open: both close as they stand */
+    for (int64_t t = 1012; t < 1050; t++)
+        say(&j, temp, t * S, 1);
     jj_out out = jj_run(&j, 680);
-    REQUIRE(out.count == 3);
-    CHECK(out.event[0].count == 2 && (out.event[0].flags & PSTK_FLAG_PARTIAL));
-    for (size_t i = 0; i < 3; i++)
-        for (size_t k = i + 1; k < 3; k++)
-            CHECK(memcmp(out.event[i].id, out.event[k].id, 16) != 0);
-    uint64_t changed = 0, kept = 0;
-    for (size_t i = 0; i < 3; i++)
-        *(out.event[i].rule == out.event[0].rule ? &changed : &kept) += out.event[i].count;
-    CHECK(changed == 3 && kept == 3);
+    static const told w[] = {{1000, 1010, 3, PSTK_FLAG_PARTIAL},
+                             {1010, 1015, 1, PSTK_FLAG_PARTIAL},
+                             {1011, 1020, 8, PSTK_FLAG_PARTIAL},
+                             {1020, 1040, 20, 0}};
+    require_windows(&out, 1, w, 4);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+static void test_a_window_that_is_gone_closes_as_it_stands(void) {
+    jj j;
+    jj_open(&j);
+    jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp")->size_ns = 10 * S;
+    jj_config(&j);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    for (int64_t t = 1001; t < 1014; t++)
+        say(&j, temp, t * S, 1);
+    pstk_rule kept = j.rules[0];
+    j.rules[0] = *jj_rule(&j, "else", PSTK_RULE_LIMIT, "none");
+    j.rule_count = 1;
+    jj_config(&j);
+    say(&j, temp, 1014 * S, 1);
+    j.rules[0] = kept;
+    jj_config(&j);
+    for (int64_t t = 1015; t < 1032; t++)
+        say(&j, temp, t * S, 1);
+    jj_out out = jj_run(&j, 680);
+    static const told w[] = {{1000, 1010, 9, PSTK_FLAG_PARTIAL},
+                             {1010, 1020, 4, PSTK_FLAG_PARTIAL},
+                             {1013, 1020, 5, PSTK_FLAG_PARTIAL},
+                             {1020, 1030, 10, 0}};
+    require_windows(&out, 1, w, 4);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+/* '*' matches something else, and the tag is the same: its register goes on. Another tag under the
+ * same capture is another register: what was open is told. */
+static void test_a_register_under_another_name(void) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "good", PSTK_RULE_COUNTER, "*.good");
+    rule->size_ns = 100 * S;
+    jj_config(&j);
+    uint32_t good = jj_tag(&j, "m1.good", PSTK_TYPE_I64);
+    uint32_t total = jj_tag(&j, "m1.total", PSTK_TYPE_I64);
+    for (int64_t k = 0; k < 30; k++) {
+        j.now_ns = (1000 + k) * S;
+        jj_i64(&j, good, j.now_ns, 10 + k);
+        jj_i64(&j, total, j.now_ns, 500 + 2 * k);
+        if (k == 10 || k == 20) {
+            jj_role(rule, PSTK_ROLE_VALUE, k == 10 ? "m*.good" : "m*.total");
+            jj_config(&j);
+        }
+    }
+    jj_i64(&j, total, 1101 * S, 1000);
+    jj_i64(&j, total, 1102 * S, 1001);
+    jj_out out = jj_run(&j, 680);
+    REQUIRE(out.count == 2);
+    const pstk_event *e = out.event;
+    CHECK(e[0].tag == good && e[0].value.i64 == 19 && e[0].start_reading.i64 == 10);
+    CHECK(e[0].end_reading.i64 == 29 && e[0].end_ns == 1019 * S);
+    CHECK(e[0].flags == PSTK_FLAG_PARTIAL);
+    CHECK(e[1].tag == total && e[1].end_reading.i64 == 558 && e[1].flags == PSTK_FLAG_PARTIAL);
     jj_out_free(&out);
     jj_close(&j);
 }
@@ -173,7 +324,11 @@ static void test_shared_role_reaches_every_instance(void) {
 int main(void) {
     test_register_survives_any_change_and_a_removal();
     test_changed_limit_restarts_and_says_so();
-    test_changed_window_closes_as_it_stands();
+    test_changed_window_swaps_at_its_boundary();
+    test_a_swap_that_cuts_the_new_window_says_so();
+    test_changes_before_the_swap_is_over();
+    test_a_window_that_is_gone_closes_as_it_stands();
+    test_a_register_under_another_name();
     test_damaged_table_changes_nothing();
     test_bounds_are_counted();
     test_shared_role_reaches_every_instance();

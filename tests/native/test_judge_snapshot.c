@@ -104,6 +104,12 @@ static void write_more(jr *r) {
     for (int k = 0; k < 24; k++) {
         r->j.sources[0].lateness_ns = (400 + 20 * k) * MS;
         r->j.rules[0].emits_zero = k & 1; /* of the first part: two halves are told apart */
+        for (uint32_t i = 0; i < r->j.rule_count;
+             i++) /* old tables, while their windows are open */
+            if (strcmp(r->j.rules[i].name, "told") == 0)
+                r->j.rules[i].size_ns = (2 + k % 3) * S;
+        for (int m = 0; m < 3; m++)
+            jj_f64(&r->j, r->temp[m], r->event_ns + k, 50);
         jj_config(&r->j);
         jj_baseline(&r->j, "good", "m9.good", k, r->event_ns);
         jr_write(r, 12);
