@@ -36,6 +36,7 @@ ROOMS = {
     "contracts": 1,
     "captures": 3,
     "engine": 4,
+    "plot": 4,
     "mapping": 4,
     "outbox": 5,
     "post": 5,

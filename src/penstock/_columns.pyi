@@ -2,9 +2,13 @@
 
 from typing import Any, Self
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Column:
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
+@disjoint_base
 class Columns:
     def __new__(cls, capsule: object = None) -> Self: ...
     def __len__(self) -> int: ...

@@ -1,9 +1,10 @@
 """Types of the native border; see _core.pyx and native/penstock.h."""
 
-from typing import Any
+from typing import Any, Self
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
+from penstock.events import AGGREGATES as AGGREGATES
 from penstock.events import Event, PackedEvidence
 
 TYPES: dict[str, int]
@@ -12,19 +13,21 @@ DROP_REASONS: tuple[str, ...]
 BUILT_NS: int
 NO_POSITION: int
 TIME_NONE: int
+UNITS: tuple[str, ...]
 
 def native_version() -> str: ...
 def has_crash_points() -> bool: ...
 
+@disjoint_base
 class Engine:
     @property
     def fed_at(self) -> int: ...
-    def __init__(
-        self,
+    def __new__(
+        cls,
         options: dict[str, Any],
         sources: list[dict[str, Any]],
         rules: list[dict[str, Any]],
-    ) -> None: ...
+    ) -> Self: ...
     def start(self) -> None: ...
     def close(self) -> None: ...
     def reconfigure(self, rules: list[dict[str, Any]]) -> None: ...
@@ -68,6 +71,7 @@ class Engine:
     def capture(self, folder: bytes, bytes_max: int) -> None: ...
     def replay(self, capture: Capture, bytes_max: int) -> dict[str, int]: ...
 
+@disjoint_base
 class Capture:
-    def __init__(self, path: bytes) -> None: ...
+    def __new__(cls, path: bytes) -> Self: ...
     def look(self) -> dict[str, Any]: ...

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from penstock import columns
 from penstock.captures import Capture, Replayed
@@ -48,13 +48,25 @@ POSITIONS_END = 2**64 - 1  # one above the last position a batch may bear
 CLOCKS = {"system": 0, "manual": 1}
 
 
-@dataclass(frozen=True, slots=True)
+class Clock(Protocol):
+    """What moves engines: ``penstock.testing.Clock``, or one of yours."""
+
+    now_ns: int  # ns since 1970 UTC; the receive time of what is fed without one
+
+    def attach(self, engine: Engine) -> None:
+        """Called at open; from then on the clock calls ``engine.tick(now_ns)`` when it moves."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Tag:
     """A tag the engine knows: its id for ``feed``, name, and kind for life."""
 
     id: int
     name: str
     kind: str  # f64, i64, bool or code
+
+    def __repr__(self) -> str:
+        return f"<Tag {self.id}: {self.name}, {self.kind}>"
 
 
 class Batch:
@@ -137,17 +149,21 @@ class Engine:
     ``Engine(config)`` opens and recovers: after it returns, what an earlier process journaled is
     judged and its unacknowledged events are pending again. ``start`` opens the sockets. Raises
     ``LockedError`` where another process holds the state directory, ``StateError`` where it cannot
-    be read or written, ``ConfigError`` for a bad value.
+    be read or written, ``ConfigError`` for a bad value. ``clock``: ``"system"``, ``"manual"`` (time
+    comes with what is fed, and from ``tick``), or a clock that moves several engines, as
+    ``penstock.testing.Clock``.
     """
 
-    def __init__(self, config: Config, *, clock: str = "system") -> None:
+    def __init__(self, config: Config, *, clock: str | Clock = "system") -> None:
         if _core is None:
             raise UnsupportedPlatform(
                 f"no native engine on this machine ({_MISSING}); contracts and testing work, "
                 "run the engine on Linux (glibc 2.28 or later, x86-64 or aarch64)"
             )
+        self._clock = None if isinstance(clock, str) else clock
+        clock = clock if isinstance(clock, str) else "manual"
         if clock not in CLOCKS:
-            raise ValueError(f"clock {clock!r} is none of {', '.join(CLOCKS)}")
+            raise ValueError(f"clock {clock!r} is none of {', '.join(CLOCKS)}, and no Clock")
         native = config.options_for_core()
         options = dict(native["options"])
         options["clock"] = CLOCKS[clock]
@@ -160,8 +176,25 @@ class Engine:
         self._is_closed = False
         self._kinds: dict[int, str] = {}  # of tags asked for by name
         self._ids: dict[str, int] = {}  # of tags that events named
+        self._plant = config.plant.name
         for source, name, kind in native.get("tags", ()):
             self._declare(source, name, kind)
+        if self._clock is not None:
+            self._clock.attach(self)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self._sources) or "none"
+        state = "closed" if self._is_closed else "open"
+        word = "sources" if len(self._sources) > 1 else "source"
+        return f"<Engine of plant {self._plant}: {state}, {word} {names}>"
+
+    @property
+    def is_closed(self) -> bool:
+        """``close`` was called: what is left is to read what was handed out."""
+        return self._is_closed
+
+    def _received_ns(self, given: int) -> int:
+        return self._clock.now_ns if self._clock is not None and not given else given
 
     def _declare(self, source: str, name: str, kind: str) -> None:
         try:
@@ -172,7 +205,7 @@ class Engine:
             raise ConfigError(path, str(wrong), "declare it as it is in the state") from wrong
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], *, clock: str = "system") -> Self:
+    def from_file(cls, path: str | os.PathLike[str], *, clock: str | Clock = "system") -> Self:
         """An engine from a TOML file; see ``penstock docs config``."""
         from pathlib import Path
 
@@ -252,7 +285,7 @@ class Engine:
             given["time_ns"] = columns.integers(time_ns, columns.TIMES, 8, "time_ns")
         if quality is not None:
             given["quality"] = columns.integers(quality, "H", 2, "quality")
-        extra: dict[str, Any] = {"recv_time_ns": recv_time_ns}
+        extra: dict[str, Any] = {"recv_time_ns": self._received_ns(recv_time_ns)}
         if position is not None:
             extra["position"] = _place(position)
             if any(len(chunks) > 1 for chunks in given.values()):
@@ -306,7 +339,7 @@ class Engine:
                 index,
                 memoryview(payload).cast("B"),
                 subject.encode(),
-                recv_time_ns=recv_time_ns,
+                recv_time_ns=self._received_ns(recv_time_ns),
                 **extra,
             )
             used, dropped = used + one[0], dropped + one[1]

@@ -7,7 +7,7 @@ gives the same id.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 
 from penstock.samples import count_samples, unpack_samples
@@ -20,7 +20,14 @@ AGGREGATES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+def _at(time_ns: int) -> str:
+    from datetime import UTC, datetime, timedelta  # only a repr needs it
+
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_ns // 1000)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Context:
     """What ran at the asset: texts as the plant gives them, ``""`` where not known."""
 
@@ -30,8 +37,14 @@ class Context:
     lot: str = ""
     shift: str = ""
 
+    def __repr__(self) -> str:
+        said = [
+            f"{field.name} {text}" for field in fields(self) if (text := getattr(self, field.name))
+        ]
+        return f"<Context: {', '.join(said) or 'nothing is known'}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Event:
     """One event.
 
@@ -78,6 +91,15 @@ class Event:
     config_generation: int = 0
     aggregates: Mapping[str, int | float | None] | None = None  # window: asked for beyond these
 
+    def __repr__(self) -> str:
+        value = (
+            f"{self.quantity} {self.unit}" if self.quantity is not None else self.text or self.value
+        )
+        lot = f", lot {self.context.lot}" if self.context.lot else ""
+        flags = f", {' and '.join(sorted(self.flags))}" if self.flags else ""
+        what = f"{self.kind} of {self.tag} at {_at(self.at_ns)}: {value}"
+        return f"<Event {what} by rule {self.rule}{lot}{flags}>"
+
     @property
     def duration_ns(self) -> int | None:
         """Length of the interval (of micro-stops: the time in them), or None while it is open."""
@@ -86,7 +108,7 @@ class Event:
         return None if self.end_ns is None else self.end_ns - self.start_ns
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evidence:
     """Samples of one tag around an event, oldest first: what the ring still held when the event was
     committed.
@@ -97,6 +119,11 @@ class Evidence:
     values: tuple[float, ...]
     quality: tuple[int, ...]
     before: int  # how many of them lie at or before the event's block
+
+    def __repr__(self) -> str:
+        return (
+            f"<Evidence: {len(self.time_ns)} samples of {self.tag}, {self.before} before the event>"
+        )
 
 
 class PackedEvidence(Evidence):

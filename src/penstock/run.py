@@ -14,10 +14,10 @@ import os
 import resource
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, Self, cast
 
 from penstock.config import Config
 from penstock.engine import Stats
@@ -332,7 +332,8 @@ class StatusFile:
 class Runner:
     """One running plant: engine, ledger, targets and what moves between them.
 
-    ``run`` works until ``stop``; ``reload`` takes a new configuration's rules and mappings.
+    ``run`` works until ``stop``; ``reload`` takes a new configuration's rules and mappings. As an
+    async context manager it works beside the block, and closes everything at its end.
     """
 
     def __init__(
@@ -340,7 +341,7 @@ class Runner:
         config: Config,
         engine: EngineLike,
         *,
-        is_ledger_expected: bool,
+        is_ledger_expected: bool = False,
         on_status: Callable[[Status], None] | None = None,
     ) -> None:
         """Opens ledger and targets.
@@ -367,6 +368,23 @@ class Runner:
             self._intake = Intake(engine, self.ledger, config, on_commit=self.relay.notify)
             self._gauge = Gauge(engine, self.ledger, self.relay)
             undo.pop_all()
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.targets) or "no target"
+        return f"<Runner: {self._engine!r} into {names}>"
+
+    async def __aenter__(self) -> Self:
+        self._working = asyncio.create_task(self.run(), name="runner")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+        await self._working
+
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """The open targets by name; of a memory target, ``documents`` are what was posted."""
+        return {target.name: target for target, _ in self._targets}
 
     def stop(self) -> None:
         """``run`` returns within ten seconds: what is on its way ends, the rest stays."""

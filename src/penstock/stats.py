@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SourceStats:
     """Figures of one source since its state directory was made. ``residual`` must be 0."""
 
@@ -28,8 +28,16 @@ class SourceStats:
     late: int
     out_of_order: int
 
+    def __repr__(self) -> str:
+        lost = "unknown" if self.lost_upstream is None else f"{self.lost_upstream:,}"
+        return (
+            f"<SourceStats of {self.name}: {self.received:,} received, {self.used:,} used, "
+            f"{sum(self.dropped.values()):,} dropped, {lost} lost upstream, "
+            f"residual {self.residual}>"
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Stats:
     """Figures of the engine; cursors in bytes of the journal (design: written >= judged >=
     checkpointed).
@@ -75,6 +83,14 @@ class Stats:
     captured: int
     capture_missed: int
     is_capture_stopped: bool
+
+    def __repr__(self) -> str:
+        return (
+            f"<Stats: {self.received:,} samples received by {len(self.sources)} "
+            f"source{'s' if len(self.sources) != 1 else ''}, {self.dropped:,} dropped, "
+            f"{self.events:,} events, {self.events_pending:,} waiting, residual {self.residual}"
+            f"{', FAILED' if self.is_failed else ''}>"
+        )
 
     @property
     def received(self) -> int:

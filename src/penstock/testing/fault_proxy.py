@@ -80,6 +80,7 @@ class Message:
 
     @property
     def raw(self) -> bytes:
+        """The message as it goes over the wire."""
         return self.head + self.body
 
 
