@@ -13,6 +13,7 @@ import sys
 import tempfile
 from array import array
 from decimal import Decimal
+from importlib import resources
 from pathlib import Path
 
 START_NS = 1_790_000_000_000_000_000
@@ -75,6 +76,13 @@ def check_is_release() -> None:
     want(not _core.has_crash_points(), "the wheel listens to PENSTOCK_CRASH_AT")
 
 
+def check_docs() -> None:
+    """Pages and cases are read from the package, offline."""
+    folder = resources.files("penstock") / "docs"
+    for name in ("start.md", "errors.md", "penstock.service", "cases/state-stop/config.toml"):
+        want((folder / name).is_file(), f"docs/{name} is not in the wheel")
+
+
 def run_engine(folder: str, ring: str) -> None:
     import tomllib
 
@@ -127,6 +135,7 @@ def run_bench(folder: str) -> None:
 def main() -> int:
     check_import()
     check_is_release()
+    check_docs()
     prefix = "penstock-smoke-"
     with (
         tempfile.TemporaryDirectory(prefix=prefix) as folder,

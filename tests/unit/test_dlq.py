@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.cli import main
+from penstock.errors import LedgerError
 from penstock.mapping import map_event
 from penstock.outbox import Decision, Ledger, Mapped, Policy, State, decide
 from penstock.outbox.decide import Absent
@@ -107,6 +108,13 @@ def test_in_doubt_is_asked_now_and_never_sent_by_a_person_s_word(
         story = ledger.reader.story(4)
         assert (story[-1].by, story[-1].to_state) == ("ann", "in_doubt")
     assert "ok" in told(capsys, "ledger", "verify", "--state-dir", state)
+
+
+def test_only_what_is_in_doubt_is_asked_for(state: Path) -> None:
+    with Ledger.open(state / "ledger.sqlite", now_ns=NOW + 1) as ledger:
+        for entry_id, name in ((1, "posted"), (2, "held"), (5, "dead")):
+            with pytest.raises(LedgerError, match=f"entry {entry_id} is {name}: only in_doubt is"):
+                ledger.ask_again(entry_id, by="ann", reason="x", now_ns=NOW + 1)
 
 
 def test_all_of_a_category_and_what_refuses_is_named(

@@ -218,6 +218,12 @@ def test_every_status_is_classified(
     assert (caught.value.category, caught.value.retry_after_s) == (category, wait_s)
 
 
+def test_taken_is_not_posted_even_where_202_has_a_number(api: Books, ledger: Ledger) -> None:
+    api.answer(202, {"data": {"number": "JOB-1"}})
+    with pytest.raises(Ambiguous, match="HTTP 202"):
+        meet(opened(api.url), send(entry(ledger)))
+
+
 def test_404_without_a_field_in_the_path_is_a_wrong_address(api: Books, ledger: Ledger) -> None:
     api.answer(404)
     with pytest.raises(Transient) as caught:
