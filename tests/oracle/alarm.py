@@ -78,7 +78,8 @@ class Alarm:
         if is_going_off or self._is_acknowledged or not self._is_told or self._rule.is_quiet:
             return []
         newest = self._rule.newest
-        value = self.active.value if newest is None else newest
+        is_behind = newest is not None and newest.event_ns > self.active.event_ns
+        value = newest.value if newest is not None and is_behind else self.active.value
         return [self._made("realarm", at_ns, self.active.start_ns, None, value)]
 
     def _made(
@@ -183,7 +184,7 @@ class AlarmRule(ABC):
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.alarms: list[Alarm] = []
-        self.newest: Number | None = None  # newest good value judged
+        self.newest: Crossing | None = None  # good value, or rate, judged
         self.is_suppressed = False
         self.out_of_order = 0
         self.suppressed = 0  # excursions that were never told
@@ -211,9 +212,7 @@ class AlarmRule(ABC):
             return self.bad(Crossing(event_ns, engine_ns, sample.value, frozenset({"bad_quality"})))
         made = self.take_due(event_ns, None)
         flags = frozenset({"uncertain"} if sample.is_uncertain else ())
-        made += self.good(Crossing(event_ns, engine_ns, sample.value, flags))
-        self.newest = sample.value
-        return made
+        return made + self.good(Crossing(event_ns, engine_ns, sample.value, flags))
 
     def take_due(self, event_ns: int | None, engine_ns: int | None) -> list[Made]:
         """Deadlines at or before this."""

@@ -61,14 +61,18 @@ class Counter(Segments):
         told before says nothing new of the same lot.
         """
         start, reading = values.get("start"), values.get("tag")
+        if reading is not None and self.is_uncertain:  # it says where the old lot ended, too
+            self.flags.add("uncertain")
         is_other_lot = before.get("lot") != self.role.get("lot")
         if start is not None and (is_other_lot or before.get("start") != start):
             assert not isinstance(start, str)
             assert not isinstance(reading, str)
             last = self._last
-            if last is not None and start < last and (reading is None or last <= reading):
+            negative = self.rule.negative
+            is_back = reading is not None and last is not None and reading < last
+            if last is not None and start < last and (negative == "ignore" or not is_back):
                 counted_since = Fraction(last) - Fraction(start)
-                if counted_since <= self._quantity:
+                if counted_since <= self._quantity or negative == "subtract":
                     self._quantity -= counted_since
                     self._last, self._newest = start, last
             else:
@@ -78,6 +82,7 @@ class Counter(Segments):
     def measure(self, event_ns: int, value: Value) -> None:
         """A reading."""
         assert not isinstance(value, str)
+        self.is_counted = True
         self._count(value)
 
     def close(self, end_ns: int) -> Made | None:
@@ -102,6 +107,7 @@ class Counter(Segments):
             return
         if self._is_back(reading):
             if self.rule.negative == "ignore":
+                self.is_counted = False
                 return
             self.flags.add("corrected" if self.rule.negative == "subtract" else "reset")
         self._quantity += self._delta(Fraction(self._last), Fraction(reading))

@@ -270,6 +270,8 @@ class Judge:
             elif isinstance(each.logic, AlarmRule):
                 self._alarm_instant(feed, each, event_ns, mine)
             elif isinstance(each.logic, (Counter, Total, State)):
+                judged = [s for s, _ in mine if each.roles[s.tag] == "tag"]
+                each.logic.is_uncertain = any(sample.is_uncertain for sample in judged)
                 values: dict[str, Value] = {
                     each.roles[sample.tag]: sample.value for sample, _ in mine if not sample.is_bad
                 }
@@ -299,7 +301,7 @@ class Judge:
                 made = Made("window.close", pane.start_ns, pane.start_ns, pane.end_ns, pane=pane)
                 made.count, made.revision = len(pane.terms), pane.revision
                 made.lot, made.order = pane.lot, pane.order
-                made.flags = frozenset({"partial"} if pane.is_partial else ())
+                made.flags = pane.flags
                 self._emit(instance, [made])
             else:
                 self.outcome.results.append(pane)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from oracle.alarm import Alarm, AlarmRule, Crossing, Number
 from oracle.made import Made
 from oracle.plan import Rule
@@ -28,6 +30,7 @@ class Leveled(AlarmRule):
             else:
                 is_beyond, is_inside = value <= level.value, value > level.value + level.deadband
             made += alarm.judge(crossing, is_beyond=is_beyond, is_inside=is_inside)
+        self.newest = crossing
         return made
 
 
@@ -77,6 +80,8 @@ class Rate(Leveled):
             return []
         change = _difference(crossing.value, then)
         rate = change * float(self.rule.per_ns) / float(now_ns - then_ns)
+        if not math.isfinite(rate):
+            return []
         return self.judge(Crossing(now_ns, crossing.engine_ns, rate, crossing.flags))
 
 

@@ -53,6 +53,13 @@ class Pane:
         return [point.value for point in self.points if point.value is not None]
 
     @property
+    def flags(self) -> frozenset[str]:
+        """What is to be said of it."""
+        is_uncertain = any(point.is_uncertain for point in self.points)
+        said = {"partial": self.is_partial, "uncertain": is_uncertain}
+        return frozenset(flag for flag, is_so in said.items() if is_so)
+
+    @property
     def total(self) -> Fraction:
         """The exact sum."""
         return exact_sum(self.terms)

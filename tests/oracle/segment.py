@@ -18,6 +18,8 @@ class Segments(ABC):
         self.role: dict[str, Value] = {}
         self.start_ns: int | None = None
         self.flags: set[str] = set()
+        self.is_uncertain = False  # the reading of the instant that is judged
+        self.is_counted = True  # that reading, not passed over
         self.is_boundary = False  # a fixed interval ends at the instant that is judged
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
@@ -41,6 +43,8 @@ class Segments(ABC):
             made += self.pass_time(event_ns + 1)
         if "tag" in values:
             self.measure(event_ns, values["tag"])
+            if self.is_uncertain and self.is_counted:
+                self.flags.add("uncertain")
         return made
 
     def _is_cut(self, role: str, before: Mapping[str, Value], values: Mapping[str, Value]) -> bool:

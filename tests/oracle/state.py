@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from oracle.feed import Value
 from oracle.made import Made
 from oracle.plan import Rule
+
+
+@dataclass(slots=True)
+class _Stops:
+    """Micro stops of one interval."""
+
+    durations_ns: list[int] = field(default_factory=list)
+    flags: set[str] = field(default_factory=set)
 
 
 class State:
@@ -20,9 +29,10 @@ class State:
         self._order = ""
         self._is_start_told = False  # by the machine
         self._is_partial = False
-        self._micro: list[int] = []  # durations of the stops of the interval that is folded now
-        self._micro_start_ns = 0
+        self._micro: dict[int, _Stops] = {}  # folded, by the start of their interval
         self.micro_dropped = 0
+        self.is_uncertain = False  # the state of the instant that is judged
+        self._flags: set[str] = set()  # of the open state
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
         """Every role takes its value, then one transition.
@@ -40,30 +50,35 @@ class State:
         assert since is None or isinstance(since, int)
         start_ns = event_ns if since is None else since * self._rule.since_unit_ns
         is_same_start = since is None or start_ns == self._start_ns
+        uncertain = {"uncertain"} if self.is_uncertain else set[str]()
         if state == self._state and is_same_start:
+            self._flags |= uncertain
             return made
         is_better_known = state == self._state and (
             start_ns < self._start_ns or not self._is_start_told
         )
         if self._rule.is_listed(self._state) and not is_better_known:
-            made += self._end(max(start_ns, self._start_ns))
+            made += self._end(max(start_ns, self._start_ns), event_ns)
         self._is_partial = self._state is None and since is None
         self._state, self._start_ns, self._is_start_told = state, start_ns, since is not None
         self._order = str(self._role.get("order", ""))
-        if self._rule.on in ("enter", "both") and self._rule.is_listed(state):
-            made.append(self._made("state.enter", None, {"partial"} if self._is_partial else set()))
+        self._flags = uncertain | (self._flags if is_better_known else set())
+        is_entered = self._rule.is_listed(state) and not is_better_known
+        if self._rule.on in ("enter", "both") and is_entered:
+            partial = {"partial"} if self._is_partial else set[str]()
+            made.append(self._made("state.enter", None, self._flags | partial))
         return made
 
-    def _end(self, end_ns: int) -> list[Made]:
-        flags = {"partial"} if self._is_partial else set()
+    def _end(self, end_ns: int, event_ns: int) -> list[Made]:
+        flags = self._flags | ({"partial"} if self._is_partial else set())
         if end_ns - self._start_ns < self._rule.min_duration_ns:
             if self._rule.micro == "drop":
                 self.micro_dropped += 1
                 return []
-            if self._rule.micro == "fold":
-                self._fold(end_ns)
-                return []
             flags.add("micro")
+            if self._rule.micro == "fold":
+                self._fold(end_ns, event_ns, flags)
+                return []
         if self._rule.on == "enter":
             return []
         return [self._made("state.end", end_ns, flags)]
@@ -82,12 +97,15 @@ class State:
 
     # ---- micro stops, folded --------------------------------------------------------------------
 
-    def _fold(self, end_ns: int) -> None:
-        """A stop belongs to the interval that its end lies in, or to the one not told yet."""
+    def _fold(self, end_ns: int, event_ns: int, flags: set[str]) -> None:
+        """A stop belongs to the interval that its end lies in; told already, to that of now."""
         every_ns = self._rule.micro_every_ns
-        if not self._micro:
-            self._micro_start_ns = end_ns // every_ns * every_ns
-        self._micro.append(end_ns - self._start_ns)
+        start_ns = end_ns // every_ns * every_ns
+        if start_ns + every_ns <= event_ns:
+            start_ns = event_ns // every_ns * every_ns
+        stops = self._micro.setdefault(start_ns, _Stops())
+        stops.durations_ns.append(end_ns - self._start_ns)
+        stops.flags |= flags
 
     @property
     def is_open(self) -> bool:
@@ -95,10 +113,13 @@ class State:
         return bool(self._micro)
 
     def pass_time(self, event_ns: int) -> list[Made]:
-        """All before this is judged: micro stops of an interval that ended by then are told."""
-        end_ns = self._micro_start_ns + self._rule.micro_every_ns
-        if not self._micro or end_ns > event_ns:
-            return []
-        total_ns, count, self._micro = sum(self._micro), len(self._micro), []
-        start_ns = self._micro_start_ns
-        return [Made("state.micro", start_ns, start_ns, end_ns, value=total_ns, count=count)]
+        """All before this is judged: micro stops of intervals that ended by then are told."""
+        made = []
+        for start_ns in sorted(self._micro):
+            end_ns = start_ns + self._rule.micro_every_ns
+            if end_ns <= event_ns:
+                stops = self._micro.pop(start_ns)
+                one = Made("state.micro", start_ns, start_ns, end_ns, flags=frozenset(stops.flags))
+                one.value, one.count = sum(stops.durations_ns), len(stops.durations_ns)
+                made.append(one)
+        return made

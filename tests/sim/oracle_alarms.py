@@ -11,14 +11,16 @@ from oracle import Sample
 
 EVERY_EVENT = {"events_per_minute_max": 1_000_000}
 LEVELS = {"high_high": 4.0, "high": 2.0, "low": -2.0, "low_low": -4.0}
-STEPS_MS = ((1,), (0, 1, 1, 1, 2, 3, 6), (1, 1, 20), (5, 5, 5, 200))
+STEPS_MS = ((1,), (0, 1, 1, 1, 2, 3, 6), (1, 1, 20), (5, 5, 5, 200), (40, 300, 700))
 
 
 def _level(draw: Random, value: float, has_delays: bool) -> dict[str, Any]:
     level: dict[str, Any] = {"value": value, "deadband": draw.choice((0, 0.5, 1.0, 2.5))}
     for delay in ("on_delay_s", "off_delay_s"):
         if draw.random() < 0.4 and has_delays:
-            level[delay] = draw.choice((0.001, 0.002, 0.005, 0.02))
+            level[delay] = draw.choice((0.001, 0.002, 0.005, 0.02, 0.5))
+    if draw.random() < 0.4 and has_delays:
+        level["re_alarm_s"] = draw.choice((1, 2, 1.5))
     return level
 
 
@@ -49,14 +51,56 @@ def times(draw: Random, steps: int) -> list[int]:
     return made
 
 
+def qualities(draw: Random, *choices: str) -> dict[str, Any]:
+    """What a bad sample means; left out now and then."""
+    quality = draw.choice(("", *choices))
+    return {"quality": quality} if quality else {}
+
+
+def tag_of(draw: Random, steps: int, rule: dict[str, Any], most: float = 6.0) -> Part:
+    """One f64 or i64 tag that wanders."""
+    kind = draw.choice(("f64", "f64", "i64"))
+    values = [v if kind == "f64" else int(v) for v in walk(draw, steps, most)]
+    pairs = zip(times(draw, steps), values, strict=True)
+    samples = [Sample("m.p", time_ns, value) for time_ns, value in pairs]
+    return Part([{"name": "p", "tag": "*.p", **EVERY_EVENT, **rule}], samples, {"m.p": kind})
+
+
 def limits(draw: Random, steps: int) -> Part:
     """One tag around up to four levels, judged as it comes or by event time."""
-    rule: dict[str, Any] = {"name": "p", "kind": "limit", "tag": "*.p", **EVERY_EVENT}
+    rule: dict[str, Any] = {"kind": "limit", **qualities(draw, "hold", "trip", "suppress")}
     by_event = draw.random() < 0.3
     rule |= levels(draw, has_delays=not by_event)
     if by_event:
         rule["order_by"] = "event"
-    kind = draw.choice(("f64", "f64", "i64"))
-    values = [v if kind == "f64" else int(v) for v in walk(draw, steps)]
-    pairs = zip(times(draw, steps), values, strict=True)
-    return Part([rule], [Sample("m.p", time_ns, value) for time_ns, value in pairs], {"m.p": kind})
+    if rule.get("quality") == "trip":
+        for name in LEVELS:
+            rule.get(name, {}).pop("re_alarm_s", None)
+    return tag_of(draw, steps, rule)
+
+
+def rates(draw: Random, steps: int) -> Part:
+    """The same for how fast it changes."""
+    per = draw.choice(("s", "min", "h"))
+    rule: dict[str, Any] = {"kind": "rate", "unit": "MTR", "per": per}
+    rule |= {"span_s": draw.choice((0.001, 0.01, 0.033, 0.5)), **qualities(draw, "suppress")}
+    scale = {"s": 1, "min": 60, "h": 3600}[per] * draw.choice((1.0, 30.0, 500.0))
+    for name, level in levels(draw).items():
+        level |= {key: level[key] * scale for key in ("value", "deadband")}
+        rule[name] = level
+    return tag_of(draw, steps, rule)
+
+
+def stuck(draw: Random, steps: int) -> Part:
+    """A value that rests now and then."""
+    rule: dict[str, Any] = {"kind": "stuck", "band": draw.choice((0, 0.5, 1.0, 1.7))}
+    rule |= {"after_s": draw.choice((0.001, 0.003, 0.01, 0.05)), **qualities(draw, "suppress")}
+    if draw.random() < 0.2:
+        rule["order_by"] = "event"
+    return tag_of(draw, steps, rule)
+
+
+def freshness(draw: Random, steps: int) -> Part:
+    """A tag that pauses."""
+    rule = {"kind": "freshness", "after_s": draw.choice((0.001, 0.002, 0.005, 0.02, 0.3))}
+    return tag_of(draw, steps, rule)

@@ -25,12 +25,13 @@ INTERVALS = {"every_s", "micro_every_s"}
 class Channel:
     """One way from the machines to the engine."""
 
-    def __init__(self, draw: Random, parts: list[Part], *, keeps_order: bool = False) -> None:
+    def __init__(self, draw: Random, parts: list[Part]) -> None:
         self.draw, self.parts = draw, parts
         self.lateness_ns = draw.choice(LATENESSES_MS) * MS
         self.disorder = draw.choice(("none", "none", "within", "beyond"))
-        if keeps_order:
-            self.disorder = "none"
+        has_start = any("start" in rule for part in parts for rule in part.rules)
+        if self.disorder == "beyond" and has_start:  # a first reading that is late is not specified
+            self.disorder = "within"
         self.clock = draw.choice(("moving", "moving", "still", "ahead", "behind"))
         self.is_spoiled = draw.random() < 0.5
         self.has_ticks = draw.random() < 0.5
@@ -54,7 +55,7 @@ class Channel:
                 turn = 1.0  # what it says of itself at first
             if turn < 0.04:
                 sample = replace(sample, quality=BAD)
-            elif turn < 0.04:
+            elif turn < 0.06:
                 sample = replace(sample, quality=UNCERTAIN)
             elif turn < 0.08 and types[sample.tag] == "f64":
                 made.append(replace(sample, value=draw.choice(NAN)))
@@ -95,7 +96,10 @@ class Channel:
         shift_ns, made = 0, []
         for i, sample in enumerate(samples):
             shift_ns += at.get(i, 0)
-            made.append(replace(sample, time_ns=sample.time_ns + shift_ns))
+            value = sample.value
+            if ".since" in sample.tag:  # the machine's own stamp goes on as well
+                value += shift_ns if value > BASE // 1000 else shift_ns // MS
+            made.append(replace(sample, time_ns=sample.time_ns + shift_ns, value=value))
         return made
 
     # ---- records --------------------------------------------------------------------------------

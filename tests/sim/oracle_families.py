@@ -47,6 +47,9 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     "limit": Family(alarms.limits, 240),
+    "rate": Family(alarms.rates, 240),
+    "stuck": Family(alarms.stuck, 240),
+    "freshness": Family(alarms.freshness, 240),
     "counter": Family(rec.counters, 180),
     # what a total says of the time its source was down is not specified yet: one life only
     "total": Family(rec.totals, 220, hows=("whole", "cut")),

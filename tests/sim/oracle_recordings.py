@@ -229,6 +229,8 @@ def counters(draw: Random, steps: int) -> Part:
         rule["start"] = "*.start"
     if rollover:
         rule["rollover"] = rollover
+    if not is_exact and draw.random() < 0.5:  # with START only today's meaning is specified
+        rule["negative"] = draw.choice(("reset", "subtract", "ignore"))
     if not rule.get("every_s") and draw.random() < 0.2:
         rule["emits_zero"] = True
     part = 4 if kind == "f64" else 1  # quarters: every sum of them is an exact double
@@ -257,6 +259,8 @@ def counters(draw: Random, steps: int) -> Part:
                 samples.append(Sample(f"m.{role}", event_ns, value))
         more = draw.choice((0, 0, 1, 2, 9))
         register, made = register + more, made + more
+        if draw.random() < 0.05 and register > 3:  # a correction
+            register, made = register - draw.choice((1, 2, 3)), 0
         if draw.random() < 0.08 and register > 40:  # so far down that the next reading shows it
             register, made = draw.randint(0, 20), 0
         if rollover and register >= rollover * part:
@@ -298,6 +302,17 @@ def states(draw: Random, steps: int) -> Part:
         rule["order"] = "*.order"
     if draw.random() < 0.5:
         rule["min_duration_s"] = draw.choice((0.002, 0.004))
+        rule["micro"] = draw.choice(("flag", "drop", "fold"))
+        rule["micro_every_s"] = draw.choice((0.02, 0.05, 1)) if rule["micro"] == "fold" else 3600
+    if draw.random() < 0.5:
+        rule["on"] = draw.choice(("end", "enter", "both"))
+    if rule.get("on") == "enter":
+        rule.pop("micro", None)
+        rule.pop("micro_every_s", None)
+    if draw.random() < 0.4:
+        rule["names"] = draw.choice(("packml", {"1": "RUN", "2": "STOP", "3": "IDLE"}))
+        named = ["Stopped", "Starting"] if rule["names"] == "packml" else ["STOP", "IDLE"]
+        rule["states"] = draw.choice((named, [2, 3], ["*"]))
     samples, order, event_ns, state, since = [], 1, BASE, 1, BASE - 5 * MS
     for _ in range(steps):
         values: dict[str, Any] = {"state": state, "order": order, "since": since // unit_ns}
