@@ -30,6 +30,7 @@ class State:
         self._is_start_told = False  # by the machine
         self._is_partial = False
         self._micro: dict[int, _Stops] = {}  # folded, by the start of their interval
+        self._told_ns: int | None = None  # end of the newest interval told
         self.micro_dropped = 0
         self.is_uncertain = False  # the state of the instant that is judged
         self._flags: set[str] = set()  # of the open state
@@ -101,7 +102,7 @@ class State:
         """A stop belongs to the interval that its end lies in; told already, to that of now."""
         every_ns = self._rule.micro_every_ns
         start_ns = end_ns // every_ns * every_ns
-        if start_ns + every_ns <= event_ns:
+        if self._told_ns is not None and start_ns < self._told_ns:
             start_ns = event_ns // every_ns * every_ns
         stops = self._micro.setdefault(start_ns, _Stops())
         stops.durations_ns.append(end_ns - self._start_ns)
@@ -118,7 +119,7 @@ class State:
         for start_ns in sorted(self._micro):
             end_ns = start_ns + self._rule.micro_every_ns
             if end_ns <= event_ns:
-                stops = self._micro.pop(start_ns)
+                stops, self._told_ns = self._micro.pop(start_ns), end_ns
                 one = Made("state.micro", start_ns, start_ns, end_ns, flags=frozenset(stops.flags))
                 one.value, one.count = sum(stops.durations_ns), len(stops.durations_ns)
                 made.append(one)
