@@ -110,6 +110,8 @@ def _rate(pane: Pane) -> Figure:
 
 def _completeness(pane: Pane) -> Figure:
     assert pane.plan is not None
+    if pane.end_ns == pane.start_ns:
+        return Figure(None)
     expected = Fraction(pane.end_ns - pane.start_ns, pane.plan.expected_ns)
     exact = len(pane.terms) / expected
     return Figure(exact, exact * 4 * _ROUNDING)
@@ -128,8 +130,6 @@ def _products(held: list[Held]) -> list[float]:
 
 
 def _integral(held: list[Held]) -> Figure:
-    if not held:
-        return Figure(None)
     products = _products(held)
     total = exact_sum(products)
     return Figure(total, _ulp(total) + compensated(products))
@@ -148,6 +148,8 @@ def _tw_mean(pane: Pane) -> Figure:
 
 def _share(pane: Pane) -> Figure:
     assert pane.plan is not None
+    if pane.end_ns == pane.start_ns:
+        return Figure(None)
     inside_ns = sum(
         each.end_ns - each.start_ns for each in pane.held if each.raw in pane.plan.share_of
     )

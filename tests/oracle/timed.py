@@ -6,12 +6,17 @@ Those of values that hold until the next one; those that a cut ends; sessions; e
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right
 
 from oracle.made import Held, Pane, Point
 from oracle.plan import HELD, Rule
 from oracle.window import Grid
 
 EMPTY_MOST = 64  # windows without a sample in a row
+
+
+def _event_ns(point: Point) -> int:
+    return point.event_ns
 
 
 class TimedGrid:
@@ -68,11 +73,10 @@ class TimedGrid:
             return None
         if not self._is_held or self._empties >= EMPTY_MOST:  # only samples make windows
             oldest_ns = after_ns - self._grid.size_ns
-            if not any(point.event_ns >= oldest_ns for point in self._points):
+            near = bisect_left(self._points, oldest_ns, key=_event_ns)
+            if near == len(self._points):
                 return None
-            coming = [point.event_ns for point in self._points if point.event_ns >= after_ns]
-            if not any(oldest_ns <= point.event_ns < after_ns for point in self._points):
-                after_ns = coming[0]
+            after_ns = max(after_ns, self._points[near].event_ns)
         boundary_ns = self._grid.pane_start_ns(after_ns) + self._grid.hop_ns
         ends = [boundary_ns, *(cut for cut in self._cuts if cut > after_ns)]
         return min(ends) if min(ends) <= now_ns else None
@@ -92,7 +96,8 @@ class TimedGrid:
     # ---- what is in them ------------------------------------------------------------------------
 
     def _close(self, start_ns: int, end_ns: int) -> list[Pane]:
-        points = [p for p in self._points if start_ns <= p.event_ns < end_ns]
+        first = bisect_left(self._points, start_ns, key=_event_ns)
+        points = self._points[first : bisect_left(self._points, end_ns, key=_event_ns)]
         held = self._known(start_ns, end_ns) if self._is_held else []
         if not points and (not held or self._empties >= EMPTY_MOST):
             return []
@@ -111,8 +116,9 @@ class TimedGrid:
 
     def _known(self, start_ns: int, end_ns: int) -> list[Held]:
         """Stretches of known value, apart at each pane's boundary and each cut."""
-        before = [point for point in self._points if point.event_ns <= start_ns][-1:]
-        inside = [point for point in self._points if start_ns < point.event_ns < end_ns]
+        here = bisect_right(self._points, start_ns, key=_event_ns)
+        before = self._points[max(here - 1, 0) : here]
+        inside = self._points[here : bisect_left(self._points, end_ns, key=_event_ns)]
         grid = range(self._grid.pane_start_ns(start_ns), end_ns, self._grid.hop_ns)
         breaks = sorted({*grid, *self._cuts, *(p.event_ns for p in inside), start_ns, end_ns})
         breaks = [each for each in breaks if start_ns <= each <= end_ns]
@@ -131,6 +137,24 @@ class TimedGrid:
         self._cuts = [cut for cut in self._cuts if cut > oldest_ns]
 
 
+def held_between(points: list[Point], end_ns: int) -> list[Held]:
+    """What was known from the first of these on; a bad one ends the holding."""
+    stamps = [*(point.event_ns for point in points[1:]), end_ns]
+    return [
+        Held(point.event_ns, until_ns, point.value, point.raw)
+        for point, until_ns in zip(points, stamps, strict=True)
+        if point.value is not None and until_ns > point.event_ns
+    ]
+
+
+def closed(rule: Rule, points: list[Point], end_ns: int) -> Pane:
+    """A window from its first sample on."""
+    held = held_between(points, end_ns) if rule.aggregates & HELD else []
+    if "quality_share" not in rule.aggregates:
+        points = [point for point in points if point.value is not None]
+    return Pane(points[0].event_ns, end_ns, points, held, plan=rule)
+
+
 class Session:
     """Samples that follow one another within a gap."""
 
@@ -143,7 +167,7 @@ class Session:
         """The next one by event time; one of bad quality opens and prolongs nothing."""
         made: list[Pane] = []
         if point.value is None:
-            if self._points and "quality_share" in self._rule.aggregates:
+            if self._points:
                 self._points.append(point)
             return made
         if self._points and point.event_ns - self._last_ns() >= self._rule.session_gap_ns:
@@ -175,7 +199,7 @@ class Session:
         return max(point.event_ns for point in self._points if point.value is not None)
 
     def _close(self, end_ns: int) -> list[Pane]:
-        pane = Pane(self._first_ns(), end_ns, self._points, plan=self._rule)
+        pane = closed(self._rule, self._points, end_ns)
         pane.is_partial, self._has_closed = not self._has_closed, True
         self._points = []
         return [pane]
@@ -192,7 +216,7 @@ class Counted:
     def sample(self, point: Point) -> list[Pane]:
         """The next one by event time."""
         if point.value is None:
-            if self._points and "quality_share" in self._rule.aggregates:
+            if self._points:
                 self._points.append(point)
             return []
         self._points.append(point)
@@ -211,7 +235,7 @@ class Counted:
         return []
 
     def _close(self, end_ns: int) -> list[Pane]:
-        pane = Pane(self._points[0].event_ns, end_ns, self._points, plan=self._rule)
+        pane = closed(self._rule, self._points, end_ns)
         pane.is_partial, self._has_closed = not self._has_closed, True
         self._points = []
         return [pane]

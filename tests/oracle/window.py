@@ -49,8 +49,12 @@ class Window:
         start_ns = self._grid.pane_start_ns(point.event_ns)
         self._panes[start_ns].append(point)
         is_counted = point.value is not None or "quality_share" in self._rule.aggregates
-        if is_counted and start_ns + self._grid.hop_ns in self._told:
-            self._changed.add(start_ns + self._grid.hop_ns)
+        end_ns = start_ns + self._grid.hop_ns
+        is_over = self._reached_ns is not None and end_ns <= self._reached_ns
+        if self._rule.correct_within_ns and is_over:  # nothing came in time: its correction tells
+            self._told.add(end_ns)
+        if is_counted and end_ns in self._told:
+            self._changed.add(end_ns)
 
     def pass_time(self, now_ns: int) -> list[Pane]:
         """The watermark is here: what ended, oldest first; then corrections whose time is over."""
@@ -71,16 +75,22 @@ class Window:
         )
 
     def _closed(self, now_ns: int) -> list[Pane]:
-        ends = {end for start in self._panes for end in self._grid.ends_ns(start)}
-        open_ends = sorted(end for end in ends if end <= now_ns and not self._is_told(end))
-        made = [pane for end in open_ends for pane in self._pane(end)]
-        self._told |= set(open_ends)
+        """Windows that end, and corrections whose time is over; of one moment these come first."""
         kept_ns = self._rule.correct_within_ns
-        for end in sorted(end for end in self._told if end + kept_ns <= now_ns):
-            if end in self._changed:
-                made += self._pane(end, revision=1)
-            self._told.discard(end)
-            self._changed.discard(end)
+        ends = {end for start in self._panes for end in self._grid.ends_ns(start)}
+        ended = [(end, 1, end) for end in ends if end <= now_ns and not self._is_told(end)]
+        over = [(end + kept_ns, 0, end) for end in self._told if end + kept_ns <= now_ns]
+        made: list[Pane] = []
+        for _, turn, end in sorted(ended + over):
+            if turn:
+                made += self._pane(end)
+                if end + kept_ns > now_ns:
+                    self._told.add(end)
+            else:
+                if end in self._changed:
+                    made += self._pane(end, revision=1)
+                self._told.discard(end)
+                self._changed.discard(end)
         for start in list(self._panes):
             if start + self._grid.size_ns + kept_ns <= now_ns:
                 del self._panes[start]

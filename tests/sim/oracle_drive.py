@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from oracle import Made, Outcome, Pane, Receive, Record, Sample, Tick, figures
+from oracle import Figure, Made, Outcome, Pane, Receive, Record, Sample, Tick, figures, times
 from oracle.feed import Value
 from penstock import Engine
 from penstock.config import Config
@@ -26,8 +26,13 @@ from penstock.engine import Stats
 from penstock.events import Event
 
 NO_TIME = -(2**63)  # penstock.h, PSTK_TIME_NONE
-FLAG_PARTIAL = 1  # penstock.h
+FLAGS = {"partial": 1, "uncertain": 1 << 10}  # penstock.h
 _NUMBERS = ("count", "sum", "min", "max", "first", "last")
+NUMBERS = (*_NUMBERS, "mean")
+NUMBERS_ASKED = {
+    "range", "variance", "rate", "completeness", "quality_share", "integral", "tw_mean", "share",
+}  # fmt: skip
+TIMES = ("min_ns", "max_ns")
 UNCOMPARED_FLAGS = {"incomplete", "bridged", "baseline"}  # these are about gaps
 
 
@@ -274,7 +279,17 @@ def _by_instance(events: Iterable[Any]) -> dict[tuple[str, str, str], list[Any]]
 def _fields(made: Made, event: Event) -> Iterator[tuple[str, Any, Any]]:
     pairs = [
         (name, getattr(made, name), getattr(event, name))
-        for name in ("id", "kind", "series", "asset", "at_ns", "start_ns", "end_ns", "occurrence")
+        for name in (
+            "id",
+            "kind",
+            "series",
+            "asset",
+            "at_ns",
+            "start_ns",
+            "end_ns",
+            "occurrence",
+            "revision",
+        )
     ]
     pairs.append(("flags", made.flags, event.flags - UNCOMPARED_FLAGS))
     pairs.append(("lot", made.lot, event.context.lot))
@@ -298,6 +313,11 @@ def _fields(made: Made, event: Event) -> Iterator[tuple[str, Any, Any]]:
     if made.pane is not None:
         row: dict[str, Any] = {name: getattr(event, name) for name in _NUMBERS}
         row |= {"start_ns": event.start_ns, "end_ns": event.end_ns, "mean": event.value}
+        told = dict(event.aggregates or {})
+        row |= {"min_ns": told.pop("min_at", None), "max_ns": told.pop("max_at", None), **told}
+        asked = made.pane.plan.aggregates if made.pane.plan is not None else frozenset()
+        if (event.aggregates or {}).keys() != asked:
+            yield "aggregates", asked, event.aggregates
         yield from _pane_fields(made.pane, row)
 
 
@@ -309,23 +329,33 @@ def _result_differences(expected: list[Pane], found: list[dict[str, Any]]) -> It
         given[row["rule"], row["tag"]].append(row)
     for key in sorted(wanted.keys() | given.keys()):
         mine, theirs = wanted[key], given[key]
-        starts = [p.start_ns for p in mine], [r["start_ns"] for r in theirs]
+        starts = (
+            [(p.start_ns, p.revision) for p in mine],
+            [(r["start_ns"], r["revision"]) for r in theirs],
+        )
         if starts[0] != starts[1]:
             yield f"{key}: windows are {starts[1]}, not {starts[0]}"
             continue
         for pane, row in zip(mine, theirs, strict=True):
-            if bool(row["flags"] & FLAG_PARTIAL) != pane.is_partial:
-                yield f"{key} window {pane.start_ns}: flags are {row['flags']}"
+            flags = {name for name, bit in FLAGS.items() if row["flags"] & bit}
+            if flags != pane.flags:
+                yield f"{key} window {pane.start_ns}: flags are {flags}, not {pane.flags}"
             for name, want, have in _pane_fields(pane, row):
                 yield f"{key} window {pane.start_ns}: {name} is {have!r}, not {want!r}"
 
 
 def _pane_fields(pane: Pane, row: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """``row``: by column; what was not asked for is not a number there."""
     for name in ("start_ns", "end_ns"):
         if getattr(pane, name) != row[name]:
             yield name, getattr(pane, name), row[name]
     asked = pane.plan.aggregates if pane.plan is not None else frozenset()
-    for name, figure in figures(pane, asked).items():
-        if name in row and not figure.allows(row[name]):
+    wanted = figures(pane, asked)
+    for name in (*NUMBERS, *(NUMBERS_ASKED & row.keys())):
+        figure = wanted.get(name, Figure(None))
+        if not figure.allows(math.nan if row[name] is None else row[name]):
             exact = None if figure.exact is None else float(figure.exact)
             yield name, exact, row[name]
+    for name, column, want in zip(("min_at", "max_at"), TIMES, times(pane), strict=True):
+        if column in row and row[column] != (want if name in asked else None):
+            yield name, want, row[column]

@@ -55,6 +55,11 @@ FAMILIES: dict[str, Family] = {
     "total": Family(rec.totals, 220, hows=("whole", "cut")),
     "state": Family(rec.states, 150),
     "tumbling": Family(windows.tumbling, 240),
+    "figures": Family(windows.figures, 240),
+    "hopping": Family(windows.hopping, 240),
+    "session": Family(windows.sessions, 240),
+    "count": Family(windows.counts, 240),
+    "held": Family(windows.held, 240),
 }
 
 

@@ -37,12 +37,96 @@ def readings(draw: Random, steps: int, natures: tuple[str, ...]) -> Part:
     return Part([], samples, {"m.a": "f64", "m.b": "i64"})
 
 
+PLAIN = ("min_at", "max_at", "range", "variance", "rate", "completeness", "quality_share")
+HELD = ("tw_mean", "integral", "share")
+SIZES = (0.01, 0.02, 0.05, 0.1)
+
+
+def asked(draw: Random, *most: str) -> dict[str, Any]:
+    """Some of these aggregates, and what they need."""
+    chosen = [name for name in most if draw.random() < 0.4]
+    rule: dict[str, Any] = {"aggregates": chosen} if chosen else {}
+    if "completeness" in chosen:
+        rule["expected_s"] = draw.choice((0.001, 0.003))
+    if "share" in chosen:
+        rule["share_of"] = draw.choice((0, [1, 2], [-3, 0, 4]))
+    return rule
+
+
+def rules_of(draw: Random, steps: int, keys: list[dict[str, Any]], most: tuple[str, ...]) -> Part:
+    """A window rule of each of these keys, on the f64 or the i64 tag, as results or events."""
+    rules = []
+    for number, each in enumerate(keys):
+        tag = draw.choice("ab")
+        wanted = tuple(name for name in most if tag == "b" or name != "share")
+        rule = {"name": f"w{number}", "kind": "window", "tag": f"*.{tag}", "unit": "C62", **each}
+        rule |= asked(draw, *wanted)
+        if draw.random() < 0.3:
+            rule["emit"] = "event"
+        rules.append(rule)
+    part = readings(draw, steps, ("far", "steps", "plain"))
+    return Part(rules, part.samples, part.types)
+
+
+def figures(draw: Random, steps: int) -> Part:
+    """Tumbling windows with every plain aggregate; corrections."""
+    keys = []
+    for _ in range(3):
+        key: dict[str, Any] = {"size_s": draw.choice(SIZES), "offset_s": draw.choice((0, 0.003))}
+        if draw.random() < 0.5:
+            key["correct_within_s"] = draw.choice((0.005, 0.02, 0.1))
+        keys.append(key)
+    return rules_of(draw, steps, keys, PLAIN)
+
+
+def hopping(draw: Random, steps: int) -> Part:
+    """Windows that overlap."""
+    keys = []
+    for _ in range(2):
+        hop = draw.choice((5, 10, 20))
+        size = hop * draw.choice((1, 2, 3, 5))
+        keys.append(
+            {"hop_s": hop / 1000, "size_s": size / 1000, "offset_s": draw.choice((0, 0.003))}
+        )
+    return rules_of(draw, steps, keys, PLAIN)
+
+
+def sessions(draw: Random, steps: int) -> Part:
+    """What lies close together."""
+    gaps, longest = (0.002, 0.005, 0.02), (0.01, 0.05, 3600)
+    keys = [
+        {"session_gap_s": draw.choice(gaps), "session_max_s": draw.choice(longest)}
+        for _ in range(2)
+    ]
+    return rules_of(draw, steps, keys, (*PLAIN, *HELD))
+
+
+def counts(draw: Random, steps: int) -> Part:
+    """Every n samples."""
+    keys = [{"count_n": draw.choice((1, 2, 3, 7, 20))} for _ in range(2)]
+    return rules_of(draw, steps, keys, (*PLAIN, *HELD))
+
+
+def held(draw: Random, steps: int) -> Part:
+    """Values that hold until the next one."""
+    keys = []
+    for _ in range(2):
+        hop = draw.choice((10, 20, 50))
+        key = {"size_s": hop / 1000, "offset_s": draw.choice((0, 0.003))}
+        if draw.random() < 0.4:
+            key |= {"hop_s": hop / 1000, "size_s": hop * draw.choice((2, 3)) / 1000}
+        keys.append(key)
+    part = rules_of(draw, steps, keys, (*PLAIN, *HELD))
+    for rule in part.rules:
+        rule["aggregates"] = sorted({*rule.get("aggregates", ()), "tw_mean"})
+    return part
+
+
 def tumbling(draw: Random, steps: int) -> Part:
     """Windows of three sizes; one of them makes events."""
-    sizes = (0.01, 0.02, 0.05, 0.1)
     rules: list[dict[str, Any]] = [
-        {"name": "w", "kind": "window", "tag": "*.a", "size_s": draw.choice(sizes)},
-        {"name": "v", "kind": "window", "tag": "*.b", "size_s": draw.choice(sizes)},
+        {"name": "w", "kind": "window", "tag": "*.a", "size_s": draw.choice(SIZES)},
+        {"name": "v", "kind": "window", "tag": "*.b", "size_s": draw.choice(SIZES)},
         {"name": "e", "kind": "window", "tag": "*.a", "size_s": 0.05, "emit": "event"},
     ]
     rules[0]["offset_s"] = draw.choice((0, 0, 0.003))
