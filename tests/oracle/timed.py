@@ -211,7 +211,7 @@ class Counted:
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
         self._points: list[Point] = []
-        self._has_closed = False
+        self._first_ns: int | None = None  # start of the first one closed
 
     def sample(self, point: Point) -> list[Pane]:
         """The next one by event time."""
@@ -236,6 +236,7 @@ class Counted:
 
     def _close(self, end_ns: int) -> list[Pane]:
         pane = closed(self._rule, self._points, end_ns)
-        pane.is_partial, self._has_closed = not self._has_closed, True
+        self._first_ns = pane.start_ns if self._first_ns is None else self._first_ns
+        pane.is_partial = pane.start_ns <= self._first_ns
         self._points = []
         return [pane]

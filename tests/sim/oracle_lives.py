@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import traceback
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -31,7 +32,7 @@ def play_lives(recording: Recording, way: Way, draw: Random) -> Run:
     """All records; each life but the last ends as the ``Restart`` record behind it says."""
     ends = [i for i, record in enumerate(recording.records) if isinstance(record, Restart)]
     bounds = [0, *(end + 1 for end in ends), len(recording.records)]
-    whole = Run()
+    whole, lives = Run(), list[list[dict[str, Any]]]()
     with folder_in_memory() as folder:
         for begin, finish in itertools.pairwise(bounds):
             last = recording.records[finish - 1] if finish > begin else None
@@ -39,10 +40,10 @@ def play_lives(recording: Recording, way: Way, draw: Random) -> Run:
             is_killed = isinstance(last, Restart) and last.how == "kill"
             run = one.killed() if is_killed else one.closed(is_last=finish == bounds[-1])
             whole.events += run.events
-            whole.results += run.results
+            lives.append(run.results)
             whole.used, whole.dropped = whole.used + run.used, whole.dropped + run.dropped
             whole.stats = run.stats
-    return replace(whole, events=_once(whole.events), results=_once_each(whole.results))
+    return replace(whole, events=_once(whole.events), results=_once_each(lives))
 
 
 def with_restarts(recording: Recording, draw: Random, how: str) -> Recording:
@@ -120,11 +121,14 @@ def _once(events: list[Event]) -> list[Event]:
     return list(known.values())
 
 
-def _once_each(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A window told again after a kill is the same window."""
-    known: dict[Any, dict[str, Any]] = {}
-    for row in rows:
-        key = row["rule"], row["tag"], row["start_ns"], row["end_ns"], row.get("revision", 0)
-        first = known.setdefault(key, row)
-        assert repr(first) == repr(row), f"told otherwise: {first} {row}"
-    return list(known.values())
+def _once_each(lives: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A window told again after a kill is the same window; within a life none is told twice."""
+    told: list[dict[str, Any]] = []
+    for rows in lives:
+        earlier = Counter(map(repr, told))
+        for row in rows:
+            if earlier[repr(row)]:
+                earlier[repr(row)] -= 1
+            else:
+                told.append(row)
+    return told
