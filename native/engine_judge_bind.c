@@ -293,6 +293,7 @@ static bool bind_role(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t 
     uint32_t group_index = judge_instance_raw(judge, index)->state;
     judge_group *group = judge_group_at(judge, group_index);
     judge_role *role = &group->role[role_index];
+    judge_hot_at(judge, tag)->slow |= JUDGE_SLOW_EVENT;
     if (role->is_bound)
         return true;
     bool is_other = role->tag && role->tag != tag + 1;
@@ -304,10 +305,67 @@ static bool bind_role(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t 
         return false;
     role->tag = tag + 1;
     role->is_bound = 1;
-    judge_hot_at(judge, tag)->slow |= JUDGE_SLOW_EVENT;
     if (role_index == PSTK_ROLE_VALUE)
         judge_baseline_claim(judge, group_index);
     return true;
+}
+
+/* The tag names the lot or order of a window. */
+static bool bind_cut(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t role_index) {
+    const judge_instance *instance = judge_instance_raw(judge, index);
+    judge_hot *hot = judge_hot_at(judge, tag);
+    if (!instance->is_wide)
+        return true;
+    judge_wide *at = judge_wide_at(judge, instance->state);
+    judge_cut_role *role = role_index == PSTK_ROLE_LOT ? &at->lot : &at->order;
+    hot->slow |= JUDGE_SLOW_EVENT;
+    hot->has_ordered = hot->has_cut = 1;
+    if (at->is_bound & 1u << role_index)
+        return true;
+    if (role->tag && role->tag != tag + 1)
+        *role = (judge_cut_role){0};
+    if (!bind_append(judge, tag, index, role_index))
+        return false;
+    role->tag = tag + 1;
+    at->is_bound |= 1u << role_index;
+    return true;
+}
+
+static bool bind_any(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t role) {
+    bool is_window = judge_instance_raw(judge, index)->kind == PSTK_RULE_WINDOW;
+    return is_window ? bind_cut(judge, tag, index, role) : bind_role(judge, tag, index, role);
+}
+
+static uint32_t tag_by(const pstk_judge *judge, const char *pattern, const match *it) {
+    char name[PSTK_NAME_BYTES];
+    if (!pattern[0] ||
+        !pstk_pattern_fill(pattern, it->capture, it->capture_bytes, name, sizeof name))
+        return UINT32_MAX;
+    uint32_t tag = pstk_tags_find(judge->tags, (const uint8_t *)name, strlen(name));
+    return tag != PSTK_TAG_NONE && judge_is_tag(judge, tag) ? tag : UINT32_MAX;
+}
+
+/* A window hears the tags of its lot and order, whichever is known first. */
+static bool bind_cuts(pstk_judge *judge, const match *it, uint32_t index) {
+    const pstk_rule *rule = judge_rule_raw(judge, it->slot);
+    bool is_whole = true;
+    for (uint32_t r = PSTK_ROLE_LOT; r <= PSTK_ROLE_ORDER; r++) {
+        uint32_t tag = tag_by(judge, rule->pattern[r], it);
+        if (tag != UINT32_MAX)
+            is_whole = bind_cut(judge, tag, index, r) && is_whole;
+    }
+    return is_whole;
+}
+
+static bool bind_cut_of(pstk_judge *judge, const match *it) {
+    const pstk_rule *rule = judge_rule_raw(judge, it->slot);
+    uint32_t tag = tag_by(judge, rule->pattern[PSTK_ROLE_VALUE], it);
+    uint32_t name = judge_name_find(judge, rule->name, rule->series);
+    uint32_t index = 0;
+    if (tag != UINT32_MAX && name)
+        index = judge_instance_find(judge, name, (uint8_t)rule->kind, tag + 1);
+    return !index || !judge_instance_raw(judge, index)->rule ||
+           bind_cut(judge, it->tag, index, it->role);
 }
 
 /* Roles of the rule that all its instances share, where their tag is known already. */
@@ -328,7 +386,7 @@ static bool bind_to_all(pstk_judge *judge, const match *it) {
     bool is_whole = true;
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++)
         if (judge_instance_raw(judge, i)->rule == it->slot + 1)
-            is_whole = bind_role(judge, it->tag, i, it->role) && is_whole;
+            is_whole = bind_any(judge, it->tag, i, it->role) && is_whole;
     return is_whole;
 }
 
@@ -345,6 +403,8 @@ static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
                      pstk_pattern_has_star(rule->pattern[PSTK_ROLE_VALUE]);
     if (is_shared)
         return bind_to_all(judge, it);
+    if (rule->kind == PSTK_RULE_WINDOW && it->role != PSTK_ROLE_VALUE)
+        return bind_cut_of(judge, it);
     if (rule->kind == PSTK_RULE_WINDOW && !can_window(judge, rule, hot))
         return false;
     uint32_t index = instance_for(judge, it, may_create);
@@ -354,8 +414,12 @@ static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
     uint32_t asset = may_create && it->role == PSTK_ROLE_VALUE ? asset_for(judge, rule, it) : 0;
     if (asset) /* the rule may name another one than before */
         judge_instance_at(judge, index)->asset = asset;
-    if (rule->kind == PSTK_RULE_WINDOW)
-        return bind_window(judge, it->tag, index);
+    if (rule->kind == PSTK_RULE_WINDOW) {
+        bool is_whole = bind_window(judge, it->tag, index) && bind_cuts(judge, it, index);
+        if (may_create && judge_instance_raw(judge, index)->is_wide)
+            judge_wide_wake_known(judge, index);
+        return is_whole;
+    }
     if (judge_is_alarm(rule->kind))
         return bind_alarm(judge, it->tag, index);
     bool is_bound = bind_role(judge, it->tag, index, it->role);
@@ -385,6 +449,8 @@ static void bind_rule(pstk_judge *judge, uint32_t tag, uint32_t slot, bool may_c
     const pstk_tag *named = pstk_tags_get(judge->tags, tag);
     judge_hot *hot = judge_hot_at(judge, tag);
     uint32_t roles = judge_is_by_tag(rule->kind) ? 1 : PSTK_ROLE_COUNT;
+    if (rule->kind == PSTK_RULE_WINDOW)
+        roles = PSTK_ROLE_ORDER + 1;
     bool is_counted = false;
     for (uint32_t r = 0; r < roles; r++) {
         match it = {.slot = slot,
@@ -422,7 +488,7 @@ static void bind_tag(pstk_judge *judge, uint32_t tag, bool may_create) {
     if (!pstk_tags_get(judge->tags, tag))
         return;
     hot->slow = hot->type == PSTK_TYPE_CODE ? JUDGE_SLOW_CODE : 0;
-    hot->has_ordered = 0;
+    hot->has_ordered = hot->has_cut = 0;
     for (uint32_t s = 0; s < judge_count(judge, JUDGE_CONFIG_RULE); s++)
         if (judge->is_live[s])
             bind_rule(judge, tag, s, may_create);
@@ -469,6 +535,8 @@ void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_GROUP); i++)
         for (uint32_t r = 0; r < PSTK_ROLE_COUNT; r++)
             judge_group_at(judge, i)->role[r].is_bound = 0;
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_WIDE); i++)
+        judge_wide_at(judge, i)->is_bound = 0;
     for (uint32_t c = 0; c < judge_count(judge, JUDGE_CLOCK); c++)
         judge_clock_at(judge, c)->windows = judge_clock_at(judge, c)->windows_tail = 0;
     for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++) {

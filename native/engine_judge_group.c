@@ -70,8 +70,8 @@ static bool is_other(const judge_role *role, uint8_t type, pstk_value value) {
 }
 
 /* A lot or order as text: decimal for numbers, the text of a code. False: no text for it. */
-static void role_text(const pstk_judge *judge, uint32_t tag, uint8_t type, pstk_value value,
-                      char out[PSTK_CONTEXT_BYTES]) {
+void judge_role_text(const pstk_judge *judge, uint32_t tag, uint8_t type, pstk_value value,
+                     char out[PSTK_CONTEXT_BYTES]) {
     memset(out, 0, PSTK_CONTEXT_BYTES);
     if (type == PSTK_TYPE_CODE) {
         const char *text = tag ? pstk_tags_code_text(judge->tags, tag - 1, value.i64) : NULL;
@@ -124,11 +124,11 @@ static void fill_context(const pstk_judge *judge, const judge_group *group, bool
         return;
     }
     if (has_lot && group->lot_type)
-        role_text(judge, group->role[PSTK_ROLE_LOT].tag, group->lot_type, group->lot,
-                  event->context.lot);
+        judge_role_text(judge, group->role[PSTK_ROLE_LOT].tag, group->lot_type, group->lot,
+                        event->context.lot);
     if (has_order && group->order_type)
-        role_text(judge, group->role[PSTK_ROLE_ORDER].tag, group->order_type, group->order,
-                  event->context.order);
+        judge_role_text(judge, group->role[PSTK_ROLE_ORDER].tag, group->order_type, group->order,
+                        event->context.order);
 }
 
 /* The rule asks for a lot (or an order), and nobody has told one so far. */

@@ -96,11 +96,15 @@ void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_ear
         uint32_t index = clock->heap;
         judge_node *node = judge_node_at(judge, index);
         set_top(judge, clock, merge(judge, node->left, node->right));
-        if (!node->instance) {
+        if (!node->instance)
             deliver(judge, node);
-            if (judge_wide_hold(judge, index))
-                continue;
-        } else if (is_early) /* its time has not come: the next instant cuts, and wakes again */
+        if (judge_wide_hold(judge, index))
+            continue;
+        if (!node->instance) {
+            judge_arena_drop(judge, JUDGE_NODE, index);
+            continue;
+        }
+        if (is_early) /* its time has not come: the next instant cuts, and wakes again */
             wake_forget(judge, node->instance);
         else if (judge_instance_at(judge, node->instance)->rule)
             touch(judge, node->instance);

@@ -209,6 +209,9 @@ static void wake_cutters(pstk_judge *judge, uint32_t asset, int64_t at_ns, uint3
         if (is_group && instance->rule && instance->asset == asset &&
             (judge_rule_of(judge, instance)->cut_on & cut_on))
             judge_wake(judge, i, at_ns);
+        else if (instance->is_wide && instance->rule && instance->asset == asset &&
+                 (judge_rule_of(judge, instance)->cut_on & cut_on))
+            judge_wide_wake(judge, i, at_ns);
     }
 }
 

@@ -48,13 +48,14 @@ typedef struct judge_hot { /* one cache line a tag: what each sample touches */
     uint32_t bind;   /* its first binding, windows apart */
     uint32_t clock;
     uint16_t source;
-    uint8_t type;                      /* 0 = not known to the judge */
-    uint8_t slow;                      /* JUDGE_SLOW_* */
-    uint8_t is_integer;                /* the value is read as i64 */
-    uint8_t has_limit : 1, is_row : 1; /* is_row: its windows follow one another */
-    uint8_t has_ordered : 1;           /* wide windows take its samples from the heap */
-    uint8_t rules;                     /* bound to it, at most JUDGE_RULES_PER_TAG */
-    uint8_t windows;                   /* of them */
+    uint8_t type;                         /* 0 = not known to the judge */
+    uint8_t slow;                         /* JUDGE_SLOW_* */
+    uint8_t is_integer;                   /* the value is read as i64 */
+    uint8_t has_limit : 1, is_row : 1;    /* is_row: its windows follow one another */
+    uint8_t has_ordered : 1, has_cut : 1; /* wide windows take its samples from the heap; it names
+                                             the lot or order of some */
+    uint8_t rules;                        /* bound to it, at most JUDGE_RULES_PER_TAG */
+    uint8_t windows;                      /* of them */
 } judge_hot;
 _Static_assert(sizeof(judge_hot) == 64, "one cache line");
 
@@ -156,7 +157,7 @@ typedef struct judge_node { /* waits for the watermark; skew heap by (time, ordi
     uint32_t tag;      /* sample of this tag, or */
     uint32_t instance; /* 0, or the instance to wake */
     uint16_t quality;
-    uint16_t reserved;
+    uint16_t role; /* instance: pstk_role whose value comes with it; 0 = the context */
     int64_t time_ns;
     uint64_t ordinal;
     pstk_value value;
@@ -359,6 +360,8 @@ struct pstk_judge {
     uint32_t touched;         /* instances of the present instant */
     uint32_t held, held_tail; /* and its samples that wide windows take, by right */
     uint32_t held_bind;       /* where the first of them stands; 0 = at the beginning */
+    uint32_t held_cuts;       /* so many of them may cut: they come first */
+    uint32_t held_cut;        /* the one that is at it; 0 = the first */
     int64_t instant_ns;
     uint32_t sweeping;        /* clocks whose sweep is under way */
     int64_t idle_due_ns;      /* no stream turns idle earlier */
@@ -562,6 +565,8 @@ void judge_group_step(pstk_judge *judge, uint32_t group, int64_t time_ns);
 /* The rule names another tag from now on: what is open is told as it stands. */
 void judge_group_finish(pstk_judge *judge, uint32_t group);
 void judge_group_regress(pstk_judge *judge, uint32_t group);
+void judge_role_text(const pstk_judge *judge, uint32_t tag, uint8_t type, pstk_value value,
+                     char out[PSTK_CONTEXT_BYTES]); /* tag + 1 */
 
 /* ---- engine_judge_window.c ------------------------------------------------------------------ */
 

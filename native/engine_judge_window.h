@@ -33,6 +33,12 @@ typedef struct judge_old_rule {
 } judge_old_rule;
 _Static_assert(2 * PSTK_RULES_MAX < UINT16_MAX, "fits a window");
 
+typedef struct judge_cut_role {
+    pstk_value value;
+    uint32_t tag;  /* + 1; 0 = not known */
+    uint32_t type; /* 0 = no value yet */
+} judge_cut_role;
+
 typedef struct judge_wide {
     uint32_t link; /* free list */
     uint32_t instance;
@@ -50,6 +56,10 @@ typedef struct judge_wide {
     int64_t held_ns;    /* what holds is reckoned up to here */
     int64_t newest_ns;  /* of its samples */
     double held;
+    judge_cut_role lot, order; /* what its tags say */
+    char context_order[PSTK_CONTEXT_BYTES], context_lot[PSTK_CONTEXT_BYTES];
+    uint32_t has_context; /* as of when it began */
+    uint32_t is_bound;    /* derived: a bit a role */
 } judge_wide;
 
 typedef struct judge_wide_pane {
@@ -72,14 +82,30 @@ void judge_wide_drop(pstk_judge *judge, uint32_t wide);
 /* One sample; closes what is ready first. False: come again, the event ring is full. */
 bool judge_wide_take(pstk_judge *judge, uint32_t wide, const struct judge_node *sample,
                      bool *out_is_late);
+/* What is open at that moment ends there, and goes on in new windows. False: come again. */
+bool judge_wide_cut(pstk_judge *judge, uint32_t wide, int64_t at_ns, uint32_t flags);
 /* What time alone brings until then. False: come again. */
 bool judge_wide_advance(pstk_judge *judge, uint32_t wide, int64_t until_ns);
 /* Tells everything as it stands. False: come again. */
 bool judge_wide_close_all(pstk_judge *judge, uint32_t wide, uint32_t flags);
+/* ---- engine_judge_window_held.c -------------------------------------------------------------- */
+
 /* Keeps a sample that the heap let out for the windows that hear its tag; false: none does. */
 bool judge_wide_hold(pstk_judge *judge, uint32_t node);
 /* What is kept goes to them. False: come again. */
 bool judge_wide_run_held(pstk_judge *judge);
+
+/* ---- engine_judge_window_cut.c --------------------------------------------------------------- */
+
+/* A lot or order tag said something, or a node of wake has come. False: come again. */
+bool judge_wide_cut_by(pstk_judge *judge, uint32_t wide, uint32_t role,
+                       const struct judge_node *sample);
+bool judge_wide_cut_woken(pstk_judge *judge, const struct judge_node *node);
+/* The context of an instance changes there, or a later one is known already. */
+void judge_wide_wake(pstk_judge *judge, uint32_t instance, int64_t at_ns);
+void judge_wide_wake_known(pstk_judge *judge, uint32_t instance);
+void judge_wide_begin(pstk_judge *judge, uint32_t wide, int64_t time_ns); /* its first sample */
+void judge_wide_roles(const pstk_judge *judge, const judge_wide *at, pstk_event *event);
 
 /* ---- engine_judge_window_due.c --------------------------------------------------------------- */
 

@@ -75,6 +75,7 @@ static void tell_event(pstk_judge *judge, const judge_wide *at, const judge_tell
     uint32_t set = judge_context_at(judge, event->asset, it->start_ns, &event->context);
     judge_context_fill(judge, event->asset, set, PSTK_MAX(it->start_ns, it->end_ns - 1),
                        &event->context);
+    judge_wide_roles(judge, at, event);
     judge_event_commit(judge, at->instance, event);
 }
 

@@ -413,6 +413,7 @@ bool judge_wide_take(pstk_judge *judge, uint32_t index, const judge_node *sample
         return false;
     if (!judge_has_room(judge))
         return false;
+    judge_wide_begin(judge, index, sample->time_ns);
     take(judge, index, sample, until_ns, out_is_late);
     if (kind == PSTK_WINDOW_COUNT && at->first &&
         judge_wide_pane_raw(judge, at->first)->figures.pane.count >= rule->count_n)
@@ -421,56 +422,49 @@ bool judge_wide_take(pstk_judge *judge, uint32_t index, const judge_node *sample
     return true;
 }
 
-/* ---- the heap's samples --------------------------------------------------------------------- */
+/* ---- cuts ----------------------------------------------------------------------------------- */
 
-static void count_late(pstk_judge *judge, const judge_hot *hot) {
-    JUDGE_COUNT(judge->head.counters.late, 1);
-    JUDGE_COUNT(judge_source_at(judge, hot->source)->late, 1);
-}
-
-static bool take_for_all(pstk_judge *judge, const judge_node *sample) {
-    const judge_hot *hot = judge_hot_raw(judge, sample->tag);
-    for (uint32_t b = judge->held_bind ? judge->held_bind : hot->bind; b;
-         b = judge_bind_raw(judge, b)->link) {
-        const judge_bind *bind = judge_bind_raw(judge, b);
-        const judge_instance *instance = judge_instance_raw(judge, bind->instance);
-        bool is_out = false;
-        if (instance->kind != PSTK_RULE_WINDOW ||
-            !pstk_window_is_ordered(judge_rule_of(judge, instance)))
-            continue;
-        judge->held_bind = b;
-        if (!judge_wide_take(judge, instance->state, sample, &is_out))
-            return false;
-        if (is_out)
-            count_late(judge, hot);
-    }
-    judge->held_bind = 0;
-    return true;
-}
-
-bool judge_wide_hold(pstk_judge *judge, uint32_t index) {
-    judge_node *node = judge_node_at(judge, index);
-    if (!judge_hot_raw(judge, node->tag)->has_ordered)
+/* Windows over the moment, each from its start or the last cut up to it. */
+static bool cut_aligned(pstk_judge *judge, uint32_t index, int64_t at_ns, uint32_t flags) {
+    judge_wide *at = judge_wide_at(judge, index);
+    const pstk_rule *rule = rule_of(judge, at);
+    int64_t hop_ns = pstk_window_hop(rule);
+    if (!advance_aligned(judge, index, at_ns, 0))
         return false;
-    node->right = 0;
-    if (judge->held)
-        judge_node_at(judge, judge->held_tail)->right = index;
-    else
-        judge->held = index;
-    judge->held_tail = index;
+    bool is_held = (at->flags & JUDGE_WIDE_HELD) && !(at->flags & JUDGE_WIDE_RESTING);
+    if (is_held)
+        hold_until(judge, at, rule, at_ns);
+    for (; at->next_ns != INT64_MAX && at->next_ns - rule->size_ns < at_ns; at->next_ns += hop_ns) {
+        if (!judge_has_room(judge))
+            return false;
+        judge_telling it = gather(judge, at, rule, at->next_ns);
+        it.end_ns = at_ns;
+        it.flags = flags;
+        if (it.start_ns < at_ns)
+            judge_wide_tell(judge, index, &it);
+    }
+    while (at->first)
+        drop_first(judge, at);
+    at->floor_ns = PSTK_MAX(at->floor_ns, at_ns);
+    at->next_ns = is_held ? floor_of(rule, at_ns) + hop_ns : INT64_MAX;
     return true;
 }
 
-bool judge_wide_run_held(pstk_judge *judge) {
-    while (judge->held) {
-        uint32_t index = judge->held;
-        judge_node sample = *judge_node_raw(judge, index);
-        if (!take_for_all(judge, &sample))
-            return false;
-        judge->held = sample.right;
-        judge_arena_drop(judge, JUDGE_NODE, index);
-    }
-    return true;
+bool judge_wide_cut(pstk_judge *judge, uint32_t index, int64_t at_ns, uint32_t flags) {
+    judge_wide *at = judge_wide_at(judge, index);
+    pstk_window_kind kind = pstk_window_kind_of(rule_of(judge, at));
+    bool is_done = true;
+    if (kind == PSTK_WINDOW_ALIGNED)
+        is_done = cut_aligned(judge, index, at_ns, flags);
+    else if (kind == PSTK_WINDOW_SESSION)
+        is_done = end_session(judge, index, at_ns, false);
+    bool is_open = kind != PSTK_WINDOW_ALIGNED && at->first && start_of(judge, at->first) < at_ns;
+    if (is_done && is_open && !judge_has_room(judge))
+        is_done = false;
+    else if (is_done && is_open)
+        tell_pane(judge, index, at_ns, flags);
+    plan(judge, index);
+    return is_done;
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */

@@ -78,6 +78,8 @@ static inline void jr_wide_rules(jj *j) {
     rule = jr_window(j, "weighted.hop", weighted);
     rule->size_ns = 3 * S;
     rule->hop_ns = S;
+    rule->cut_on = PSTK_CUT_LOT_TAG | PSTK_CUT_CONTEXT_ORDER;
+    jj_role(rule, PSTK_ROLE_LOT, "*.lot");
     rule = jr_window(j, "corrected", plain);
     rule->size_ns = S;
     rule->correct_ns = 2 * S;

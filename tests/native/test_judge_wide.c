@@ -269,6 +269,89 @@ static void test_one_correction_and_never_a_second(void) {
     jj_close(&j);
 }
 
+/* A tag and a context cut; the lot comes before or behind the values of its instant. */
+static void test_cut_by_a_tag(bool is_lot_first) {
+    jj j;
+    jj_open(&j);
+    pstk_rule rule = {.size_ns = 20 * S,
+                      .hop_ns = 10 * S,
+                      .emit = PSTK_EMIT_EVENT,
+                      .cut_on = PSTK_CUT_LOT_TAG,
+                      .aggregates = PSTK_AGGREGATE_INTEGRAL};
+    (void)with_rule(&j, &rule, 0);
+    jj_role(&j.rules[0], PSTK_ROLE_LOT, "*.lot");
+    jj_restart(&j);
+    uint32_t lot = jj_tag(&j, "m1.lot", PSTK_TYPE_I64), temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    for (int64_t k = 0; k < 9; k++) {
+        int64_t at = (1003 + 5 * k) * S;
+        j.now_ns = at;
+        if (is_lot_first)
+            jj_i64(&j, lot, at, 7 + k / 3);
+        jj_f64(&j, temp, at, (double)k);
+        if (!is_lot_first)
+            jj_i64(&j, lot, at, 7 + k / 3);
+    }
+    jj_out out = jj_run(&j, 2);
+    static const struct {
+        int64_t start, end;
+        uint64_t count;
+        double integral;
+        const char *lot;
+    } wanted[] = {
+        {990, 1010, 2, 0 * 5 + 1 * 2, "7"}, {1000, 1018, 3, 15, "7"},
+        {1010, 1018, 1, 3 + 10, "7"},       {1018, 1020, 1, 6, "8"},
+        {1018, 1030, 3, 15 + 20 + 10, "8"}, {1020, 1033, 2, 9 + 20 + 25, "8"},
+        {1030, 1033, 0, 15, "8"},           {1033, 1040, 2, 30 + 14, "9"},
+    };
+    REQUIRE(out.count == 8);
+    for (int k = 0; k < 8; k++) {
+        const pstk_event *e = &out.event[k];
+        bool is_right = e->start_ns == wanted[k].start * S && e->end_ns == wanted[k].end * S &&
+                        e->count == wanted[k].count && e->figures.integral == wanted[k].integral &&
+                        strcmp(e->context.lot, wanted[k].lot) == 0;
+        if (!is_right)
+            fprintf(stderr, "event %d: [%lld, %lld) %llu %g lot %s\n", k,
+                    (long long)(e->start_ns / S), (long long)(e->end_ns / S),
+                    (unsigned long long)e->count, e->figures.integral, e->context.lot);
+        CHECK(is_right);
+        for (int i = 0; i < k; i++)
+            CHECK(memcmp(e->id, out.event[i].id, 16) != 0);
+    }
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+static void test_cut_by_a_context(void) {
+    jj j;
+    jj_open(&j);
+    pstk_rule rule = {
+        .session_gap_ns = 30 * S, .emit = PSTK_EMIT_EVENT, .cut_on = PSTK_CUT_CONTEXT_ORDER};
+    uint32_t temp = with_rule(&j, &rule, 2 * S);
+    jj_context(&j, "m1", 900 * S, "o1", NULL);
+    say(&j, temp, 1001 * S, 1);
+    jj_context(&j, "m1", 1006 * S, "o2", NULL); /* ahead of the samples */
+    say(&j, temp, 1007 * S, 2);
+    say(&j, temp, 1005 * S, 3); /* late by 2 s, and still of o1 */
+    say(&j, temp, 1015 * S, 4);
+    jj_context(&j, "m1", 1008 * S, "o3", NULL); /* told late: watermark 1013 */
+    jj_context(&j, "m1", 1020 * S, NULL, "l1"); /* another lot cuts nothing here */
+    say(&j, temp, 1030 * S, 5);
+    say(&j, temp, 1100 * S, 6);
+    jj_out out = jj_run(&j, 1);
+    REQUIRE(out.count == 3);
+    CHECK(out.event[0].start_ns == 1001 * S && out.event[0].end_ns == 1006 * S);
+    CHECK(out.event[0].count == 2 && strcmp(out.event[0].context.order, "o1") == 0);
+    CHECK(out.event[1].start_ns == 1007 * S && out.event[1].end_ns == 1013 * S);
+    CHECK(out.event[1].count == 1 && (out.event[1].flags & PSTK_FLAG_CUT_LATE));
+    CHECK(out.event[2].start_ns == 1015 * S && out.event[2].count == 2);
+    CHECK(strcmp(out.event[2].context.order, "o3") == 0 && out.event[2].end_ns == 1060 * S);
+    jj_out other = jj_run(&j, 680);
+    CHECK(jj_same_events(&out, &other));
+    jj_out_free(&other);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 static void test_a_changed_rule_closes_as_it_stands(void) {
     jj j;
     jj_open(&j);
@@ -309,6 +392,9 @@ int main(void) {
     test_empty_windows_rest_until_a_sample(4);
     test_share_of_a_state_by_its_text();
     test_one_correction_and_never_a_second();
+    test_cut_by_a_tag(true);
+    test_cut_by_a_tag(false);
+    test_cut_by_a_context();
     test_a_changed_rule_closes_as_it_stands();
     return check_result("judge_wide");
 }

@@ -84,6 +84,14 @@ def refusals(*given: Any) -> dict[str, tuple[str, str]]:
         ({**SESSION, "correct_within_s": 2}, "correct_within_s", "a session window", "lateness_s"),
         ({**COUNT, "correct_within_s": 2}, "correct_within_s", "a count window", "lateness_s"),
         ({**CORRECTED, "hop_s": 0.5}, "correct_within_s", "a hopping window", "lateness_s"),
+        ({**SECOND, "cut_on": ["lot"]}, "cut_on", "the rule has no lot tag", "context.lot"),
+        ({**SECOND, "lot": "*.lot", "order_by": "arrival"}, "order_by", "order of time", '"event"'),
+        (
+            {**CORRECTED, "cut_on": ["context.lot"]},
+            "correct_within_s",
+            "cut_on needs samples in order",
+            "lateness_s",
+        ),
         (
             {**CORRECTED, "aggregates": ["integral"]},
             "correct_within_s",
@@ -124,7 +132,10 @@ def test_what_is_written_reaches_the_core_and_comes_back_from_show() -> None:
     )
     assert (native["state_count"], native["state_text"]) == (1, ["RUN"])
     assert (native["expected_ns"], native["correct_ns"]) == (500_000_000, 0)
-    for each in (rule, SESSION, COUNT, CORRECTED):
+    cut = {**COUNT, "lot": "*.lot", "cut_on": ["lot", "context.order"]}
+    assert parse(cut).options_for_core()["rules"][0]["cut_on"] == 1 + 4
+    assert parse({**SECOND, "lot": "*.lot"}).rules[0].cut_on == ("lot",)
+    for each in (rule, SESSION, COUNT, CORRECTED, cut):
         shown = to_plain(parse(each))
         assert parse_config(shown, variables={}).rules == parse(each).rules
     session = parse(SESSION).options_for_core()["rules"][0]

@@ -132,7 +132,7 @@ def check_binds(sources: Iterable[tuple[str, Source]], problems: Problems) -> No
 
 def finish_rule(rule: Rule, keys: frozenset[str]) -> Rule:
     """The rule with the defaults that depend on its kind."""
-    if rule.kind in ("counter", "total") and "cut_on" not in keys:
+    if rule.kind in ("counter", "total", "window") and "cut_on" not in keys:
         rule = replace(rule, cut_on=tuple(cut for cut in ("lot", "order") if getattr(rule, cut)))
     if rule.kind == "rate" and not rule.per:
         rule = replace(rule, per="s")

@@ -14,7 +14,7 @@ from penstock.errors import ConfigError
 WINDOW_KEYS = frozenset(
     (
         "size_s", "offset_s", "emit", "hop_s", "session_gap_s", "session_max_s", "count_n",
-        "aggregates", "share_of", "expected_s", "correct_within_s",
+        "aggregates", "share_of", "expected_s", "correct_within_s", "lot", "order", "cut_on",
     )
 )  # fmt: skip
 KINDS = ("size_s", "session_gap_s", "count_n")  # a window rule has exactly one of these
@@ -40,6 +40,13 @@ def check_window(rule: Rule, refuse: Refuse) -> None:
     _check_hop(rule, refuse)
     _check_aggregates(rule, refuse)
     _check_order(rule, refuse)
+    for role in ("lot", "order"):
+        if role in rule.cut_on and not getattr(rule, role):
+            refuse(
+                "cut_on",
+                f"{role} cuts, and the rule has no {role} tag",
+                f"write {role} = ..., or context.{role}",
+            )
     if rule.session_max_s != words.SESSION_MAX_S and not rule.session_gap_s:
         refuse("session_max_s", "stands without session_gap_s", "it is for sessions: leave it out")
     if rule.offset_s and not rule.size_s:
@@ -49,7 +56,7 @@ def check_window(rule: Rule, refuse: Refuse) -> None:
 def is_ordered(rule: Rule) -> bool:
     """Whether the rule takes its samples in order of time: they wait for the watermark."""
     is_weighted = not words.AGGREGATES_WEIGHTED.isdisjoint(rule.aggregates)
-    return bool(rule.session_gap_s or rule.count_n or is_weighted)
+    return bool(rule.session_gap_s or rule.count_n or is_weighted or rule.cut_on)
 
 
 def _check_hop(rule: Rule, refuse: Refuse) -> None:
@@ -108,7 +115,7 @@ def _check_order(rule: Rule, refuse: Refuse) -> None:
             "leave it out, or raise the source's lateness_s",
         )
     elif is_ordered(rule):
-        asked = sorted(words.AGGREGATES_WEIGHTED.intersection(rule.aggregates))
+        asked = sorted(words.AGGREGATES_WEIGHTED.intersection(rule.aggregates)) or ["cut_on"]
         refuse(
             "correct_within_s",
             f"{', '.join(asked)} needs samples in order of time, a late one cannot enter any more",

@@ -279,7 +279,9 @@ class Rule:
     series: str = _key(Text(words.SERIES_BYTES), "Change it to start a new series of ids.", "1")
     tag: str = _key(_ROLE, "Tag or pattern; what '*' matches names the instance.")
     lot: str = _key(_ROLE, "Tag of the lot number; a change cuts.", "")
-    order: str = _key(_ROLE, "Tag of the order number; a change cuts counters and totals.", "")
+    order: str = _key(
+        _ROLE, "Tag of the order number; a change cuts counters, totals and windows.", ""
+    )
     start: str = _key(
         _ROLE, "counter: tag of the register's reading where the present lot began.", ""
     )

@@ -58,7 +58,7 @@ def _table(model: Any) -> dict[str, Any]:
             continue
         if key == "session_max_s" and not model.session_gap_s:
             continue
-        if key in ("cut_on",) and model.kind not in ("counter", "total"):
+        if key in ("cut_on",) and model.kind not in ("counter", "total", "window"):
             continue
         found[key] = _plain(value)
     if isinstance(model, Target):
