@@ -18,21 +18,14 @@ class Notifier:
         found = os.environ if environment is None else environment
         address = found.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self._watchdog = found.get("WATCHDOG_USEC", "")
-        if found.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-            self._watchdog = ""
-
-    @property
-    def watchdog_s(self) -> float:
-        """How often the manager wants a sign of life, at the least; 0 = never."""
-        return int(self._watchdog) / 1e6 if self._watchdog.isdecimal() else 0.0
 
     def tell(self, **words: str) -> bool:
         """Sends ``KEY=value`` lines, say ``READY="1"``; False where nobody listens."""
         if not self._address:
             return False
         text = "\n".join(f"{key}={value}" for key, value in words.items())
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        with socket.socket(socket.AF_UNIX, kind) as sender:  # a deaf manager stops no plant
             try:
                 sender.connect(self._address)
                 sender.sendall(text.encode("utf-8", "replace"))
