@@ -29,7 +29,7 @@ CAPTURES = "captures"  # of the state directory
 
 app = App(
     name="whatif",
-    help="Show what new rules would have made of the recorded past, as business documents.",
+    help="Show what new rules would have made of the recorded past, as documents.",
     version_flags=[],
 )
 
