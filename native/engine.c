@@ -152,7 +152,7 @@ static int open_locks(pstk_engine *engine, pstk_error *err) {
     return PSTK_OK;
 }
 
-static int open_tables(pstk_engine *engine, uint32_t frame_bytes_max, pstk_error *err) {
+int pstk_engine_open_tables(pstk_engine *engine, uint32_t frame_bytes_max, pstk_error *err) {
     const pstk_engine_options *o = &engine->options;
     engine->source = calloc(PSTK_SOURCES_MAX, sizeof *engine->source);
     engine->source_image = calloc(PSTK_SOURCES_MAX, sizeof *engine->source_image);
@@ -226,7 +226,7 @@ int pstk_engine_open(const pstk_engine_options *options, const pstk_source_optio
     engine->event_fd = -1;
     status = open_locks(engine, err);
     if (status == PSTK_OK)
-        status = open_tables(engine, largest_frame(sources, source_count), err);
+        status = pstk_engine_open_tables(engine, largest_frame(sources, source_count), err);
     if (status == PSTK_OK)
         status = pstk_engine_recover(engine, sources, source_count, rules, rule_count, err);
     if (status == PSTK_OK)

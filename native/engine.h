@@ -175,6 +175,7 @@ int pstk_engine_check(const pstk_engine *engine, pstk_error *err);
 void pstk_engine_fail(pstk_engine *engine, const pstk_error *err);
 pstk_engine *pstk_engine_enter(pstk_engine *engine);
 void pstk_engine_leave(pstk_engine **engine);
+int pstk_engine_open_tables(pstk_engine *engine, uint32_t frame_bytes_max, pstk_error *err);
 /* First line of every public call: what it uses is not let go before it returns. */
 #define PSTK_GUEST(engine)                                                                         \
     __attribute__((cleanup(pstk_engine_leave), unused)) pstk_engine *guest_ =                      \
@@ -192,6 +193,7 @@ int pstk_engine_scan_tail(pstk_engine *engine, uint64_t from, pstk_error *err);
 
 /* engine_recover.c */
 void pstk_engine_add_notice(pstk_engine *engine, const char *text);
+int pstk_engine_restore_image(pstk_engine *engine, const pstk_image *image, pstk_error *err);
 int pstk_engine_recover(pstk_engine *engine, const pstk_source_options *sources,
                         size_t source_count, const pstk_rule *rules, size_t rule_count,
                         pstk_error *err);
@@ -270,6 +272,7 @@ static inline void pstk_engine_tell_disk(pstk_engine *engine, uint64_t written) 
 }
 
 /* engine_capture.c, engine_play.c */
+int pstk_engine_capture_drain(pstk_engine *engine, pstk_error *err);
 void pstk_engine_capture_stop(pstk_engine *engine);
 void pstk_player_free(pstk_player *player);
 

@@ -199,7 +199,7 @@ static int take_block(pstk_engine *engine, bool is_behind_gap, pstk_error *err) 
 }
 
 /* Everything journaled until now. */
-static int drain(pstk_engine *engine, pstk_error *err) {
+int pstk_engine_capture_drain(pstk_engine *engine, pstk_error *err) {
     pstk_capture_state *state = &engine->capture;
     bool is_behind_gap = false;
     int status = PSTK_OK;
@@ -241,7 +241,7 @@ static void *capture_main(void *context) {
     pstk_error err;
     for (bool is_last = false; !is_last;) {
         is_last = atomic_load(&engine->capture.is_ending);
-        if (drain(engine, &err) != PSTK_OK) {
+        if (pstk_engine_capture_drain(engine, &err) != PSTK_OK) {
             atomic_store(&engine->capture.is_stopped, true);
             break;
         }

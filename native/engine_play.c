@@ -355,8 +355,11 @@ static bool play_block(pstk_engine *engine, const pstk_block *block, pstk_replay
         return true;
     case PSTK_RECORD_COUNTS: /* what was dropped then is not here */
         return true;
-    default:
-        out->skipped++;
+    default: /* BASELINE and what a person did: they speak of rules and tags by name */
+        out->skipped +=
+            block->kind > PSTK_RECORD_LAST ||
+            !pstk_engine_put_record(engine, (pstk_record)block->kind, 0, pstk_block_payload(block),
+                                    block->bytes - sizeof *block);
         return true;
     }
 }

@@ -308,7 +308,7 @@ static int restore_streams(pstk_engine *engine, const pstk_image *image, pstk_er
     return PSTK_OK;
 }
 
-static int restore_image(pstk_engine *engine, const pstk_image *image, pstk_error *err) {
+int pstk_engine_restore_image(pstk_engine *engine, const pstk_image *image, pstk_error *err) {
     int status = restore_names(engine, image, err);
     if (status != PSTK_OK)
         return status;
@@ -436,7 +436,7 @@ static int take_base(pstk_engine *engine, found *base, pstk_error *err) {
         engine->source[i].counts_stream = PSTK_STREAM_NONE;
         engine->source[i].intake = -1;
     }
-    int status = base->has_image ? restore_image(engine, &base->image, err) : PSTK_OK;
+    int status = base->has_image ? pstk_engine_restore_image(engine, &base->image, err) : PSTK_OK;
     if (status == PSTK_OK)
         status = choose_begin(engine, base, err);
     if (status == PSTK_OK && (!base->is_of_ring || base->image.head.pos <= base->begin))

@@ -11,6 +11,12 @@
 PSTK_API PSTK_MUST_CHECK int pstk_engine_capture(pstk_engine *engine, const char *folder,
                                                  uint64_t bytes_max, pstk_error *err);
 
+/* What the ring of another process, live or dead, still holds, as captures in a folder: the
+ * beginning of one that has wrapped is gone. Options as that engine was opened with. */
+PSTK_API PSTK_MUST_CHECK int pstk_ring_capture(const pstk_engine_options *options,
+                                               const char *ring_folder, const char *folder,
+                                               pstk_error *err);
+
 typedef struct pstk_capture pstk_capture;
 typedef struct pstk_capture_span { /* what one file holds */
     char plant[64];

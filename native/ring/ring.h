@@ -120,6 +120,10 @@ int pstk_ring_open(const pstk_ring_options *options, pstk_ring **out_ring, bool 
                    pstk_error *err);
 void pstk_ring_close(pstk_ring *ring); /* the file stays */
 void pstk_ring_remove(const char *ring_dir, const uint8_t journal_id[16]);
+/* The ring of another process in that folder, to be read only: for copy, oldest, written. E_STATE:
+ * none of this version, or damaged. */
+int pstk_ring_view(const char *folder, pstk_ring **out_ring, uint8_t out_journal_id[16],
+                   pstk_error *err);
 const char *pstk_ring_folder(const pstk_ring *ring);
 
 /* Room for one block of up to payload_bytes; NULL when full. A second claim before commit replaces

@@ -32,7 +32,8 @@ DROP_REASONS = tuple(c.pstk_drop_name(reason).decode() for reason in range(c.PST
 cdef dict _ERRORS = {
     c.PSTK_E_LOCKED: LockedError, c.PSTK_E_STATE: StateError, c.PSTK_E_FULL: RingFull,
     c.PSTK_E_FAILED: EngineFailed, c.PSTK_E_CLOSED: EngineClosed, c.PSTK_E_FORKED: EngineClosed,
-    c.PSTK_E_UNSUPPORTED: UnsupportedPlatform,
+    c.PSTK_E_UNSUPPORTED: UnsupportedPlatform, c.PSTK_E_ARGUMENT: ValueError, c.PSTK_E_SYSTEM: StateError,
+    c.PSTK_E_MEMORY: MemoryError,
 }
 
 
@@ -53,12 +54,6 @@ cdef int _check(int status, c.pstk_error *err) except -1:
     if status == c.PSTK_OK:
         return 0
     text = err.text.decode("utf-8", "replace")
-    if status == c.PSTK_E_ARGUMENT:
-        raise ValueError(text)
-    if status == c.PSTK_E_SYSTEM:
-        raise StateError(text)
-    if status == c.PSTK_E_MEMORY:
-        raise MemoryError(text)
     raise _ERRORS.get(status, EngineError)(text)
 
 
@@ -479,6 +474,14 @@ cdef class Engine:
         return found
 
 
+def ring_capture(dict options, bytes ring_folder, bytes folder):
+    cdef c.pstk_error err
+    cdef c.pstk_engine_options native
+    memset(&native, 0, sizeof(native))
+    _fill(&native, c.pstk_fields_pstk_engine_options, options, "engine")
+    _check(c.pstk_ring_capture(&native, ring_folder, folder, &err), &err)
+
+
 cdef class Capture:
     cdef c.pstk_capture *_h
 
@@ -486,8 +489,7 @@ cdef class Capture:
         cdef c.pstk_error err
         _check(c.pstk_capture_open(path, &self._h, &err), &err)
 
-    def __dealloc__(self):
-        c.pstk_capture_close(self._h)
+    def __dealloc__(self): c.pstk_capture_close(self._h)
 
     def look(self):
         cdef c.pstk_capture_span span

@@ -517,6 +517,7 @@ cdef extern from "penstock.h" nogil:
     int pstk_batch_import_stream(ArrowArrayStream *stream, pstk_batch **out_batch, pstk_error *err)
     int pstk_column_import(const ArrowSchema *schema, const ArrowArray *array, pstk_column *out_column, pstk_error *err)
     int pstk_engine_capture(pstk_engine *engine, const char *folder, uint64_t bytes_max, pstk_error *err)
+    int pstk_ring_capture(const pstk_engine_options *options, const char *ring_folder, const char *folder, pstk_error *err)
     ctypedef struct pstk_capture:
         pass
     ctypedef struct pstk_capture_span:

@@ -5,7 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from penstock.errors import StateError
+
+if TYPE_CHECKING:
+    from penstock.config import Config
+
+
+def ring_capture(config: Config, folder: str | os.PathLike[str]) -> None:
+    """What the ring of a plant still holds, live or stopped, as captures in a folder. Not for the
+    process that runs the plant. Raises StateError where there is no ring.
+    """
+    from penstock import _core
+
+    state = os.path.join(config.engine.state_dir, "STATE")
+    try:
+        with open(state, encoding="utf-8") as file:
+            lines = file.read(1024).splitlines()
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise StateError(f"{state}: cannot be read: {wrong}") from wrong
+    journal = next((each[8:] for each in lines if each.startswith("journal ")), "")
+    if len(journal) != 32 or not journal.isalnum():
+        raise StateError(f"{state}: names no journal")
+    ring = os.path.join(config.engine.ring_dir, f"penstock-{journal}")
+    options = config.options_for_core()["options"]
+    _core.ring_capture(options, os.fsencode(ring), os.fsencode(folder))
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,3 +241,59 @@ def test_feed_of_columns_is_captured_too(tmp_path: Path, ring_dir: Path) -> None
         engine.feed(tag, times, array("d", [70.0] * 500), source="line1", recv_time_ns=times[-1])
     (piece,) = find_captures(folder)
     assert piece.span.samples == 500
+
+
+RING_READER = """
+import sys
+from pathlib import Path
+from penstock.captures import ring_capture
+from penstock.config import load_config
+ring_capture(load_config(Path(sys.argv[1])), sys.argv[2])
+"""
+
+
+def test_the_ring_of_a_plant_is_read_from_outside_while_it_lives(
+    tmp_path: Path, ring_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = CONFIG.format(high=80)
+    text += f'\n[engine]\nstate_dir = "{tmp_path / "state"}"\nring_dir = "{ring_dir}"\n'
+    text += "ring_bytes = 1048576\n"
+    (tmp_path / "plant.toml").write_text(text)
+    command = [sys.executable, "-c", RING_READER, str(tmp_path / "plant.toml")]
+    live = config(tmp_path, ring_dir)
+    events = []
+    with Engine(live, clock="manual") as engine:
+        events += record(engine, 0, 2000)
+        engine.checkpoint(to_disk=False)
+        events += record(engine, 2000, 3000)
+        folder = tmp_path / "live"
+        folder.mkdir()
+        subprocess.run([*command, str(folder)], check=True)
+    (piece,) = find_captures(folder)
+    assert piece.span.samples == 6000, "nothing of it had been overwritten"
+    assert (piece.span.plant, piece.span.missed) == ("graz", 0)
+    words = ["replay", "ring", "--config", str(tmp_path / "plant.toml"), "--events", "-"]
+    assert cli.main(words) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == events
+    words = ["whatif", str(tmp_path / "plant.toml"), "--config", str(tmp_path / "plant.toml")]
+    assert cli.main(words) == 0
+    captured = capsys.readouterr()
+    assert "6,000 samples in 1 captures: all of it is recorded" in captured.err
+    assert "no document differs" in captured.out
+
+
+def test_a_ring_that_is_not_there_is_said(
+    tmp_path: Path, ring_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = CONFIG.format(high=80)
+    text += f'\n[engine]\nstate_dir = "{tmp_path / "state"}"\nring_dir = "{ring_dir}"\n'
+    (tmp_path / "plant.toml").write_text(text)
+    words = ["replay", "ring", "--config", str(tmp_path / "plant.toml")]
+    assert cli.main(words) == 1
+    assert "STATE: cannot be read" in capsys.readouterr().err
+    with Engine(config(tmp_path, ring_dir), clock="manual"):
+        pass
+    (ring,) = ring_dir.glob("penstock-*/ring")
+    ring.write_bytes(b"no ring" * 1000)
+    assert cli.main(words) == 1
+    assert "holds no ring of this version" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from penstock.cli.recorded import AS_FOUND, CsvOptions, Progress
 from penstock.config import load_config
 from penstock.errors import InputError
 from penstock.replay import Commands, Dry, Form, Outcome, Table, event_line, result_lines, to_text
-from penstock.replay.recording import find_captures, is_capture, missing
+from penstock.replay.recording import RING, find_captures, is_capture, missing, ring_of
 
 app = App(
     name="replay",
@@ -54,7 +54,8 @@ def replay(
     Parameters
     ----------
     recording
-        A CSV file, a capture, or a folder of captures; ``penstock docs replay`` says more.
+        A CSV file, a capture, a folder of captures, or the word ``ring``: what the ring of the
+        plant still holds. ``penstock docs replay`` says more.
     config
         The configuration whose rules and mappings judge it.
     events
@@ -81,6 +82,8 @@ def replay(
     with contextlib.ExitStack() as stack:
         sink = _Sink(stack, events, results, commands)
         maker = Commands(loaded) if commands is not None else None
+        if str(recording) == RING and not recording.exists():
+            recording = stack.enter_context(ring_of(loaded))
         dry = stack.enter_context(Dry(loaded, source=source))
         play = _captures if is_capture(recording) else _table
         made, summarize = play(recording, dry, csv.form(), after)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from penstock.config import Config, load_config
 from penstock.errors import InputError
 from penstock.replay import Form
 from penstock.replay.moment import NS, Clock, NoTime, short_time
-from penstock.replay.recording import Piece, find_captures, missing
+from penstock.replay.recording import RING, Piece, find_captures, missing, ring_of
 from penstock.replay.whatif import Difference, Document, Pass, compare, lines, sentence
 
 SHOWN = 10
@@ -48,11 +49,11 @@ def whatif(
     form: Annotated[CsvOptions, Parameter(name="*")] = AS_FOUND,
     json: bool = False,
 ) -> int:
-    """Show what new rules would have made of the recorded past, as business documents.
+    """Show what new rules would have made of the recorded past, as documents.
 
     Exit codes: 0 done; 1 more documents differ than --fail-above, or the past cannot be read; 2
     wrong usage; 78 a configuration is invalid. Example: penstock whatif new.toml --config
-    penstock.toml --capture captures --since 24h
+    plant.toml --csv day.csv
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def whatif(
     since
         How far back: 90m, 24h, 7d before the newest that is recorded, or a time. Left out: all.
     capture
-        A capture or a folder of them; left out, ``captures`` in the state directory.
+        A capture, a folder of them, or ``ring``; left out, ``captures`` in the state directory,
+        and where there are none, what the plant's ring still holds.
     csv
         CSV files in place of captures, in the order of time.
     fail_above
@@ -79,12 +81,12 @@ def whatif(
         sides = _through_tables(old_config, new_config, csv, form.form(), source)
         said = [f"{sides[0].samples:,} samples of {len(csv)} files"]
     else:
-        place = capture or Path(old_config.engine.state_dir) / CAPTURES
-        pieces, since_ns = _span(find_captures(place), since, old_config)
-        said = _said(pieces, since_ns)
-        for each in () if json else said:
-            cli.say(each)
-        sides = _through_captures(old_config, new_config, pieces, since_ns)
+        with _past(capture, old_config) as place:
+            pieces, since_ns = _span(find_captures(place), since, old_config)
+            said = _said(pieces, since_ns)
+            for each in () if json else said:
+                cli.say(each)
+            sides = _through_captures(old_config, new_config, pieces, since_ns)
     for name, side in zip(("old", "new"), sides, strict=True):
         if side.dropped or side.skipped:
             said.append(f"{name}: {side.dropped:,} samples dropped, {side.skipped:,} not known")
@@ -94,6 +96,14 @@ def whatif(
 
 
 # ---- the past -----------------------------------------------------------------------------------
+
+
+def _past(given: Path | None, config: Config) -> AbstractContextManager[Path]:
+    """Where captures lie: as named; else those of the state directory; else the ring's."""
+    kept = Path(config.engine.state_dir) / CAPTURES
+    if given is not None and (str(given) != RING or given.exists()):
+        return nullcontext(given)
+    return nullcontext(kept) if given is None and kept.is_dir() else ring_of(config)
 
 
 def _span(pieces: list[Piece], since: str, config: Config) -> tuple[list[Piece], int]:

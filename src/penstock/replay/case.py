@@ -140,6 +140,18 @@ def play(folder: Path) -> tuple[dict[str, list[Line]], tuple[str, ...]]:
     return made, tuple(notes)
 
 
+def samples(folder: Path) -> Iterator[tuple[int, str, float | str]]:
+    """The samples of a case's CSV: time, tag, and a number or a text."""
+    config = load_config(folder / "config.toml", is_environment_known=False)
+    given = _read_input(folder / "case.toml")
+    kinds = dict(kind for source in config.sources for kind in source.tags)
+    table = Table(folder / "input.csv", given.form, config.plant.timezone, kinds)
+    for time_ns, cells in table.rows():
+        for tag, value, _ in cells:
+            is_text = table.kind(tag) in ("code", "bool")
+            yield time_ns, tag, str(json.loads(value)) if is_text else float(value)
+
+
 def _open_input(folder: Path, dry: Dry, given: _Input) -> tuple[Iterator[Outcome], list[str]]:
     """What comes of the case's recording, and the list that cells which cannot be used go to."""
     capture = folder / "capture.bin"

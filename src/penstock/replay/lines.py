@@ -29,6 +29,7 @@ _OF_THE_RUN: Final = frozenset(
 )
 CONTEXT_KEYS: Final = tuple(each.name for each in fields(Context))
 _KEPT: Final = frozenset({"value"})  # also where it is 0
+_TIMES: Final = {"min_ns": "min_at", "max_ns": "max_at"}  # columns beside min and max
 _NO_TIME: Final = -(1 << 63)
 
 
@@ -77,7 +78,7 @@ def result_lines(results: Results) -> Iterator[dict[str, Any]]:
         for name, value in row.items():
             if name.endswith("_ns"):
                 if value is not None and value != _NO_TIME:
-                    found[name.removesuffix("_ns")] = short_time(value)
+                    found[_TIMES.get(name) or name.removesuffix("_ns")] = short_time(value)
             elif name == "flags":
                 if texts := [text for bit, text in enumerate(words.FLAGS) if value >> bit & 1]:
                     found[name] = texts

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
-from penstock.captures import Capture, Span
+from penstock.captures import Capture, Span, ring_capture
+from penstock.config import Config
 from penstock.errors import InputError, StateError
 from penstock.replay.moment import NS, short_time
 
+RING: Final = "ring"  # in place of a path: the ring of the configuration's plant
 MAGIC: Final = b"PSTKCAP1"
 PATTERN: Final = "capture-*.bin"
 _PAD_BYTES: Final = 16384  # a lap of the ring ends with at most so much of nothing
@@ -26,6 +30,17 @@ def is_capture(path: Path) -> bool:
             return file.read(len(MAGIC)) == MAGIC
     except OSError as wrong:
         raise InputError(f"{path}: cannot be read: {wrong.strerror}") from wrong
+
+
+@contextmanager
+def ring_of(config: Config) -> Iterator[Path]:
+    """What the plant's ring still holds, as a folder of captures that is removed afterwards."""
+    with TemporaryDirectory(prefix="penstock-ring-") as folder:
+        try:
+            ring_capture(config, folder)
+        except StateError as wrong:
+            raise InputError(f"the ring cannot be read: {wrong}") from wrong
+        yield Path(folder)
 
 
 @dataclass(frozen=True, slots=True)
