@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from decimal import Decimal
+from itertools import chain
 from math import isfinite
 from typing import Any, Final
 
@@ -86,19 +87,20 @@ def document_digest(contract: str, body_json: bytes) -> str:
 
 def content_hash(parts: Iterable[str | int | bytes]) -> str:
     """SHA-256 over parts, each with its length, hex."""
-    pieces: list[bytes] = []
-    for part in parts:
-        raw = (
-            part.encode()
-            if part.__class__ is str
-            else part
-            if isinstance(part, bytes)
-            else str(part).encode()
-        )
-        size = len(raw)
-        pieces.append(_LENGTHS[size] if size < _LENGTHS_MADE else size.to_bytes(8, "little"))
-        pieces.append(raw)
-    return hashlib.sha256(b"".join(pieces)).hexdigest()
+    made = [
+        part.encode()
+        if part.__class__ is str
+        else part
+        if isinstance(part, bytes)
+        else str(part).encode()
+        for part in parts
+    ]
+    try:
+        lengths = map(_LENGTHS.__getitem__, map(len, made))
+        whole = b"".join(chain.from_iterable(zip(lengths, made, strict=True)))
+    except IndexError:  # a long document
+        whole = b"".join(len(each).to_bytes(8, "little") + each for each in made)
+    return hashlib.sha256(whole).hexdigest()
 
 
 def split_evidence(evidence: Evidence) -> tuple[bytes, bytes]:

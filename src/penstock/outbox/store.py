@@ -41,7 +41,7 @@ class Store:
         self.path = path
         self._connection = connection
         self._failed = ""
-        self._columns: tuple[str, ...] = ()
+        self._description: Sequence[Sequence[Any]] = ()  # of the last statement that gave rows
 
     @classmethod
     def connect(cls, path: Path) -> Store:
@@ -98,26 +98,27 @@ class Store:
     def records(self, name: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """The rows of the named statement by column name."""
         found = self.rows(name, values)
-        return [dict(zip(self._columns, each, strict=True)) for each in found]
+        columns = [each[0] for each in self._description]
+        return [dict(zip(columns, each, strict=True)) for each in found]
 
     def write(self, name: str, values: Row) -> int:
         """Runs the named statement with values by place; returns how many rows it changed."""
-        return self._write(self._connection.execute, name, values)
+        return self._write(self._connection.execute, sql.statements()[name], values)
 
     def write_many(self, name: str, rows: Sequence[Row]) -> None:
         """Runs the named statement for each row; it is bound again, not looked up again."""
         if len(rows) == 1:
-            self._write(self._connection.execute, name, rows[0])
+            self._write(self._connection.execute, sql.statements()[name], rows[0])
         elif rows:
-            self._write(self._connection.executemany, name, rows)
+            self._write(self._connection.executemany, sql.statements()[name], rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; durable when it ends without an error."""
-        self._run("BEGIN IMMEDIATE", {})
+        self._write(self._connection.execute, "BEGIN IMMEDIATE", ())
         try:
             yield
-            self._run("COMMIT", {})
+            self._write(self._connection.execute, "COMMIT", ())
         except BaseException:
             self._roll_back()
             raise
@@ -139,11 +140,12 @@ class Store:
         except sqlite3.Error as wrong:
             self._failed = f"a transaction could not be rolled back: {wrong}"
 
-    def _write(self, run: Callable[[str, Any], sqlite3.Cursor], name: str, values: Any) -> int:
-        self._check_failed()
+    def _write(self, run: Callable[[str, Any], sqlite3.Cursor], text: str, values: Any) -> int:
+        if self._failed:
+            self._check_failed()
         try:
             # A statement that gives no rows is stepped to its end by this.
-            return run(sql.statements()[name], values).rowcount
+            return run(text, values).rowcount
         except sqlite3.Error as wrong:
             raise self._translate(wrong) from wrong
 
@@ -157,7 +159,7 @@ class Store:
         self._check_failed()
         try:
             cursor = self._connection.execute(text, values)
-            self._columns = tuple(each[0] for each in cursor.description or ())
+            self._description = cursor.description or ()
             return cursor.fetchall()
         except sqlite3.Error as wrong:
             raise self._translate(wrong) from wrong
