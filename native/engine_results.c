@@ -117,6 +117,23 @@ static void transpose(const pstk_column *column, uint32_t at, const pstk_result 
         memcpy(to + i * column->value_bytes, from + i * step, column->value_bytes);
 }
 
+static const uint8_t all_null[PSTK_BATCH_ROWS_MAX / 8];
+
+static bool may_be_null(size_t i) {
+    return result_columns[i].format[0] == 'l' && result_columns[i].at >= offsetof(result_row, more);
+}
+
+/* A time that nobody asked for, or that is not known, is null for Arrow's readers. */
+static void mark_known(pstk_column *column) {
+    uint8_t *bits = (uint8_t *)(uintptr_t)column->validity;
+    const int64_t *times = column->values;
+    for (uint64_t i = 0; i < column->count; i++)
+        if (times[i] != PSTK_TIME_NONE)
+            bits[i / 8] = (uint8_t)(bits[i / 8] | 1u << (i % 8));
+        else
+            column->null_count++;
+}
+
 static pstk_batch *make_results(pstk_engine *engine, const pstk_result *rows,
                                 const pstk_aggregates *more, size_t count, naming *rules,
                                 naming *tags) {
@@ -129,12 +146,17 @@ static pstk_batch *make_results(pstk_engine *engine, const pstk_result *rows,
     describe_names(&wanted[1], &names[1], "tag", tags, count);
     for (size_t i = 0; i < RESULT_COLUMNS; i++) {
         wanted[2 + i] = (pstk_column){.value_bytes = result_columns[i].value_bytes, .count = count};
+        wanted[2 + i].validity = may_be_null(i) ? all_null : NULL;
         snprintf(wanted[2 + i].name, sizeof wanted[2].name, "%s", result_columns[i].name);
         snprintf(wanted[2 + i].format, sizeof wanted[2].format, "%s", result_columns[i].format);
     }
     pstk_batch *batch = pstk_batch_lay_out(wanted, 2 + RESULT_COLUMNS, count);
-    for (size_t i = 0; batch && i < RESULT_COLUMNS; i++)
-        transpose(pstk_batch_column(batch, 2 + i), result_columns[i].at, rows, more);
+    for (size_t i = 0; batch && i < RESULT_COLUMNS; i++) {
+        const pstk_column *column = pstk_batch_column(batch, 2 + i);
+        transpose(column, result_columns[i].at, rows, more);
+        if (may_be_null(i))
+            mark_known((pstk_column *)(uintptr_t)column); /* ours until it is handed out */
+    }
     return batch;
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
@@ -25,24 +25,30 @@ WORDS = "dqQlL"
 
 def opened(column: Any, formats: str, itemsize: int, what: str) -> list[memoryview]:
     """The chunks of a column in place: one of a buffer or an Arrow array, several of a stream."""
-    if hasattr(column, "__arrow_c_array__"):
-        held = Columns.of_array(*column.__arrow_c_array__())
-        chunks = [view for _, view, _ in held.views()]
-    elif hasattr(column, "__arrow_c_stream__"):
-        held = Columns.of_stream(column.__arrow_c_stream__())
-        chunks = [view for _, view, _ in held.views()]
-    else:
-        chunks = [_buffer(column)]
+    try:
+        chunks = [memoryview(column)]
+    except (TypeError, ValueError):
+        chunks = _foreign(column)
     for view in chunks:
         if not view.c_contiguous or view.itemsize != itemsize or view.format not in tuple(formats):
             raise ValueError(f"feed: {what}")
     return chunks
 
 
-def _buffer(column: Any) -> memoryview:
-    if str(getattr(column, "dtype", "")) == "datetime64[ns]":
-        column = column.view("int64")  # the same memory: NumPy gives no buffer of times
-    return memoryview(column)
+def _foreign(column: Any) -> list[memoryview]:
+    """What is no buffer: Arrow, or NumPy's times, which are 64-bit integers in the same memory."""
+    if hasattr(column, "__arrow_c_array__"):
+        held = Columns.of_array(*column.__arrow_c_array__())
+    elif hasattr(column, "__arrow_c_stream__"):
+        held = Columns.of_stream(column.__arrow_c_stream__())
+    elif str(getattr(column, "dtype", "")) == "datetime64[ns]":
+        return [memoryview(column.view("int64"))]
+    else:
+        raise TypeError(
+            f"feed: {type(column).__name__} is neither a buffer nor Arrow; "
+            "give an ndarray, array, memoryview, Arrow array or Series"
+        )
+    return [view for _, view, _ in held.views()]
 
 
 def words(values: Any) -> list[memoryview]:
@@ -57,8 +63,16 @@ def integers(column: Any, formats: str, itemsize: int, name: str) -> list[memory
     return opened(column, formats, itemsize, what)
 
 
-def pieces(columns: Mapping[str, list[memoryview]]) -> Iterator[dict[str, memoryview]]:
+def pieces(columns: Mapping[str, list[memoryview]]) -> Iterable[dict[str, memoryview]]:
     """Rows of all columns together, cut where any of them begins a new chunk."""
+    count = len(columns["values"][0]) if columns["values"] else 0
+    for chunks in columns.values():
+        if len(chunks) != 1 or len(chunks[0]) != count:
+            return _cut(columns)
+    return [{name: chunks[0] for name, chunks in columns.items()}]
+
+
+def _cut(columns: Mapping[str, list[memoryview]]) -> Iterator[dict[str, memoryview]]:
     sizes = {name: sum(map(len, chunks)) for name, chunks in columns.items()}
     if len(set(sizes.values())) > 1:
         said = ", ".join(f"{name} {size}" for name, size in sizes.items())

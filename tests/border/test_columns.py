@@ -153,10 +153,21 @@ def test_a_table_of_results_is_the_batchs_own_memory(open_engine: Open) -> None:
             assert indices.buffers()[1].address == address(column)
             continue
         assert table[name].chunk(0).buffers()[1].address == address(column), name
-        assert frame[name].to_numpy(allow_copy=False).ctypes.data == address(column), name
+        assert frame[name].to_arrow().buffers()[1].address == address(column), name
     wanted = results.rows()
     assert as_rows(table.to_pylist()) == wanted
     assert as_rows(frame.with_columns(polars.col("rule", "tag").cast(str)).to_dicts()) == wanted
+
+
+def test_a_time_that_is_not_known_is_null(open_engine: Open) -> None:
+    asked = '[[rule]]\nname = "asked"\nkind = "window"\ntag = "*.pressure"\nsize_s = 0.1\n'
+    results = closed_windows(open_engine(more=asked + 'aggregates = ["min_at"]'))
+    table, frame = pyarrow.table(results), polars.DataFrame(results)
+    is_asked = [row["rule"] == "asked" for row in results.rows()]
+    assert [each is not None for each in table["min_ns"].to_pylist()] == is_asked
+    assert frame["min_ns"].is_not_null().to_list() == is_asked
+    assert sum(is_asked) == 100
+    assert table["max_ns"].null_count == len(results)
 
 
 def test_results_outlive_their_engine_and_are_released_from_any_thread(open_engine: Open) -> None:
