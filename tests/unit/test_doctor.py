@@ -232,6 +232,47 @@ def test_a_full_disk_is_a_short_outage(
     assert found["fix"].startswith("make room on the disk of ")
 
 
+def test_wear_is_what_the_kernel_counted_of_the_running_plant(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box, "UPTIME_S_MIN", 0)
+    with Engine(load_config(file)) as engine:
+        before = box._written(os.getpid())
+        assert before is not None
+        with (tmp_path / "much").open("wb") as much:
+            much.write(os.urandom(4 << 20))
+            os.fsync(much.fileno())
+        engine.checkpoint()
+        after = box._written(os.getpid())
+        assert after is not None
+        (found,) = findings(file, capsys, 0)["disk.wear"]
+    if after[0] == before[0]:
+        pytest.skip("the temporary folder is no disk")
+    assert after[0] - before[0] >= 4 << 20
+    day = float(re.findall(r"^([0-9.e+]+) GB/day written, by ", found["text"])[0])
+    assert day == pytest.approx(after[0] / after[1] * 86400 / 1e9, rel=0.3)
+    assert (found["level"] == "warn") == (day > box.WEAR_GB_DAY)
+
+
+def test_checkpoints_alone_are_reckoned_where_nothing_runs(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Engine(load_config(file)):
+        pass
+    largest = max(each.stat().st_size for each in (tmp_path / "state").glob("image.*"))
+    (found,) = findings(file, capsys, 0)["disk.wear"]
+    day = float(found["text"].split()[0])
+    assert day == pytest.approx(largest * 86400 / 30 / 1e9, rel=0.01)
+
+
+def test_a_clock_that_is_not_set_fails(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box.time, "time", lambda: 86_400.0)
+    (found,) = findings(file, capsys, 1)["clock"]
+    assert found["text"] == "it is 1970-01-02 here; nothing is posted so"
+
+
 def test_what_a_target_cannot_prove_is_a_warning(
     file: Path, port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
