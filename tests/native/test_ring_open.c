@@ -123,7 +123,7 @@ static void test_damaged_blocks(void) {
     }
     spoil_block(25, offsetof(pstk_block, pos), 25 * 192 + 64);
     expect_new("between checkpointed and judged");
-    spoil_block(25, offsetof(pstk_block, kind), 11); /* and source 0 */
+    spoil_block(25, offsetof(pstk_block, kind), PSTK_RECORD_LAST + 1); /* and source 0 */
     expect_new("between checkpointed and judged");
     spoil_block(25, offsetof(pstk_block, kind), PSTK_RECORD_PAD); /* not at the lap's end */
     expect_new("between checkpointed and judged");
