@@ -28,7 +28,7 @@ def printed(page: Path) -> Iterator[str]:
             is_fenced = not is_fenced
         command = line.strip()
         is_code = is_fenced or line.startswith("    ")
-        if is_code and command.startswith("penstock ") and not FORMS.search(command):
+        if is_code and re.match(r"penstock [a-z]+( |$)", command) and not FORMS.search(command):
             yield re.split(r"\s{2,}|\s+[#>]\s", command)[0]
 
 
