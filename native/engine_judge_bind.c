@@ -251,6 +251,7 @@ static bool bind_wide(pstk_judge *judge, uint32_t tag, uint32_t index) {
         return false;
     if (!pstk_window_is_ordered(rule)) {
         hot->slow |= JUDGE_SLOW_WIDE;
+        hot->windows |= JUDGE_WINDOWS_WIDE;
         return true;
     }
     hot->slow |= JUDGE_SLOW_EVENT;

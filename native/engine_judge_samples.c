@@ -74,9 +74,11 @@ static inline void prefetch(const judge_hot *hot, const judge_window *window, ui
     }
 }
 
-static __attribute__((noinline)) void add_to_all(judge_window *window, const judge_hot *hot,
-                                                 int64_t time_ns, double x) {
-    uint32_t w = hot->window, end = w + hot->windows;
+static __attribute__((noinline)) void add_to_all(const pstk_judge *judge, judge_window *window,
+                                                 const judge_hot *hot, int64_t time_ns, double x) {
+    uint32_t w = hot->window, end = w + (hot->windows & ~JUDGE_WINDOWS_WIDE);
+    if (hot->windows & JUDGE_WINDOWS_WIDE)
+        judge_wide_add_newest(judge, hot, time_ns, x);
     if (hot->is_row) { /* as a tag is bound; their links lie on lines that need not be read */
         for (; w < end; w++)
             pstk_pane_add_newest(&window[w].pane, time_ns, x);
@@ -136,7 +138,7 @@ static inline __attribute__((always_inline)) void run_quiet(const pstk_judge *ju
         if (PSTK_LIKELY(hot->windows == 1))
             pstk_pane_add_newest(&windows[hot->window].pane, time_ns, x);
         else if (hot->windows)
-            add_to_all(windows, hot, time_ns, x);
+            add_to_all(judge, windows, hot, time_ns, x);
         if (PSTK_UNLIKELY(time_ns > wake_ns)) {
             in->has_woken = true;
             break;
@@ -169,9 +171,9 @@ static void keep_tags(const pstk_judge *judge, const run *at, uint32_t i) {
 #ifndef PSTK_PLANT_SNAPSHOT /* the tag's own line is forgotten, and a test must see it */
         judge_touch(judge, hot, sizeof *hot);
 #endif
-        uint32_t w = hot->window;
-        if (hot->windows <= 1 || hot->is_row) { /* their links need not be read */
-            judge_touch(judge, judge_window_raw(judge, w), hot->windows * sizeof(judge_window));
+        uint32_t w = hot->window, count = hot->windows & ~JUDGE_WINDOWS_WIDE;
+        if (count <= 1 || hot->is_row) { /* their links need not be read */
+            judge_touch(judge, judge_window_raw(judge, w), count * sizeof(judge_window));
             continue;
         }
         for (; w; w = judge_window_raw(judge, w)->link)
@@ -500,8 +502,6 @@ static bool run_slow(pstk_judge *judge, run *at, const pstk_sample *sample) {
     if (place->phase == PHASE_WINDOWS) {
         if (!run_windows(judge, at, sample))
             return false;
-        if (hot->until_ns == INT64_MIN)
-            judge_until_refresh(judge, sample->tag_id);
         place->phase = hot->slow & JUDGE_SLOW_WIDE ? PHASE_WIDE : PHASE_ADVANCE;
         place->node = hot->bind;
     }
@@ -511,6 +511,8 @@ static bool run_slow(pstk_judge *judge, run *at, const pstk_sample *sample) {
         place->phase = PHASE_ADVANCE;
     }
     if (place->phase == PHASE_ADVANCE) {
+        if (hot->until_ns == INT64_MIN)
+            judge_until_refresh(judge, sample->tag_id);
         advance(at, time_of(at, sample));
         place->phase = PHASE_DRAIN;
     }

@@ -35,6 +35,8 @@ enum {                       /* judge_hot.slow: why a sample of the tag leaves t
        JUDGE_SLOW_CODE = 4,  /* not a number */
 };
 
+#define JUDGE_WINDOWS_WIDE 0x80u
+
 typedef struct judge_hot { /* one cache line a tag: what each sample touches */
     double low,
         high; /* strictly between, and before calm_ns, no arrival limit of the tag can change */
@@ -55,7 +57,7 @@ typedef struct judge_hot { /* one cache line a tag: what each sample touches */
     uint8_t has_ordered : 1, has_cut : 1; /* wide windows take its samples from the heap; it names
                                              the lot or order of some */
     uint8_t rules;                        /* bound to it, at most JUDGE_RULES_PER_TAG */
-    uint8_t windows;                      /* of them */
+    uint8_t windows; /* plain ones of them; JUDGE_WINDOWS_WIDE: the fast path fills others too */
 } judge_hot;
 _Static_assert(sizeof(judge_hot) == 64, "one cache line");
 

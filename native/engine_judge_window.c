@@ -454,8 +454,10 @@ void judge_until_refresh(pstk_judge *judge, uint32_t tag) {
     uint32_t row = hot->window;
     hot->until_ns = INT64_MIN;
     hot->is_row = 1;
-    if (hot->slow)
+    if (hot->slow & ~(uint32_t)JUDGE_SLOW_WIDE)
         return;
+    if (hot->slow)
+        until_ns = PSTK_MIN(until_ns, judge_wide_until(judge, hot));
     for (uint32_t w = hot->window; w;) {
         const judge_window *at = judge_window_raw(judge, w);
         bool is_begun = (at->flags & JUDGE_PANE_OPEN) && at->pane.count > 0;

@@ -77,6 +77,7 @@ void judge_window_settle(pstk_judge *judge, uint32_t window);
 /* ---- engine_judge_window_wide.c -------------------------------------------------------------- */
 
 struct judge_node;
+struct judge_hot;
 uint32_t judge_wide_open(pstk_judge *judge, uint32_t instance, uint32_t tag); /* 0: full */
 void judge_wide_drop(pstk_judge *judge, uint32_t wide);
 /* One sample; closes what is ready first. False: come again, the event ring is full. */
@@ -86,6 +87,12 @@ bool judge_wide_take(pstk_judge *judge, uint32_t wide, const struct judge_node *
 bool judge_wide_cut(pstk_judge *judge, uint32_t wide, int64_t at_ns, uint32_t flags);
 /* What time alone brings until then. False: come again. */
 bool judge_wide_advance(pstk_judge *judge, uint32_t wide, int64_t until_ns);
+/* A good sample, later than every one before it, in the pane that each of the tag's windows filled
+ * last: what the fast path may do where judge_wide_until says so. */
+void judge_wide_add_newest(const pstk_judge *judge, const struct judge_hot *hot, int64_t time_ns,
+                           double x);
+/* Until when it may; INT64_MIN: not now. */
+int64_t judge_wide_until(const pstk_judge *judge, const struct judge_hot *hot);
 /* Tells everything as it stands. False: come again. */
 bool judge_wide_close_all(pstk_judge *judge, uint32_t wide, uint32_t flags);
 /* ---- engine_judge_window_held.c -------------------------------------------------------------- */

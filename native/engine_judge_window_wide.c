@@ -38,6 +38,7 @@ static uint32_t find_pane(pstk_judge *judge, judge_wide *at, int64_t start_ns) {
         before = next;
         next = judge_wide_pane_raw(judge, next)->link;
     }
+    judge_hot_at(judge, at->tag)->until_ns = INT64_MIN;
     if (next && start_of(judge, next) == start_ns)
         return at->at = next;
     uint32_t made = make_pane(judge, at, start_ns);
@@ -55,6 +56,7 @@ static uint32_t find_pane(pstk_judge *judge, judge_wide *at, int64_t start_ns) {
 
 static void drop_first(pstk_judge *judge, judge_wide *at) {
     uint32_t index = at->first;
+    judge_hot_at(judge, at->tag)->until_ns = INT64_MIN;
     at->first = judge_wide_pane_raw(judge, index)->link;
     if (at->last == index)
         at->last = 0;
@@ -398,6 +400,22 @@ static void take(pstk_judge *judge, uint32_t index, const judge_node *sample, in
     at->newest_ns = PSTK_MAX(at->newest_ns, sample->time_ns);
 }
 
+/* As on the fast path, a sample of the pane used last closes no other. */
+static bool takes_in_place(pstk_judge *judge, judge_wide *at, const judge_node *sample,
+                           int64_t watermark_ns) {
+    const pstk_rule *rule = rule_of(judge, at);
+    if (!at->at || pstk_window_is_ordered(rule))
+        return false;
+    const judge_wide_pane *pane = judge_wide_pane_raw(judge, at->at);
+    int64_t start_ns = pane->figures.pane.start_ns, end_ns = start_ns + pstk_window_hop(rule);
+    if (sample->time_ns < PSTK_MAX(start_ns, at->floor_ns) || sample->time_ns >= end_ns ||
+        end_ns <= watermark_ns || (pane->flags & JUDGE_PANE_TOLD))
+        return false;
+    enter(judge_wide_pane_at(judge, at->at), sample, number_of(judge, sample));
+    at->newest_ns = PSTK_MAX(at->newest_ns, sample->time_ns);
+    return true;
+}
+
 bool judge_wide_take(pstk_judge *judge, uint32_t index, const judge_node *sample,
                      bool *out_is_late) {
     judge_wide *at = judge_wide_at(judge, index);
@@ -406,6 +424,8 @@ bool judge_wide_take(pstk_judge *judge, uint32_t index, const judge_node *sample
     int64_t until_ns = sample->time_ns;
     if (!pstk_window_is_ordered(rule))
         until_ns = judge_clock_raw(judge, judge_hot_raw(judge, at->tag)->clock)->watermark_ns;
+    if (takes_in_place(judge, at, sample, until_ns))
+        return true;
     if (kind == PSTK_WINDOW_ALIGNED && !advance_aligned(judge, index, until_ns, 0))
         return false;
     bool is_good = !judge_is_bad(sample->quality);
@@ -420,6 +440,39 @@ bool judge_wide_take(pstk_judge *judge, uint32_t index, const judge_node *sample
         tell_pane(judge, index, sample->time_ns, 0);
     plan(judge, index);
     return true;
+}
+
+/* ---- the fast path's part ------------------------------------------------------------------- */
+
+void judge_wide_add_newest(const pstk_judge *judge, const judge_hot *hot, int64_t time_ns,
+                           double x) {
+    for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
+        const judge_instance *instance =
+            judge_instance_raw(judge, judge_bind_raw(judge, b)->instance);
+        if (instance->kind != PSTK_RULE_WINDOW)
+            continue;
+        judge_wide *at = judge_wide_at(judge, instance->state);
+        pstk_figures_add(&judge_wide_pane_at(judge, at->at)->figures, time_ns, x);
+        at->newest_ns = PSTK_MAX(at->newest_ns, time_ns);
+    }
+}
+
+int64_t judge_wide_until(const pstk_judge *judge, const judge_hot *hot) {
+    int64_t until_ns = INT64_MAX;
+    for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
+        const judge_instance *instance =
+            judge_instance_raw(judge, judge_bind_raw(judge, b)->instance);
+        if (instance->kind != PSTK_RULE_WINDOW)
+            continue;
+        const judge_wide *at = judge_wide_raw(judge, instance->state);
+        const judge_wide_pane *pane = judge_wide_pane_raw(judge, at->at);
+        int64_t start_ns = pane->figures.pane.start_ns;
+        bool is_open = at->at && !(pane->flags & JUDGE_PANE_TOLD) && pane->figures.pane.count;
+        if (!is_open || start_ns > hot->last_ns || at->floor_ns > hot->last_ns)
+            return INT64_MIN;
+        until_ns = PSTK_MIN(until_ns, start_ns + pstk_window_hop(judge_rule_of(judge, instance)));
+    }
+    return until_ns;
 }
 
 /* ---- cuts ----------------------------------------------------------------------------------- */

@@ -43,6 +43,12 @@ static void make_rules(jj *j) {
     limit(j, "ordered", "*.ordered", 85)->order = PSTK_ORDER_EVENT;
     window(j, "second", "*", S);
     window(j, "third", "*.many", S / 3);
+    window(j, "more", "*.one", S / 2);
+    j->rules[j->rule_count - 1].aggregates = PSTK_AGGREGATE_VARIANCE | PSTK_AGGREGATE_MAX_AT;
+    window(j, "hop", "*.many", 2 * S);
+    j->rules[j->rule_count - 1].hop_ns = S / 2;
+    window(j, "corrected", "*.held", S / 2);
+    j->rules[j->rule_count - 1].correct_ns = S;
     window(j, "long", "*.many", 4 * S);
     j->rules[j->rule_count - 1].emit = PSTK_EMIT_EVENT;
     j->rules[j->rule_count - 1].offset_ns = 700 * MS;
@@ -212,7 +218,8 @@ static bool are_outputs_same(const jj_out *a, const jj_out *b) {
         if (memcmp(&a->event[i], &b->event[i], sizeof *a->event) != 0)
             return false;
     for (size_t i = 0; i < a->result_count; i++)
-        if (memcmp(&a->result[i], &b->result[i], sizeof *a->result) != 0)
+        if (memcmp(&a->result[i], &b->result[i], sizeof *a->result) != 0 ||
+            memcmp(&a->more[i], &b->more[i], sizeof *a->more) != 0)
             return false;
     return true;
 }
