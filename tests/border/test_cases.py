@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from penstock import cli
+from penstock.config import vocabulary as words
 from penstock.replay.case import find_cases, run_case, shows
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ def test_a_shipped_case_is_as_expected(folder: Path) -> None:
 def test_there_are_at_least_twenty_and_every_kind_of_rule_has_one() -> None:
     assert len(SHIPPED) >= 20
     texts = [(each / "config.toml").read_text(encoding="utf-8") for each in SHIPPED]
-    for kind in ("limit", "counter", "total", "state", "window"):
+    for kind in words.RULE_KINDS:
         assert any(f'kind = "{kind}"' in text for text in texts), f"no case shows {kind}"
 
 
