@@ -25,6 +25,8 @@ from penstock import cli  # noqa: E402
 from penstock.replay.moment import short_time  # noqa: E402
 from plant_day import RATE, START_NS, Day, Values, write_day  # noqa: E402
 
+pytestmark = pytest.mark.timeout(1800)  # a day is made first; what it may take is asserted
+
 NS = 10**9
 TICK_NS = NS // RATE
 SECONDS_MAX = 120.0
