@@ -49,6 +49,7 @@ bool pstk_packed_begin(pstk_parser *parser, pstk_slice payload, pstk_message *ou
     packed->payload = payload.bytes;
     packed->time0_ns = (int64_t)pstk_load_u64(payload.bytes + TIME0_AT);
     packed->name_count = payload.bytes[NAME_COUNT_AT];
+    packed->looked_up = 0;
     packed->name[0].at = PSTK_PACKED_HEADER_BYTES;
     packed->name[0].is_resolved = packed->name[0].is_plain = false;
     size_t at = read_names(packed, payload);
@@ -77,8 +78,8 @@ _Static_assert(offsetof(pstk_tag, name_bytes) == 0 && offsetof(pstk_tag, source)
                    offsetof(pstk_tag, type) == 4 && offsetof(pstk_tag, code_count) == 6 &&
                    offsetof(pstk_tag, id) == 8,
                "head_of");
-static inline uint64_t head_of(uint16_t source, size_t name_bytes) {
-    return (uint64_t)PSTK_TYPE_F64 << 32 | (uint64_t)source << 16 | name_bytes;
+static inline uint64_t head_of(uint8_t type, uint16_t source, size_t name_bytes) {
+    return (uint64_t)type << 32 | (uint64_t)source << 16 | name_bytes;
 }
 
 /* The one tag that this hash leaves, PSTK_TAG_NONE where there is none. No tag was read for it. */
@@ -126,8 +127,8 @@ static void resolve(pstk_parser *parser, pstk_packed_name *out) {
     *hint = out->tag_id;
 }
 
-/* The known f64 tags among the names from `first` on, looked up together so that their cache misses
- * overlap. What is not that is left to resolve(), at its first sample. */
+/* The known tags of the type sent among the names from `first` on, looked up together so that their
+ * cache misses overlap. What is not that is left to resolve(), at its first sample. */
 static void resolve_known(pstk_parser *parser, uint32_t first) {
     pstk_packed *packed = &parser->packed;
     const pstk_tags *tags = parser->tags;
@@ -143,16 +144,18 @@ static void resolve_known(pstk_parser *parser, uint32_t first) {
     for (uint32_t i = 0; i < count; i++) {
         pstk_packed_name *out = &packed->name[first + i];
         const uint8_t *at = packed->payload + out->at;
-        if (out->is_resolved || at[0] != PSTK_TYPE_F64 || place[i] == PSTK_TAG_NONE)
+        if (out->is_resolved || !accepted_by(at[0]) || place[i] == PSTK_TAG_NONE)
             continue;
         const pstk_tag *tag = &tags->pool[place[i]];
-        if (pstk_load_u64(tag) != head_of(parser->source, at[1]) ||
+        if (pstk_load_u64(tag) != head_of(at[0], parser->source, at[1]) ||
             !pstk_is_same(tag->name, at + 2, at[1]))
             continue;
         out->tag_id = tag->id;
-        out->is_resolved = out->is_plain = true;
-        out->wire_type = out->tag_type = PSTK_TYPE_F64;
+        out->is_resolved = true;
+        out->is_plain = at[0] == PSTK_TYPE_F64;
+        out->wire_type = out->tag_type = at[0];
     }
+    packed->looked_up = first + count;
 }
 
 static pstk_drop take_f64(uint64_t bits, pstk_value *out) {
@@ -248,7 +251,7 @@ static __attribute__((noinline)) void step_all(pstk_parser *parser, const pstk_r
         pstk_drop reason = PSTK_DROP_MALFORMED;
         if (PSTK_LIKELY(which < PSTK_MAX(packed->name_count, 1u))) {
             pstk_packed_name *name = &packed->name[which];
-            if (!name->is_resolved && packed->name_count > 1)
+            if (!name->is_resolved && which >= packed->looked_up && packed->name_count > 1)
                 resolve_known(parser, which);
             if (PSTK_LIKELY(take_f64_sample(packed, name, at, room->future_after_ns,
                                             &room->samples[samples]))) {
@@ -305,7 +308,7 @@ static PSTK_INLINE bool make_plain(const pstk_tag *tag, const pstk_plain *plain,
     const uint8_t *sample = at + NAME_AT + name_bytes;
     uint64_t bits = pstk_load_u64(sample), dt_ns = pstk_load_u32(sample + 8);
     int64_t time0_ns = (int64_t)pstk_load_u64(at + TIME0_AT);
-    if (pstk_load_u64(tag) != head_of(plain->source, name_bytes) ||
+    if (pstk_load_u64(tag) != head_of(PSTK_TYPE_F64, plain->source, name_bytes) ||
         !pstk_is_same(tag->name, at + NAME_AT, name_bytes))
         return false;
     if ((bits & EXPONENT_BITS) == EXPONENT_BITS || time0_ns == PSTK_TIME_NONE ||

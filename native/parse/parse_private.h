@@ -152,6 +152,7 @@ typedef struct pstk_packed {
     const uint8_t *samples;
     int64_t time0_ns;
     uint32_t name_count; /* of the table; 0 = name[0] is the subject's */
+    uint32_t looked_up;  /* names before this one have been looked up together */
     pstk_packed_name name[PSTK_PACKED_NAMES_MAX];
 } pstk_packed;
 
