@@ -83,7 +83,7 @@ def rates(draw: Random, steps: int) -> Part:
     """The same for how fast it changes."""
     per = draw.choice(("s", "min", "h"))
     rule: dict[str, Any] = {"kind": "rate", "unit": "MTR", "per": per}
-    rule |= {"span_s": draw.choice((0.001, 0.01, 0.033, 0.5)), **qualities(draw, "suppress")}
+    rule |= {"span_s": draw.choice((0.001, 0.01, 0.032, 0.064, 0.5)), **qualities(draw, "suppress")}
     scale = {"s": 1, "min": 60, "h": 3600}[per] * draw.choice((1.0, 30.0, 500.0))
     for name, level in levels(draw).items():
         level |= {key: level[key] * scale for key in ("value", "deadband")}

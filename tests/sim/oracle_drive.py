@@ -17,7 +17,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from oracle import Figure, Made, Outcome, Pane, Receive, Record, Sample, Tick, figures, times
+from oracle import (
+    Figure,
+    Made,
+    Outcome,
+    Pane,
+    Receive,
+    Record,
+    Reload,
+    Sample,
+    Tick,
+    figures,
+    times,
+)
 from oracle.feed import Value
 from penstock import Engine
 from penstock.config import Config
@@ -85,6 +97,7 @@ class Way:
 
     wire: str = "columns"
     cut: random.Random | None = None
+    folder: Path = Path("/dev/shm")  # of a configuration read again; the engine keeps its own
 
 
 class Life:
@@ -103,6 +116,8 @@ class Life:
         """One record, journaled on return."""
         if isinstance(record, Tick):
             self.engine.tick(record.now_ns)
+        elif isinstance(record, Reload):
+            self.engine.reconfigure(placed(record.config, self._way.folder))
         elif isinstance(record, Receive):
             for piece in _pieces(record.samples, self._way.cut):
                 used, dropped = self._feed.send(record, piece)

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from oracle_channel import Channel
 from oracle_drive import Way, differences, play
-from oracle_lives import play_lives, with_restarts
+from oracle_lives import play_lives, with_reloads, with_restarts
 from oracle_recordings import Part, Recording
 
 from oracle import Judge, Receive
@@ -32,7 +32,7 @@ from oracle import Judge, Receive
 SAMPLES_MEDIAN = 200
 EVENT_SHARE = 0.2
 WORKERS = 2
-HOWS = ("whole", "whole", "cut", "cut", "cut", "close", "kill")  # one in seven each life
+HOWS = ("whole", "whole", "cut", "cut", "cut", "close", "kill", "reload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Family:
     steps: int
     machines: tuple[int, ...] = (1, 1, 2, 3)
     hows: tuple[str, ...] = HOWS
+    weight: int = 11  # part of all examples; what is slow to judge has fewer
 
 
 FAMILIES: dict[str, Family] = {
@@ -51,16 +52,22 @@ FAMILIES: dict[str, Family] = {
     "stuck": Family(alarms.stuck, 240),
     "freshness": Family(alarms.freshness, 240),
     "counter": Family(rec.counters, 180),
-    # what a total says of the time its source was down is not specified yet: one life only
-    "total": Family(rec.totals, 220, hows=("whole", "cut")),
+    # what a total says of the time its source was down is not compared yet: one life only
+    "total": Family(rec.totals, 220, hows=("whole", "cut", "reload")),
     "state": Family(rec.states, 150),
-    "tumbling": Family(windows.tumbling, 240),
-    "figures": Family(windows.figures, 240),
-    "hopping": Family(windows.hopping, 240),
-    "session": Family(windows.sessions, 240),
-    "count": Family(windows.counts, 240),
-    "held": Family(windows.held, 240),
+    "tumbling": Family(windows.tumbling, 240, weight=4),
+    "figures": Family(windows.figures, 240, weight=4),
+    "hopping": Family(windows.hopping, 240, weight=4),
+    "session": Family(windows.sessions, 240, weight=4),
+    "count": Family(windows.counts, 240, weight=4),
+    "held": Family(windows.held, 240, weight=3),
 }
+
+
+def share_of(family: str, examples: int) -> int:
+    """How many of all examples are this family's."""
+    whole = sum(each.weight for each in FAMILIES.values())
+    return -(-examples * FAMILIES[family].weight // whole)
 
 
 @dataclass(slots=True)
@@ -120,6 +127,8 @@ def example(family: str, number: int) -> tuple[Recording, Way, str, Random]:
     how = draw.choice(made.hows)
     if how in ("close", "kill"):
         recording = with_restarts(recording, draw, how)
+    elif how == "reload":
+        recording = with_reloads(recording, draw)
     way = Way(recording.wire, None if how == "whole" else draw)
     return recording, way, how, draw
 

@@ -21,7 +21,7 @@ from typing import Any
 from oracle_drive import Life, Run, Way, folder_in_memory, placed
 from oracle_recordings import Recording
 
-from oracle import Restart
+from oracle import Reload, Restart
 from penstock import Engine
 from penstock.events import Event
 
@@ -51,6 +51,18 @@ def with_restarts(recording: Recording, draw: Random, how: str) -> Recording:
     records = list(recording.records)
     for _ in range(draw.choice((1, 1, 2))):
         records.insert(draw.randint(0, len(records)), Restart(how))
+    return replace(recording, records=tuple(records))
+
+
+def with_reloads(recording: Recording, draw: Random) -> Recording:
+    """Another rule comes, and goes again, somewhere; the others must not notice."""
+    bystander = {"name": "bystander", "kind": "limit", "tag": "*.nobody", "high": 1}
+    more = {**recording.config, "rule": [*recording.config["rule"], bystander]}
+    records = list(recording.records)
+    places = sorted(draw.randint(0, len(records)) for _ in range(draw.choice((1, 2, 3))))
+    for count, place in enumerate(places):
+        config = recording.config if count % 2 else more
+        records.insert(place + count, Reload(config))
     return replace(recording, records=tuple(records))
 
 

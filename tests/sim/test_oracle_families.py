@@ -20,7 +20,6 @@ from oracle import Judge, Receive
 
 IS_DEEP = bool(os.environ.get("PENSTOCK_DEEP"))
 EXAMPLES = int(os.environ.get("PENSTOCK_ORACLE_EXAMPLES", 200_000 if IS_DEEP else 5_000))
-SHARE = -(-EXAMPLES // len(families.FAMILIES))
 SEED = int(os.environ.get("PENSTOCK_ORACLE_SEED", random.SystemRandom().randrange(2**31)))
 
 
@@ -28,9 +27,10 @@ SEED = int(os.environ.get("PENSTOCK_ORACLE_SEED", random.SystemRandom().randrang
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_family(family: str, oracle_tallies: list[families.Tally]) -> None:
     print(f"PENSTOCK_ORACLE_SEED={SEED}")
-    tally = families.run_family(family, SHARE, SEED)
+    share = families.share_of(family, EXAMPLES)
+    tally = families.run_family(family, share, SEED)
     oracle_tallies.append(tally)
-    assert tally.examples >= SHARE
+    assert tally.examples >= share
     assert tally.median >= families.SAMPLES_MEDIAN
     assert tally.event_share >= families.EVENT_SHARE
 
