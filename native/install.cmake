@@ -22,7 +22,8 @@ foreach(target penstock penstock_static)
 endforeach()
 
 install(TARGETS penstock penstock_static EXPORT penstock-targets)
-install(FILES penstock.h penstock_batch.h penstock_capture.h penstock_emit.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+file(GLOB public_headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/penstock*.h)
+install(FILES ${public_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT penstock-targets NAMESPACE penstock:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/penstock)
 file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/penstock-config.cmake
   "include(CMakeFindDependencyMacro)\nfind_dependency(Threads)\ninclude(\${CMAKE_CURRENT_LIST_DIR}/penstock-targets.cmake)\n")
