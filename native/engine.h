@@ -219,6 +219,11 @@ void pstk_engine_commit_block(pstk_engine *engine);
 bool pstk_engine_has_room(pstk_engine *engine, const pstk_source *source, size_t payload_bytes,
                           pstk_drop *out_reason);
 
+/* engine_feed.c: writer lock held */
+void pstk_engine_set_clock(pstk_engine *engine, int64_t recv_time_ns);
+int pstk_engine_put_cold(pstk_engine *engine, pstk_record kind, const void *payload, size_t size,
+                         pstk_error *err);
+
 /* engine_frames.c: writer lock held */
 typedef struct pstk_delivery { /* one payload on its way into the journal */
     uint16_t source;

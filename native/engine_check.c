@@ -134,6 +134,8 @@ static bool are_rule_texts_ended(const pstk_rule *rule) {
     bool is_right =
         is_ended(rule->name, sizeof rule->name) && rule->name[0] &&
         is_ended(rule->series, sizeof rule->series) && is_ended(rule->unit, sizeof rule->unit) &&
+        is_ended(rule->suppress_tag, sizeof rule->suppress_tag) &&
+        is_ended(rule->suppress_by, sizeof rule->suppress_by) &&
         is_ended(rule->asset, sizeof rule->asset) && rule->state_count <= PSTK_STATES_MAX;
     for (int role = 0; role < PSTK_ROLE_COUNT && is_right; role++)
         is_right = is_ended(rule->pattern[role], PSTK_NAME_BYTES);

@@ -16,7 +16,7 @@ static int check_source(pstk_engine *engine, uint32_t source, pstk_error *err) {
     return status;
 }
 
-static void set_clock(pstk_engine *engine, int64_t recv_time_ns) {
+void pstk_engine_set_clock(pstk_engine *engine, int64_t recv_time_ns) {
     if (engine->options.clock == PSTK_CLOCK_MANUAL)
         engine->clock.last_ns = PSTK_MAX(engine->clock.last_ns, recv_time_ns);
     else
@@ -229,7 +229,7 @@ int pstk_engine_feed(pstk_engine *engine, const pstk_feed *feed, pstk_feed_resul
         return pstk_fail(err, PSTK_E_ARGUMENT, 0,
                          "feed wants tag_ids and values, at most 2^32 - 1 rows");
     pthread_mutex_lock(&engine->lock);
-    set_clock(engine, feed->recv_time_ns);
+    pstk_engine_set_clock(engine, feed->recv_time_ns);
     columns in = {.feed = feed, .source = engine->config_source[feed->source]};
     const pstk_source *source = &engine->source[in.source];
     int32_t stream = batch_stream(engine, in.source);
@@ -270,7 +270,7 @@ int pstk_engine_feed_frame(pstk_engine *engine, uint32_t source_index, const uin
                          "source %s: a payload has at most 4 GiB, a subject at most %u bytes",
                          source->options.name, PSTK_NAME_BYTES - 1);
     pthread_mutex_lock(&engine->lock);
-    set_clock(engine, recv_time_ns);
+    pstk_engine_set_clock(engine, recv_time_ns);
     pstk_frame frame = {.subject = subject,
                         .payload = payload,
                         .subject_bytes = (uint32_t)subject_bytes,
@@ -343,12 +343,20 @@ int pstk_engine_tick(pstk_engine *engine, int64_t now_ns, pstk_error *err) {
     if (status != PSTK_OK)
         return status;
     pthread_mutex_lock(&engine->lock);
-    set_clock(engine, now_ns);
+    pstk_engine_set_clock(engine, now_ns);
     if (engine->is_backlogged)
         pstk_engine_judge(engine);
     pstk_engine_put_tick(engine);
     pthread_mutex_unlock(&engine->lock);
     return PSTK_OK;
+}
+
+int pstk_engine_put_cold(pstk_engine *engine, pstk_record kind, const void *payload, size_t size,
+                         pstk_error *err) {
+    bool is_put = pstk_engine_put_record(engine, kind, 0, payload, size);
+    if (!is_put && make_room(engine))
+        is_put = pstk_engine_put_record(engine, kind, 0, payload, size);
+    return is_put ? PSTK_OK : full(engine, err);
 }
 
 static int put_cold(pstk_engine *engine, pstk_record kind, const void *payload, size_t size,
@@ -357,11 +365,9 @@ static int put_cold(pstk_engine *engine, pstk_record kind, const void *payload, 
     if (status != PSTK_OK)
         return status;
     pthread_mutex_lock(&engine->lock);
-    bool is_put = pstk_engine_put_record(engine, kind, 0, payload, size);
-    if (!is_put && make_room(engine))
-        is_put = pstk_engine_put_record(engine, kind, 0, payload, size);
+    status = pstk_engine_put_cold(engine, kind, payload, size, err);
     pthread_mutex_unlock(&engine->lock);
-    return is_put ? PSTK_OK : full(engine, err);
+    return status;
 }
 
 int pstk_engine_context(pstk_engine *engine, const pstk_context *context, pstk_error *err) {

@@ -44,6 +44,8 @@ static void arenas_size(pstk_judge *judge) {
         [JUDGE_DELAY] = instances,
         [JUDGE_RATE] = instances,
         [JUDGE_WATCH] = instances,
+        [JUDGE_SHELF] = instances,
+        [JUDGE_LATCH] = options->tags_max + 1,
         [JUDGE_WINDOW] = instances,
         [JUDGE_PANE] = (uint32_t)panes,
         [JUDGE_WIDE] = instances,
@@ -120,6 +122,11 @@ static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
         cut(map, &at, (uint64_t)judge->arena[JUDGE_LIMIT].max * sizeof *judge->deadline);
     judge->is_live = cut(map, &at, PSTK_RULES_MAX);
     judge->name_of = cut(map, &at, PSTK_RULES_MAX * sizeof *judge->name_of);
+    judge->suppression.suppressor_of =
+        cut(map, &at, PSTK_RULES_MAX * sizeof *judge->suppression.suppressor_of);
+    judge->suppression.is_suppressor = cut(map, &at, PSTK_RULES_MAX);
+    judge->suppression.latch_of =
+        cut(map, &at, (uint64_t)options->tags_max * sizeof *judge->suppression.latch_of);
     judge->staged_of_name = cut(map, &at, JUDGE_NAMES_MAX * sizeof *judge->staged_of_name);
     judge->retired_of = cut(map, &at, PSTK_RULES_MAX * sizeof *judge->retired_of);
     judge->is_told = cut(map, &at, JUDGE_NAMES_MAX);
@@ -217,7 +224,10 @@ static bool run_tick(pstk_judge *judge) {
            judge->deadline[0].at_ns <= judge->head.now_ns) {
         if (!judge_has_room(judge))
             return false;
-        judge_limit_tick(judge, judge->deadline[0].limit);
+        if (!judge->touched)
+            judge_limit_tick(judge, judge->deadline[0].limit);
+        if (!judge_touched_run(judge))
+            return false;
     }
     if (place->phase == TICK_LIMITS) {
         judge_idle_mark(judge);
@@ -288,7 +298,12 @@ static bool run_config(pstk_judge *judge, const pstk_block *block) {
         place->phase = 1;
         place->node = place->step = 0;
     }
-    if (!judge_config_apply(judge))
+    if (place->phase == 1) {
+        if (!judge_config_apply(judge))
+            return false;
+        place->phase = 2;
+    }
+    if (!judge_touched_run(judge)) /* what another table keeps back no more */
         return false;
     judge_time_refresh(judge);
     return true;
@@ -318,6 +333,18 @@ static bool run_baseline(pstk_judge *judge, const pstk_block *block) {
     return true;
 }
 
+static bool run_operator(pstk_judge *judge, const pstk_block *block) {
+    pstk_operation operation;
+    if (!copy_payload(block, &operation, sizeof operation))
+        return true;
+    if (!judge_has_room(judge))
+        return false;
+    if (judge->place.phase == 0)
+        judge_operate(judge, &operation);
+    judge->place.phase = 1;
+    return judge_touched_run(judge);
+}
+
 static bool dispatch(pstk_judge *judge, const pstk_block *block) {
     switch (block->kind) {
     case PSTK_RECORD_SAMPLES:
@@ -332,6 +359,8 @@ static bool dispatch(pstk_judge *judge, const pstk_block *block) {
         return run_stream(judge, block);
     case PSTK_RECORD_CONTEXT:
         return run_context(judge, block);
+    case PSTK_RECORD_OPERATOR:
+        return run_operator(judge, block);
     case PSTK_RECORD_CLOCK:
         return run_clock(judge, block);
     case PSTK_RECORD_BASELINE:

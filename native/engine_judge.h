@@ -11,7 +11,7 @@
 #include "parse/parse.h"
 #include "ring/ring.h"
 
-#define PSTK_JUDGE_LAYOUT 5u /* of the sections below; older: in part, newer: refused */
+#define PSTK_JUDGE_LAYOUT 6u /* of the sections below; older: in part, newer: refused */
 
 typedef struct pstk_judge_options {
     char plant[64];
@@ -56,9 +56,17 @@ int pstk_judge_asset_context(const pstk_judge *judge, uint32_t asset, int64_t ti
                              pstk_context *out);
 int pstk_judge_asset_name(const pstk_judge *judge, uint32_t asset, char *out, size_t capacity);
 
+/* Alarms that are active, shelved or suppressed: up to capacity; returns how many there are. Writer
+ * lock, as the next. */
+size_t pstk_judge_alarms(const pstk_judge *judge, pstk_alarm *out_alarms, size_t capacity);
+/* Whether the rule judges the tag; false: *err names what there is. */
+bool pstk_judge_has_alarm(const pstk_judge *judge, const char *rule, const char *tag,
+                          pstk_error *err);
+
 typedef struct pstk_judge_counters {
     uint64_t events, results, results_overwritten, late, out_of_order, reorder_overflow, chattering,
         instances, assets, streams;
+    uint64_t suppressed;     /* excursions that nobody was told of */
     uint64_t micro_dropped;  /* micro-stops that made no event, as their rule says */
     uint64_t type_refused;   /* rule x tag of a type that the rule cannot judge */
     uint64_t instance_limit; /* rule x tag refused: instances_max, assets_max, rules per tag */

@@ -24,6 +24,7 @@ uint32_t judge_limit_open(pstk_judge *judge, uint32_t index) {
     judge_limit *at = judge_limit_at(judge, instance->state);
     at->instance = index;
     at->tag = instance->key - 1;
+    at->wake_ns = PSTK_TIME_NONE;
     pstk_fold_init(&at->fold);
     return instance->state;
 }
@@ -108,9 +109,52 @@ void judge_limit_flush(pstk_judge *judge, uint32_t index) {
     judge_event_commit(judge, at->instance, event);
 }
 
-static void emit_fact(pstk_judge *judge, uint32_t index, const pstk_limit_fact *fact) {
+bool judge_limit_is_hushed(const pstk_judge *judge, uint32_t index) {
+    const judge_limit *at = judge_limit_raw(judge, index);
+    return at->suppressed || judge_shelf_raw(judge, at->shelf)->is_shelved;
+}
+
+/* True: nobody is told. A trip is kept for later; the clear of one that nobody heard of ends that.
+ */
+static bool keep_back(pstk_judge *judge, uint32_t index, const pstk_limit_fact *fact) {
+    pstk_limit *limit = &judge_limit_at(judge, index)->limit;
+    uint8_t bit = (uint8_t)(1u << fact->level);
+    bool is_hushed = judge_limit_is_hushed(judge, index), is_untold = limit->untold & bit;
+    if (fact->turn == PSTK_TURN_TRIP && is_hushed)
+        limit->untold |= bit;
+    if (fact->turn == PSTK_TURN_CLEAR && is_untold) {
+        limit->untold &= (uint8_t)~bit;
+        JUDGE_COUNT(judge->head.counters.suppressed, 1);
+    }
+    return fact->turn == PSTK_TURN_CLEAR ? is_untold : is_hushed || is_untold;
+}
+
+void judge_limit_tell(pstk_judge *judge, uint32_t index) {
+    judge_limit *at = judge_limit_at(judge, index);
+    const pstk_limit *limit = &at->limit;
+    const pstk_rule *rule = rule_of(judge, at);
+    for (uint8_t k = 0; k < PSTK_LEVEL_COUNT; k++) {
+        if (!(limit->untold >> k & 1u) || judge_limit_is_hushed(judge, index))
+            continue;
+        bool is_fresh = rule->kind == PSTK_RULE_FRESHNESS;
+        at->limit.untold &= (uint8_t)~(1u << k);
+        pstk_limit_fact fact = {.level = k,
+                                .turn = PSTK_TURN_TRIP,
+                                .flags = limit->trip_flags[k],
+                                .at_ns = limit->trip_ns[k],
+                                .start_ns = limit->trip_ns[k] - (is_fresh ? rule->after_ns : 0),
+                                .end_ns = PSTK_TIME_NONE,
+                                .value = limit->trip_value[k]};
+        judge_limit_emit(judge, index, &fact, NULL);
+    }
+}
+
+void judge_limit_emit(pstk_judge *judge, uint32_t index, const pstk_limit_fact *fact,
+                      const char *by) {
     judge_limit *at = judge_limit_at(judge, index);
     const pstk_rule *rule = rule_of(judge, at);
+    if (keep_back(judge, index, fact))
+        return;
     uint32_t events_max =
         rule->events_per_minute_max ? rule->events_per_minute_max : EVENTS_PER_MINUTE;
     if (pstk_fold_is_due(&at->fold, fact->at_ns))
@@ -123,6 +167,12 @@ static void emit_fact(pstk_judge *judge, uint32_t index, const pstk_limit_fact *
     event->end_ns = fact->end_ns;
     event->value = fact->value;
     event->flags = fact->flags;
+    judge_event_set_by(event, by);
+    if (fact->turn != PSTK_TURN_REALARM)
+        judge_alarm_count(judge, index,
+                          fact->turn == PSTK_TURN_CLEAR ? JUDGE_TOLD_CLEAR + fact->level
+                                                        : JUDGE_TOLD_TRIP + fact->level,
+                          event);
     if (rule->kind == PSTK_RULE_RATE)
         event->value_type = PSTK_TYPE_F64;
     if (rule->kind == PSTK_RULE_LIMIT || rule->kind == PSTK_RULE_RATE)
@@ -175,7 +225,7 @@ bool judge_limit_sample(pstk_judge *judge, uint32_t index, const pstk_limit_samp
     bool has_more;
     size_t count = step(judge, at, sample, fact, &has_more);
     for (size_t k = 0; k < count; k++)
-        emit_fact(judge, index, &fact[k]);
+        judge_limit_emit(judge, index, &fact[k], NULL);
     if (has_more)
         return false;
     if (pstk_fold_is_due(&at->fold, sample->time_ns))
@@ -187,9 +237,10 @@ _Static_assert(2 * PSTK_LIMIT_FACTS_MAX + 1 <= PSTK_EVENT_MARGIN, "each may end 
 
 /* ---- silent tags ---------------------------------------------------------------------------- */
 
-int64_t judge_limit_deadline(const pstk_judge *judge, uint32_t index) {
-    const judge_limit *at = judge_limit_raw(judge, index);
+static int64_t alarm_deadline(const pstk_judge *judge, const judge_limit *at) {
     const pstk_rule *rule = rule_of(judge, at);
+    if (rule->order == PSTK_ORDER_EVENT)
+        return INT64_MAX; /* the watermark says when */
     if (rule->kind == PSTK_RULE_FRESHNESS)
         return pstk_freshness_deadline(rule, &judge_watch_raw(judge, at->track)->u.fresh,
                                        &at->limit);
@@ -197,26 +248,90 @@ int64_t judge_limit_deadline(const pstk_judge *judge, uint32_t index) {
                                at->delay ? &judge_delay_raw(judge, at->delay)->delay : NULL);
 }
 
-void judge_limit_tick(pstk_judge *judge, uint32_t index) {
+int64_t judge_limit_deadline(const pstk_judge *judge, uint32_t index) {
+    const judge_limit *at = judge_limit_raw(judge, index);
+    const judge_shelf *shelf = judge_shelf_raw(judge, at->shelf);
+    int64_t due_ns = alarm_deadline(judge, at);
+    if (at->fold.folded)
+        due_ns = PSTK_MIN(due_ns, pstk_time_add(at->fold.recv_ns, PSTK_MINUTE_NS));
+    return shelf->is_shelved ? PSTK_MIN(due_ns, shelf->until_ns) : due_ns;
+}
+
+static void take_due(pstk_judge *judge, uint32_t index, int64_t now_ns) {
     judge_limit *at = judge_limit_at(judge, index);
     const pstk_rule *rule = rule_of(judge, at);
     pstk_limit_fact fact[PSTK_LIMIT_FACTS_MAX];
-    int64_t now_ns = judge->head.now_ns;
-    size_t count = rule->kind == PSTK_RULE_FRESHNESS
-                       ? pstk_freshness_tick(rule, &judge_watch_at(judge, at->track)->u.fresh,
-                                             &at->limit, now_ns, fact)
-                       : pstk_limit_tick(rule, &at->limit, delay_of(judge, at), now_ns, fact);
+    size_t count = 0;
+    if (rule->order == PSTK_ORDER_EVENT)
+        return;
+    if (rule->kind == PSTK_RULE_FRESHNESS)
+        count = pstk_freshness_tick(rule, &judge_watch_at(judge, at->track)->u.fresh, &at->limit,
+                                    now_ns, fact);
+    else
+        count = pstk_limit_tick(rule, &at->limit, delay_of(judge, at), now_ns, fact);
     for (size_t k = 0; k < count; k++)
-        emit_fact(judge, index, &fact[k]);
-    if (at->fold.folded && pstk_time_add(at->fold.recv_ns, PSTK_MINUTE_NS) <= now_ns)
-        judge_limit_flush(judge, index);
+        judge_limit_emit(judge, index, &fact[k], NULL);
+}
+
+/* In order of time: what fell due while the alarm was shelved, the end of that, what came later. */
+void judge_limit_tick(pstk_judge *judge, uint32_t index) {
+    judge_limit *at = judge_limit_at(judge, index);
+    const judge_shelf *shelf = judge_shelf_raw(judge, at->shelf);
+    int64_t now_ns = judge->head.now_ns;
+    if (shelf->is_shelved && shelf->until_ns <= now_ns) {
+        take_due(judge, index, shelf->until_ns);
+        if (alarm_deadline(judge, at) > shelf->until_ns)
+            judge_unshelve(judge, index, shelf->until_ns, "");
+    } else {
+        take_due(judge, index, now_ns);
+        if (at->fold.folded && pstk_time_add(at->fold.recv_ns, PSTK_MINUTE_NS) <= now_ns)
+            judge_limit_flush(judge, index);
+    }
     judge_limit_schedule(judge, index);
     judge_quiet_refresh(judge, at->tag);
+}
+
+/* ---- event order: the watermark says when what falls due is due ------------------------------ */
+
+bool judge_limit_pass(pstk_judge *judge, uint32_t index, int64_t until_ns) {
+    judge_limit *at = judge_limit_at(judge, index);
+    int64_t known_ns = judge_clock_raw(judge, judge_hot_raw(judge, at->tag)->clock)->watermark_ns;
+    const pstk_limit_sample nothing = {
+        .time_ns = until_ns, .known_ns = known_ns, .is_silent = true};
+    pstk_limit_fact fact[PSTK_LIMIT_FACTS_MAX];
+    bool has_more = false;
+    size_t count = pstk_limit_step(rule_of(judge, at), &at->limit, delay_of(judge, at), &nothing,
+                                   fact, &has_more);
+    for (size_t k = 0; k < count; k++)
+        judge_limit_emit(judge, index, &fact[k], NULL);
+    judge_limit_schedule(judge, index);
+    return !has_more;
+}
+
+/* A node before the deadline: once the watermark is there, all samples before it are known. One
+ * that waits already and comes no later looks again. */
+void judge_limit_wake(pstk_judge *judge, uint32_t index) {
+    judge_limit *at = judge_limit_at(judge, index);
+    if (!at->delay)
+        return;
+    int64_t next_ns = pstk_limit_next(rule_of(judge, at), &at->limit, delay_of(judge, at));
+    if (next_ns == INT64_MAX || (at->wake_ns != PSTK_TIME_NONE && at->wake_ns <= next_ns))
+        return;
+    uint32_t clock = judge_hot_raw(judge, at->tag)->clock;
+    judge_node node = {.instance = at->instance, .time_ns = next_ns - 1};
+    if (judge_heap_push(judge, clock, &node)) /* else the tag's next sample takes it */
+        at->wake_ns = next_ns;
+}
+
+void judge_limit_unwake(pstk_judge *judge, uint32_t index) {
+    judge_limit_at(judge, index)->wake_ns = PSTK_TIME_NONE;
 }
 
 void judge_limit_reset(pstk_judge *judge, uint32_t index) {
     judge_limit *at = judge_limit_at(judge, index);
     memset(&at->limit, 0, sizeof at->limit);
+    at->is_blocking = 0;
+    at->wake_ns = PSTK_TIME_NONE;
     pstk_fold_init(&at->fold);
     judge_limit_unschedule(judge, index);
 }
@@ -237,6 +352,8 @@ void judge_limit_regress(pstk_judge *judge, uint32_t index) {
     judge_limit_schedule(judge, index);
     if (at->delay)
         judge_delay_at(judge, at->delay)->last_ns = INT64_MIN;
+    if (rule_of(judge, at)->order == PSTK_ORDER_EVENT)
+        judge_limit_wake(judge, index);
 }
 
 static void shift(int64_t *recv_ns, int64_t by_ns) { *recv_ns = pstk_time_add(*recv_ns, by_ns); }
@@ -249,6 +366,10 @@ void judge_limit_shift(pstk_judge *judge, int64_t by_ns) {
         shift(&at->fold.recv_ns, by_ns);
         if (judge_instance_raw(judge, at->instance)->kind == PSTK_RULE_FRESHNESS && at->track)
             shift(&judge_watch_at(judge, at->track)->u.fresh.recv_ns, by_ns);
+        if (at->shelf) {
+            shift(&judge_shelf_at(judge, at->shelf)->from_ns, by_ns);
+            shift(&judge_shelf_at(judge, at->shelf)->until_ns, by_ns);
+        }
         for (uint32_t k = 0; at->delay && k < PSTK_LEVEL_COUNT; k++) {
             pstk_limit_delay *delay = delay_of(judge, at);
             shift(&delay->recv_ns[k], by_ns);

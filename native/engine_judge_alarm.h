@@ -16,6 +16,13 @@ static inline bool judge_is_by_tag(uint32_t kind) {
     return judge_is_alarm(kind) || kind == PSTK_RULE_WINDOW;
 }
 
+static inline uint16_t judge_quality_flags(uint16_t quality) {
+    uint16_t top = quality & 0xC000u;
+    if (top == 0x8000u)
+        return PSTK_FLAG_BAD_QUALITY;
+    return top == 0x4000u ? (uint16_t)PSTK_FLAG_REPLACED_QUALITY : (uint16_t)0;
+}
+
 typedef struct judge_limit { /* of an alarm: limit, rate, stuck, freshness */
     uint32_t link;
     uint32_t instance;
@@ -23,9 +30,55 @@ typedef struct judge_limit { /* of an alarm: limit, rate, stuck, freshness */
     uint32_t delay; /* judge_delay, or 0 */
     pstk_limit limit;
     pstk_fold fold;
-    uint32_t heap_pos; /* derived: place among the deadlines + 1 */
-    uint32_t track;    /* judge_rate or judge_watch, or 0 */
+    uint32_t heap_pos;   /* derived: place among the deadlines + 1 */
+    uint32_t track;      /* judge_rate or judge_watch, or 0 */
+    int64_t wake_ns;     /* event order: a node waits in the heap; PSTK_TIME_NONE = none */
+    uint32_t shelf;      /* judge_shelf, or 0 */
+    uint8_t suppressed;  /* JUDGE_SUPPRESSED_*: trips are kept back */
+    uint8_t is_blocking; /* active, and others have heard of it */
+    uint8_t reserved[2];
 } judge_limit;
+
+enum { JUDGE_SUPPRESSED_WHEN = 1, JUDGE_SUPPRESSED_BY = 2 };
+#define JUDGE_BIND_SUPPRESS 7u /* role of a bind: the tag says a state */
+
+typedef struct judge_suppression { /* derived */
+    bool is_asked;                 /* by a rule of the live table */
+    uint16_t *suppressor_of;       /* by slot: slot + 1 of the rule that suppresses it */
+    uint8_t *is_suppressor;        /* by slot */
+    uint32_t *latch_of;            /* by tag: judge_latch, or 0 */
+} judge_suppression;
+
+typedef struct judge_latch { /* newest good value of a tag that says a state */
+    uint32_t link;
+    uint32_t tag;
+    pstk_value arrival; /* in journal order */
+    pstk_value event;   /* by instants */
+    uint8_t has_arrival, has_event;
+    uint8_t reserved[6];
+} judge_latch;
+
+enum { /* who has told an event of an instance with a stamp before */
+       JUDGE_TOLD_TRIP = 0,
+       JUDGE_TOLD_CLEAR = PSTK_LEVEL_COUNT,
+       JUDGE_TOLD_ACKNOWLEDGED = 2 * PSTK_LEVEL_COUNT,
+       JUDGE_TOLD_SHELVED,
+       JUDGE_TOLD_UNSHELVED,
+       JUDGE_TOLD_COUNT
+};
+
+typedef struct judge_told {
+    int64_t at_ns;
+    uint32_t epoch;
+    uint32_t count;
+} judge_told;
+
+typedef struct judge_shelf { /* of an alarm that a person has had to do with */
+    uint32_t link;
+    uint32_t is_shelved;
+    int64_t from_ns, until_ns;
+    judge_told told[JUDGE_TOLD_COUNT]; /* tells equal stamps apart: a person can repeat them */
+} judge_shelf;
 
 typedef struct judge_rate {
     uint32_t link;
@@ -65,6 +118,35 @@ void judge_limit_regress(pstk_judge *judge, uint32_t limit);
 void judge_limit_shift(pstk_judge *judge, int64_t by_ns);  /* all; see judge_time_shift */
 void judge_limit_flush(pstk_judge *judge, uint32_t limit); /* tells what is folded */
 int64_t judge_limit_deadline(const pstk_judge *judge, uint32_t limit);
+/* Event order: what falls due up to a time, of which all samples before are known. */
+bool judge_limit_pass(pstk_judge *judge, uint32_t limit, int64_t until_ns);
+void judge_limit_wake(pstk_judge *judge, uint32_t limit); /* for the next that falls due */
+void judge_limit_unwake(pstk_judge *judge, uint32_t limit);
+/* Is told of trips that were kept back, where nothing keeps them back any more. */
+void judge_limit_tell(pstk_judge *judge, uint32_t limit);
+bool judge_limit_is_hushed(const pstk_judge *judge, uint32_t limit);
+/* Begins an event of what one level said; by: who, or NULL. Kept back or folded: nothing. */
+void judge_limit_emit(pstk_judge *judge, uint32_t limit, const pstk_limit_fact *fact,
+                      const char *by);
+
+/* ---- engine_judge_suppress.c: what keeps trips back ------------------------------------------ */
+
+bool judge_bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint32_t role);
+void judge_suppressors_rebuild(pstk_judge *judge);
+void judge_latches_rebuild(pstk_judge *judge);
+void judge_suppress_bind(pstk_judge *judge, uint32_t tag);
+/* A sample of a tag that says a state; event: by instants. */
+void judge_suppress_state(pstk_judge *judge, uint32_t tag, pstk_value value, uint16_t quality,
+                          bool is_event);
+void judge_suppress_follow(pstk_judge *judge, uint32_t limit); /* it may have begun or ended */
+void judge_alarm_touch(pstk_judge *judge, uint32_t instance);
+
+/* ---- engine_judge_operator.c: what persons do ----------------------------------------------- */
+
+void judge_operate(pstk_judge *judge, const pstk_operation *operation);
+void judge_unshelve(pstk_judge *judge, uint32_t limit, int64_t at_ns, const char *by);
+void judge_alarm_count(pstk_judge *judge, uint32_t limit, uint32_t told, pstk_event *event);
+void judge_event_set_by(pstk_event *event, const char *by);
 
 /* ---- engine_judge_limit.c: deadlines of alarms, the quiet range ----------------------------- */
 

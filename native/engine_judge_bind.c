@@ -12,7 +12,9 @@ static bool are_texts_ended(const pstk_rule *rule) {
     bool is_ended = memchr(rule->name, 0, sizeof rule->name) && rule->name[0] &&
                     memchr(rule->series, 0, sizeof rule->series) &&
                     memchr(rule->asset, 0, sizeof rule->asset) &&
-                    memchr(rule->unit, 0, sizeof rule->unit);
+                    memchr(rule->unit, 0, sizeof rule->unit) &&
+                    memchr(rule->suppress_tag, 0, sizeof rule->suppress_tag) &&
+                    memchr(rule->suppress_by, 0, sizeof rule->suppress_by);
     for (uint32_t r = 0; r < PSTK_ROLE_COUNT; r++)
         is_ended = is_ended && memchr(rule->pattern[r], 0, PSTK_NAME_BYTES);
     return is_ended;
@@ -206,7 +208,7 @@ static uint32_t instance_for(pstk_judge *judge, const match *it, bool may_create
 
 /* ---- bindings ------------------------------------------------------------------------------- */
 
-static bool bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint32_t role) {
+bool judge_bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint32_t role) {
     uint32_t index = judge_arena_take(judge, JUDGE_BIND);
     if (!index)
         return false;
@@ -247,7 +249,7 @@ static bool change_window(pstk_judge *judge, uint32_t index, uint32_t tag) {
 static bool bind_wide(pstk_judge *judge, uint32_t tag, uint32_t index) {
     judge_hot *hot = judge_hot_at(judge, tag);
     const pstk_rule *rule = judge_rule_of(judge, judge_instance_raw(judge, index));
-    if (!bind_append(judge, tag, index, PSTK_ROLE_VALUE))
+    if (!judge_bind_append(judge, tag, index, PSTK_ROLE_VALUE))
         return false;
     if (!pstk_window_is_ordered(rule)) {
         hot->slow |= JUDGE_SLOW_WIDE;
@@ -287,7 +289,7 @@ static bool bind_alarm(pstk_judge *judge, uint32_t tag, uint32_t index) {
         return false;
     if (judge_rule_of(judge, judge_instance_at(judge, index))->order == PSTK_ORDER_EVENT)
         judge_hot_at(judge, tag)->slow |= JUDGE_SLOW_EVENT;
-    return bind_append(judge, tag, index, PSTK_ROLE_VALUE);
+    return judge_bind_append(judge, tag, index, PSTK_ROLE_VALUE);
 }
 
 static bool bind_role(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t role_index) {
@@ -302,7 +304,7 @@ static bool bind_role(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t 
         judge_group_open(judge, group_index, index);
     else if (is_other)
         *role = (judge_role){0};
-    if (!bind_append(judge, tag, index, role_index))
+    if (!judge_bind_append(judge, tag, index, role_index))
         return false;
     role->tag = tag + 1;
     role->is_bound = 1;
@@ -325,7 +327,7 @@ static bool bind_cut(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t r
         return true;
     if (role->tag && role->tag != tag + 1)
         *role = (judge_cut_role){0};
-    if (!bind_append(judge, tag, index, role_index))
+    if (!judge_bind_append(judge, tag, index, role_index))
         return false;
     role->tag = tag + 1;
     at->is_bound |= 1u << role_index;
@@ -493,6 +495,7 @@ static void bind_tag(pstk_judge *judge, uint32_t tag, bool may_create) {
     for (uint32_t s = 0; s < judge_count(judge, JUDGE_CONFIG_RULE); s++)
         if (judge->is_live[s])
             bind_rule(judge, tag, s, may_create);
+    judge_suppress_bind(judge, tag);
     judge_quiet_refresh(judge, tag);
 }
 

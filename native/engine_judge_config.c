@@ -268,6 +268,7 @@ void judge_rules_rebuild(pstk_judge *judge) {
         if (name)
             judge->staged_of_name[name] = s + 1;
     }
+    judge_suppressors_rebuild(judge);
 }
 
 static void swap_tables(pstk_judge *judge) {

@@ -4,10 +4,10 @@
  * index enters. Digest: SHA-256/128 over "penstock-digest/1", then little-endian at, start, end,
  * value, start and end reading, limit, sum, min, max, first, last, count (8 bytes each),
  * occurrence, time_epoch, revision, flags (4), kind text, value type (4), then rule, series, tag,
- * asset, code text, order, operation, material, lot, shift; each text behind its length (4 bytes);
- * of a window whose rule asks for more: which (4), variance, tw_mean, integral, rate, share,
- * completeness, quality_share (8 each). The value of a code is its text, since codes are numbered
- * by the journal. */
+ * asset, code text, order, operation, material, lot, shift, and by where there is one; each text
+ * behind its length (4 bytes); of a window whose rule asks for more: which (4), variance, tw_mean,
+ * integral, rate, share, completeness, quality_share (8 each). The value of a code is its text,
+ * since codes are numbered by the journal. */
 #include "engine_judge_state.h"
 
 static const char *const kind_text[PSTK_EVENT_KIND_COUNT] = {
@@ -15,6 +15,14 @@ static const char *const kind_text[PSTK_EVENT_KIND_COUNT] = {
     PSTK_EVENT_KIND_LIST(JUDGE_KIND_TEXT)
 #undef JUDGE_KIND_TEXT
 };
+
+const char *pstk_event_by(const pstk_event *event) {
+    bool is_alarm =
+        event->kind >= PSTK_EVENT_ALARM_ACKNOWLEDGED && event->kind <= PSTK_EVENT_ALARM_UNSHELVED;
+    if (!is_alarm && !(event->flags & PSTK_FLAG_OPERATOR))
+        return "";
+    return (const char *)&event->figures; /* no window: its place is free */
+}
 
 bool judge_has_room(const pstk_judge *judge) {
     uint64_t acknowledged = __atomic_load_n(&judge->event_acknowledged, __ATOMIC_ACQUIRE);
@@ -158,18 +166,21 @@ static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) 
     put_text(&sha, event->context.lot, sizeof event->context.lot);
     put_text(&sha, event->context.shift, sizeof event->context.shift);
     put_figures(&sha, event);
+    if (pstk_event_by(event)[0])
+        put_text(&sha, pstk_event_by(event), PSTK_CONTEXT_BYTES);
     pstk_sha256_final(&sha, hash);
     memcpy(event->digest, hash, sizeof event->digest);
 }
 
 /* Trips, clears and re-alarms never repeat a stamp; restarts and what comes between the ends of
- * states bring their own count. */
+ * states bring their own count; judge_told counts what a person can repeat. */
 static bool is_once(uint16_t kind) {
     return kind < PSTK_EVENT_LIMIT_CHATTERING || kind == PSTK_EVENT_RULE_RESTARTED ||
            kind == PSTK_EVENT_STATE_ENTER || kind == PSTK_EVENT_STATE_MICRO ||
            (kind >= PSTK_EVENT_LIMIT_HH_REALARM && kind < PSTK_EVENT_RATE_CHATTERING) ||
            kind == PSTK_EVENT_STUCK_TRIP || kind == PSTK_EVENT_STUCK_CLEAR ||
-           kind == PSTK_EVENT_FRESHNESS_TRIP || kind == PSTK_EVENT_FRESHNESS_CLEAR;
+           kind == PSTK_EVENT_FRESHNESS_TRIP || kind == PSTK_EVENT_FRESHNESS_CLEAR ||
+           (kind >= PSTK_EVENT_ALARM_ACKNOWLEDGED && kind <= PSTK_EVENT_ALARM_UNSHELVED);
 }
 
 /* What may repeat a stamp is told apart here. */

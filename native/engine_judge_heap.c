@@ -48,18 +48,36 @@ bool judge_heap_push(pstk_judge *judge, uint32_t clock_index, const judge_node *
     return true;
 }
 
+/* Behind those that are touched: what one tag says reaches its rules in the order of the table. */
 static void touch(pstk_judge *judge, uint32_t index) {
     judge_instance *instance = judge_instance_at(judge, index);
     if (instance->is_touched)
         return;
     instance->is_touched = 1;
+    instance->touched_next = 0;
+    if (judge->touched)
+        judge_instance_at(judge, judge->touched_last)->touched_next = index;
+    else
+        judge->touched = index;
+    judge->touched_last = index;
+}
+
+/* Before them. */
+void judge_alarm_touch(pstk_judge *judge, uint32_t index) {
+    judge_instance *instance = judge_instance_at(judge, index);
+    if (instance->is_touched)
+        return;
+    instance->is_touched = 1;
     instance->touched_next = judge->touched;
+    if (!judge->touched)
+        judge->touched_last = index;
     judge->touched = index;
 }
 
 /* One sample reaches every instance that hears its tag. */
 static void deliver(pstk_judge *judge, const judge_node *node) {
     const judge_hot *hot = judge_hot_raw(judge, node->tag);
+    judge_suppress_state(judge, node->tag, node->value, node->quality, true);
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
         const judge_bind *bind = judge_bind_raw(judge, b);
         const judge_instance *instance = judge_instance_raw(judge, bind->instance);
@@ -67,6 +85,8 @@ static void deliver(pstk_judge *judge, const judge_node *node) {
             continue; /* they take it behind the instant: judge_wide_run_held */
         } else if (!judge_is_alarm(instance->kind)) {
             judge_group_role(judge, instance->state, bind->role, node, hot->type);
+        } else if (bind->role == JUDGE_BIND_SUPPRESS) {
+            continue;
         } else if (judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT) {
             judge_delay *delay =
                 judge_delay_at(judge, judge_limit_raw(judge, instance->state)->delay);
@@ -85,13 +105,30 @@ static void deliver(pstk_judge *judge, const judge_node *node) {
     }
 }
 
-static void wake_forget(pstk_judge *judge, uint32_t index) {
-    judge_group_at(judge, judge_instance_raw(judge, index)->state)->wake_ns = PSTK_TIME_NONE;
+static bool is_ordered_alarm(const pstk_judge *judge, const judge_instance *instance) {
+    return judge_is_alarm(instance->kind) && instance->rule &&
+           judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT;
+}
+
+/* The node that an instance waited for. An alarm's may be of another that is gone. */
+static void wake(pstk_judge *judge, uint32_t index, bool is_early) {
+    const judge_instance *instance = judge_instance_raw(judge, index);
+    bool is_alarm = is_ordered_alarm(judge, instance);
+    if (is_alarm)
+        judge_limit_unwake(judge, instance->state);
+    else if (judge_is_by_tag(instance->kind) || !instance->kind)
+        return;
+    if (!is_early && instance->rule)
+        touch(judge, index);
+    else if (is_early && !is_alarm) /* its time has not come: the next instant cuts, wakes again */
+        judge_group_at(judge, instance->state)->wake_ns = PSTK_TIME_NONE;
 }
 
 void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_early) {
     judge_clock *clock = judge_clock_at(judge, clock_index);
     judge->instant_ns = clock->heap_ns;
+    judge->is_early = is_early;
+    judge->instant_clock = clock_index;
     while (clock->heap && clock->heap_ns == judge->instant_ns) {
         uint32_t index = clock->heap;
         judge_node *node = judge_node_at(judge, index);
@@ -104,20 +141,13 @@ void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_ear
             judge_arena_drop(judge, JUDGE_NODE, index);
             continue;
         }
-        if (is_early) /* its time has not come: the next instant cuts, and wakes again */
-            wake_forget(judge, node->instance);
-        else if (judge_instance_at(judge, node->instance)->rule)
-            touch(judge, node->instance);
+        wake(judge, node->instance, is_early);
         judge_arena_drop(judge, JUDGE_NODE, index);
     }
 }
 
 /* An alarm of event order: one value an instant, the last in the journal. False: come again. */
-static bool alarm_transit(pstk_judge *judge, uint32_t index) {
-    const judge_limit *limit = judge_limit_raw(judge, index);
-    judge_delay *delay = judge_delay_at(judge, limit->delay);
-    if (!limit->delay || !delay->is_set)
-        return true;
+static bool alarm_sample(pstk_judge *judge, uint32_t index, judge_delay *delay) {
     if (delay->sample.time_ns <= delay->last_ns) { /* an overflow took a later one early */
         JUDGE_COUNT(judge->head.counters.late, 1);
         delay->is_set = 0;
@@ -130,17 +160,49 @@ static bool alarm_transit(pstk_judge *judge, uint32_t index) {
     return true;
 }
 
+/* All samples of the instant are known, and none will come before the next one: what falls due up
+ * to there is taken. */
+/* No sample will come before the next that waits, nor before the watermark. */
+static int64_t known_until(const pstk_judge *judge) {
+    const judge_clock *clock = judge_clock_raw(judge, judge->instant_clock);
+    return PSTK_MAX(PSTK_MIN(clock->watermark_ns, clock->heap_ns), judge->instant_ns + 1);
+}
+
+static bool alarm_transit(pstk_judge *judge, uint32_t index) {
+    const judge_limit *limit = judge_limit_raw(judge, index);
+    judge_delay *delay = judge_delay_at(judge, limit->delay);
+    bool is_hushed = judge_limit_is_hushed(judge, index);
+    if (limit->limit.untold && !is_hushed) { /* what kept it back has ended */
+        judge_limit_tell(judge, index);
+        return false;
+    }
+    if (!is_ordered_alarm(judge, judge_instance_raw(judge, limit->instance)))
+        return true;
+    if (delay->is_set) {
+        if (!alarm_sample(judge, index, delay))
+            return false;
+        if (!judge_has_room(judge))
+            return false;
+    }
+    bool is_here = judge->instant_clock == judge_hot_raw(judge, limit->tag)->clock;
+    if (is_here && !judge->is_early && !judge_limit_pass(judge, index, known_until(judge)))
+        return false;
+    judge_limit_wake(judge, index);
+    return true;
+}
+
 bool judge_touched_run(pstk_judge *judge) {
     while (judge->touched) {
         if (!judge_has_room(judge))
             return false;
-        judge_instance *instance = judge_instance_at(judge, judge->touched);
+        uint32_t index = judge->touched; /* a step may touch others before it */
+        judge_instance *instance = judge_instance_at(judge, index);
+        judge->touched = instance->touched_next;
+        instance->is_touched = 0;
         if (!judge_is_alarm(instance->kind))
             judge_group_step(judge, instance->state, judge->instant_ns);
         else if (!alarm_transit(judge, instance->state))
-            continue;
-        judge->touched = instance->touched_next;
-        instance->is_touched = 0;
+            judge_alarm_touch(judge, index); /* there is more */
     }
     return judge_wide_run_held(judge);
 }

@@ -107,6 +107,7 @@ int pstk_judge_restore(pstk_judge *judge, const pstk_image *image, pstk_error *e
     judge_names_rebuild(judge);
     judge_streams_rebuild(judge);
     judge_rules_rebuild(judge);
+    judge_latches_rebuild(judge);
     judge_instances_rebuild(judge);
     judge_bind_rebuild(judge, false);
     judge_deadlines_rebuild(judge);

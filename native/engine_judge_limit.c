@@ -56,11 +56,11 @@ static bool may_stay(const pstk_judge *judge, const judge_limit *at, int64_t due
     return at_ns == due_ns || (is_lazy && at_ns < due_ns);
 }
 
+/* Every step of an alarm ends here. */
 void judge_limit_schedule(pstk_judge *judge, uint32_t index) {
+    judge_suppress_follow(judge, index);
     const judge_limit *at = judge_limit_raw(judge, index);
     int64_t due_ns = judge_limit_deadline(judge, index);
-    if (at->fold.folded)
-        due_ns = PSTK_MIN(due_ns, pstk_time_add(at->fold.recv_ns, PSTK_MINUTE_NS));
     if (at->heap_pos && may_stay(judge, at, due_ns))
         return;
     judge_limit_unschedule(judge, index);
@@ -83,9 +83,12 @@ void judge_deadlines_rebuild(pstk_judge *judge) {
 /* ---- the quiet range ------------------------------------------------------------------------ */
 
 /* What one alarm of the tag leaves of it. */
-static void narrow(const pstk_judge *judge, const judge_instance *instance, judge_hot *hot,
-                   double *low, double *high) {
+static void narrow(const pstk_judge *judge, const judge_bind *bind, judge_hot *hot, double *low,
+                   double *high) {
+    const judge_instance *instance = judge_instance_raw(judge, bind->instance);
     const pstk_rule *rule = judge_rule_of(judge, instance);
+    if (bind->role == JUDGE_BIND_SUPPRESS)
+        return;
     /* Item 0 is none: zero, as calm as a limit that has no state. */
     const judge_limit *at = judge_limit_raw(judge, instance->state);
     const judge_watch *watch = judge_watch_raw(judge, at->track);
@@ -105,15 +108,15 @@ void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
     hot->has_limit = 0;
     hot->calm_ns = INT64_MAX;
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
-        const judge_instance *instance =
-            judge_instance_raw(judge, judge_bind_raw(judge, b)->instance);
+        const judge_bind *bind = judge_bind_raw(judge, b);
+        const judge_instance *instance = judge_instance_raw(judge, bind->instance);
         if (!judge_is_alarm(instance->kind) ||
             judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT)
             continue;
         hot->has_limit = 1;
-        narrow(judge, instance, hot, &low, &high);
+        narrow(judge, bind, hot, &low, &high);
     }
-    hot->low = low;
+    hot->low = judge->suppression.latch_of[tag] ? __builtin_inf() : low; /* each says a state */
     hot->high = high;
     judge_until_refresh(judge, tag);
 }

@@ -295,7 +295,7 @@ static void count_late(pstk_judge *judge, const run *at, uint64_t count) {
 
 static bool is_arrival_alarm(const pstk_judge *judge, const judge_bind *bind) {
     const judge_instance *instance = judge_instance_raw(judge, bind->instance);
-    return judge_is_alarm(instance->kind) &&
+    return judge_is_alarm(instance->kind) && bind->role != JUDGE_BIND_SUPPRESS &&
            judge_rule_of(judge, instance)->order != PSTK_ORDER_EVENT;
 }
 
@@ -310,7 +310,8 @@ static bool is_arrival_wide(const pstk_judge *judge, const judge_bind *bind) {
 static uint64_t ordered_rules(const pstk_judge *judge, const judge_hot *hot) {
     uint64_t count = 0;
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link)
-        count += !is_arrival_alarm(judge, judge_bind_at(judge, b)) &&
+        count += judge_bind_raw(judge, b)->role != JUDGE_BIND_SUPPRESS &&
+                 !is_arrival_alarm(judge, judge_bind_at(judge, b)) &&
                  !is_arrival_wide(judge, judge_bind_raw(judge, b));
     return count;
 }
@@ -381,6 +382,8 @@ static bool alarm_one(pstk_judge *judge, const run *at, const pstk_sample *sampl
 static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sample) {
     judge_hot *hot = judge_hot_at(judge, sample->tag_id);
     int64_t time_ns = time_of(at, sample);
+    if (PSTK_UNLIKELY(judge->suppression.latch_of[sample->tag_id]))
+        judge_suppress_state(judge, sample->tag_id, sample->value, sample->quality, false);
     if (!hot->has_limit) {
         hot->last_ns = PSTK_MAX(hot->last_ns, time_ns);
         return true;
@@ -394,6 +397,8 @@ static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sampl
     }
     for (; judge->place.node; judge->place.node = judge_bind_raw(judge, judge->place.node)->link) {
         const judge_bind *bind = judge_bind_raw(judge, judge->place.node);
+        if (judge->touched && !judge_touched_run(judge)) /* kept back no more, by the rule before */
+            return false;
         if (!is_arrival_alarm(judge, bind))
             continue;
         do {

@@ -256,6 +256,8 @@ _Static_assert(PSTK_ROLE_COUNT <= 8, "fits a bind");
     X(DELAY, judge_delay)                                                                          \
     X(RATE, judge_rate)                                                                            \
     X(WATCH, judge_watch)                                                                          \
+    X(SHELF, judge_shelf)                                                                          \
+    X(LATCH, judge_latch)                                                                          \
     X(WINDOW, judge_window)                                                                        \
     X(PANE, judge_pane)                                                                            \
     X(WIDE, judge_wide)                                                                            \
@@ -359,12 +361,15 @@ struct pstk_judge {
     size_t plant_bytes;
     bool is_plain; /* the fast path is off */
 
-    uint32_t touched;         /* instances of the present instant */
-    uint32_t held, held_tail; /* and its samples that wide windows take, by right */
-    uint32_t held_bind;       /* where the first of them stands; 0 = at the beginning */
-    uint32_t held_cuts;       /* so many of them may cut: they come first */
-    uint32_t held_cut;        /* the one that is at it; 0 = the first */
+    uint32_t touched, touched_last; /* instances of the present instant */
+    uint32_t held, held_tail;       /* and its samples that wide windows take, by right */
+    uint32_t held_bind;             /* where the first of them stands; 0 = at the beginning */
+    uint32_t held_cuts;             /* so many of them may cut: they come first */
+    uint32_t held_cut;              /* the one that is at it; 0 = the first */
     int64_t instant_ns;
+    uint32_t instant_clock;
+    judge_suppression suppression;
+    bool is_early;            /* an overflow let the instant out: later ones may lie before it */
     uint32_t sweeping;        /* clocks whose sweep is under way */
     int64_t idle_due_ns;      /* no stream turns idle earlier */
     int64_t clock_due_ns;     /* engine time at which an idle clock reaches something that waits */
@@ -413,6 +418,8 @@ JUDGE_ACCESS(LIMIT, limit, judge_limit)
 JUDGE_ACCESS(DELAY, delay, judge_delay)
 JUDGE_ACCESS(RATE, rate, judge_rate)
 JUDGE_ACCESS(WATCH, watch, judge_watch)
+JUDGE_ACCESS(SHELF, shelf, judge_shelf)
+JUDGE_ACCESS(LATCH, latch, judge_latch)
 JUDGE_ACCESS(WINDOW, window, judge_window)
 JUDGE_ACCESS(PANE, pane, judge_pane)
 JUDGE_ACCESS(WIDE, wide, judge_wide)
@@ -453,11 +460,6 @@ static inline uint32_t judge_source_clock(uint16_t source) { return (uint32_t)so
 static inline uint32_t judge_stream_clock(uint32_t stream) { return PSTK_SOURCES_MAX + 1 + stream; }
 static inline bool judge_is_bad(uint16_t quality) { return (quality & 0xC000u) == 0x8000u; }
 static inline bool judge_is_uncertain(uint16_t quality) { return (quality & 0xC000u) == 0x4000u; }
-static inline uint16_t judge_quality_flags(uint16_t quality) {
-    if (judge_is_bad(quality))
-        return PSTK_FLAG_BAD_QUALITY;
-    return judge_is_uncertain(quality) ? (uint16_t)PSTK_FLAG_REPLACED_QUALITY : (uint16_t)0;
-}
 static inline bool judge_is_tag(const pstk_judge *judge, uint32_t tag) {
     return tag < judge_count(judge, JUDGE_HOT) && judge_hot_at(judge, tag)->type != PSTK_TYPE_NONE;
 }

@@ -269,6 +269,8 @@ static void regress_tag(pstk_judge *judge, uint32_t tag) {
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
         const judge_bind *bind = judge_bind_raw(judge, b);
         const judge_instance *instance = judge_instance_raw(judge, bind->instance);
+        if (bind->role == JUDGE_BIND_SUPPRESS)
+            continue;
         if (judge_is_alarm(instance->kind) && instance->state)
             judge_limit_regress(judge, instance->state);
         else if (judge_is_alarm(instance->kind) || instance->kind == PSTK_RULE_WINDOW)

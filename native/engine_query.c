@@ -80,6 +80,7 @@ static void add_judge_figures(pstk_engine *engine, pstk_stats *out) {
     out->chattering = counters.chattering;
     out->instances_mistyped = counters.type_refused;
     out->micro_dropped = counters.micro_dropped;
+    out->suppressed = counters.suppressed;
     out->instances = counters.instances;
     out->instances_refused = counters.instance_limit;
     out->assets = counters.assets;

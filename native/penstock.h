@@ -236,6 +236,10 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
     int64_t session_gap_ns, session_max_ns; /* window: ends by silence, or so long; 0 = an hour */
     int64_t expected_ns, correct_ns; /* window: of COMPLETENESS; late samples correct it so long */
     uint32_t count_n, aggregates;    /* window: ends with every n-th sample; PSTK_AGGREGATE_* */
+    /* limit, rate, stuck, freshness: trips are kept back while this tag ('*' as above) is in one of
+     * the states below, or while another of these rules is active at the same capture */
+    char suppress_tag[PSTK_NAME_BYTES];
+    char suppress_by[PSTK_RULE_NAME_BYTES];
     uint32_t state_count;
     uint8_t is_any_state;                 /* state: every state is listed */
     uint8_t state_on;                     /* pstk_state_on */
@@ -394,6 +398,39 @@ typedef struct pstk_baseline { /* where the last document of a register ended, a
     uint32_t reserved;
 } pstk_baseline;
 
+typedef enum pstk_action {                              /* ISA-18.2; OPC UA Part 9 */
+                           PSTK_ACTION_ACKNOWLEDGE = 1, /* active levels re-alarm no more */
+                           PSTK_ACTION_SHELVE = 2,      /* trips are kept back until then */
+                           PSTK_ACTION_UNSHELVE = 3,
+                           PSTK_ACTION_RESET = 4, /* active levels clear, by a person */
+} pstk_action;
+
+#define PSTK_SHELVE_NS_MAX (INT64_C(7) * 86400 * 1000000000)
+typedef struct pstk_operation {      /* what a person does about an alarm: a record */
+    char rule[PSTK_RULE_NAME_BYTES]; /* a limit, rate, stuck or freshness rule */
+    char tag[PSTK_NAME_BYTES];
+    char by[PSTK_CONTEXT_BYTES]; /* who: "uid:1000" */
+    char note[PSTK_NAME_BYTES];  /* why: kept in the journal */
+    int64_t at_ns;               /* manual clock: T; system clock: ignored */
+    int64_t until_ns;            /* shelve: until when, at most PSTK_SHELVE_NS_MAX ahead */
+    uint32_t action;             /* pstk_action */
+    uint32_t reserved;
+} pstk_operation;
+
+typedef struct pstk_alarm { /* an instance that is active, shelved or suppressed */
+    char rule[PSTK_RULE_NAME_BYTES];
+    char tag[PSTK_NAME_BYTES];
+    int64_t since_ns;         /* crossing of its highest active level, the first of HH, H, L, LL;
+                                 PSTK_TIME_NONE: none is active */
+    int64_t shelved_until_ns; /* PSTK_TIME_NONE: not shelved */
+    pstk_value value;         /* of that crossing */
+    uint16_t kind;            /* pstk_rule_kind */
+    uint8_t level;            /* pstk_level of limits and rates */
+    uint8_t value_type;
+    uint8_t is_active, is_acknowledged, is_suppressed;
+    uint8_t reserved;
+} pstk_alarm;
+
 typedef struct pstk_source_stats {
     char name[64];
     uint64_t received, used;
@@ -418,6 +455,7 @@ typedef struct pstk_stats {
     uint64_t events, events_pending, events_polled, results, results_overwritten;
     uint64_t late, out_of_order, reorder_overflow, chattering;
     uint64_t micro_dropped; /* micro-stops that made no event, as their rule says */
+    uint64_t suppressed; /* excursions that began and ended while suppressed or shelved: untold */
     uint64_t checkpoints, checkpoint_ns_max, ticks, blocks;
     uint64_t redelivered; /* events given again from the checkpoint at open */
     int64_t engine_time_ns;
@@ -439,8 +477,10 @@ PSTK_API int64_t pstk_built_ns(void);
 PSTK_API const char *pstk_status_text(int status);
 PSTK_API const char *pstk_drop_name(int reason);
 PSTK_API const char *pstk_event_kind_name(int kind);
-PSTK_API const char *pstk_flag_name(int bit); /* NULL behind the last */
-PSTK_API int pstk_has_crash_points(void);     /* 1 in test builds only */
+PSTK_API const char *pstk_alarm_level(const pstk_alarm *alarm); /* "HH"; "" where it has none */
+PSTK_API const char *pstk_event_by(const pstk_event *event);    /* who did it; "" = nobody */
+PSTK_API const char *pstk_flag_name(int bit);                   /* NULL behind the last */
+PSTK_API int pstk_has_crash_points(void);                       /* 1 in test builds only */
 
 /* Opens the state directory, recovers, judges the journal to its end. No socket is open yet; feed
  * works from here on. */
@@ -472,6 +512,13 @@ PSTK_API PSTK_MUST_CHECK int pstk_engine_context(pstk_engine *engine, const pstk
                                                  pstk_error *err);
 PSTK_API PSTK_MUST_CHECK int pstk_engine_baseline(pstk_engine *engine,
                                                   const pstk_baseline *baseline, pstk_error *err);
+/* Journaled, and judged from there. E_ARGUMENT names what there is where rule or tag is unknown. */
+PSTK_API PSTK_MUST_CHECK int pstk_engine_operate(pstk_engine *engine,
+                                                 const pstk_operation *operation, pstk_error *err);
+/* Up to capacity of them, by rule and tag as they were made; *out_count: how many there are. */
+PSTK_API PSTK_MUST_CHECK int pstk_engine_alarms(pstk_engine *engine, pstk_alarm *out_alarms,
+                                                size_t capacity, size_t *out_count,
+                                                pstk_error *err);
 PSTK_API PSTK_MUST_CHECK int pstk_engine_reconfigure(pstk_engine *engine, const pstk_rule *rules,
                                                      size_t rule_count, pstk_error *err);
 /* Position of the last batch of a feed source that is wholly journaled, with POWER wholly durable:

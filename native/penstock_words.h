@@ -86,7 +86,10 @@
     X(STUCK_CHATTERING, "stuck.chattering")                                                        \
     X(FRESHNESS_TRIP, "freshness.trip")                                                            \
     X(FRESHNESS_CLEAR, "freshness.clear")                                                          \
-    X(FRESHNESS_CHATTERING, "freshness.chattering")
+    X(FRESHNESS_CHATTERING, "freshness.chattering")                                                \
+    X(ALARM_ACKNOWLEDGED, "alarm.acknowledged")                                                    \
+    X(ALARM_SHELVED, "alarm.shelved")                                                              \
+    X(ALARM_UNSHELVED, "alarm.unshelved")
 
 #define PSTK_FLAG_LIST(X)                                                                          \
     X(PARTIAL, 0, "partial", "the interval began before the engine saw it")                        \
@@ -105,6 +108,7 @@
     X(UNKNOWN_LOT, 9, "unknown_lot", "which lot made this quantity is not known")                  \
     X(REPLACED_QUALITY, 10, "uncertain", "a sample of uncertain quality took part")                \
     X(CORRECTED, 11, "corrected", "the register went back inside, and the quantity with it")       \
-    X(BAD_QUALITY, 12, "bad_quality", "the sample was of bad quality, and the rule trips by that")
+    X(BAD_QUALITY, 12, "bad_quality", "the sample was of bad quality, and the rule trips by that") \
+    X(OPERATOR, 13, "operator", "a person ended it")
 
 #endif

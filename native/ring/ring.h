@@ -26,7 +26,8 @@ typedef enum pstk_record {
     PSTK_RECORD_BASELINE = 8, /* pstk_baseline */
     PSTK_RECORD_CONFIG = 9,   /* pstk_config_record, items: they hold once the last part has come */
     PSTK_RECORD_COUNTS = 10,  /* pstk_counts_record: drops by reason, absolute */
-    PSTK_RECORD_CLOCK = 12,   /* pstk_clock_record: the box's clock was set forward */
+    PSTK_RECORD_OPERATOR = 11,            /* pstk_operation */
+    PSTK_RECORD_CLOCK = 12,               /* pstk_clock_record: the box's clock was set forward */
     PSTK_RECORD_LAST = PSTK_RECORD_CLOCK, /* a block of a kind above is no block */
 } pstk_record;
 

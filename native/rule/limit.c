@@ -61,11 +61,12 @@ typedef struct machine { /* one level of one instance; delay may be NULL */
     pstk_limit *limit;
     pstk_limit_delay *delay;
     unsigned number;
+    int64_t known_ns;
 } machine;
 
 static machine machine_of(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
                           unsigned number) {
-    return (machine){&rule->level[number], limit, delay, number};
+    return (machine){&rule->level[number], limit, delay, number, INT64_MIN};
 }
 
 static bool is_running(const pstk_limit *limit, unsigned number) {
@@ -124,21 +125,22 @@ static size_t take_again(const machine *at, pstk_limit_fact *out) {
                              .at_ns = at_ns,
                              .start_ns = at->limit->trip_ns[k],
                              .end_ns = PSTK_TIME_NONE,
-                             .value = at->delay->has_newest ? at->delay->newest
-                                                            : at->limit->trip_value[k]};
+                             .value = at->delay->has_newest >> k & 1u ? at->delay->newest
+                                                                      : at->limit->trip_value[k]};
     return 1;
 }
 
 /* A clock that jumps over years does not make an event for each minute of them: the newest stay. */
-static void skip_again(const machine *at, int64_t until_ns, bool is_recv) {
+static bool skip_again(const machine *at, int64_t known_ns, bool is_recv) {
     unsigned k = at->number;
     int64_t step_ns = at->set->re_alarm_ns;
     const int64_t *again = is_recv ? at->delay->again_recv_ns : at->delay->again_ns;
-    int64_t count = pstk_time_add(until_ns, -again[k]) / step_ns - PSTK_REALARMS_MAX;
+    int64_t count = pstk_time_add(known_ns, -again[k]) / step_ns - PSTK_REALARMS_MAX;
     if (count <= 0)
-        return;
+        return false;
     at->delay->again_ns[k] = pstk_time_add(at->delay->again_ns[k], count * step_ns);
     at->delay->again_recv_ns[k] = pstk_time_add(at->delay->again_recv_ns[k], count * step_ns);
+    return true;
 }
 
 /* All deadlines of a level up to a time, in order of time; at most room facts. */
@@ -153,8 +155,9 @@ static size_t take_due(const machine *at, int64_t until_ns, bool is_recv, size_t
         int64_t next_ns = PSTK_MIN(end_ns, again_ns);
         if (next_ns > until_ns || next_ns == INT64_MAX)
             break;
-        if (end_ns > again_ns)
-            skip_again(at, PSTK_MIN(until_ns, end_ns), is_recv);
+        if (end_ns > again_ns &&
+            skip_again(at, PSTK_MIN(PSTK_MAX(until_ns, at->known_ns), end_ns), is_recv))
+            continue;
         if (count >= room) {
             *out_more = true;
             break;
@@ -170,6 +173,8 @@ static size_t cross(const machine *at, bool is_over, const pstk_limit_sample *sa
                     pstk_limit_fact *out) {
     unsigned k = at->number;
     int64_t delay_ns = is_over ? at->set->on_delay_ns : at->set->off_delay_ns;
+    if (is_over && at->delay)
+        at->delay->has_newest &= (uint8_t)~(1u << k);
     if (delay_ns > 0 && at->delay) {
         at->limit->phase[k] = is_over ? PSTK_PHASE_RISING : PSTK_PHASE_FALLING;
         at->delay->cross_ns[k] = sample->time_ns;
@@ -225,6 +230,7 @@ size_t pstk_limit_step(const pstk_rule *rule, pstk_limit *limit, pstk_limit_dela
         machine at = machine_of(rule, limit, delay, k);
         if (!at.set->is_set)
             continue;
+        at.known_ns = sample->known_ns ? sample->known_ns : INT64_MIN;
         size_t kept = 1u + 2u * (PSTK_LEVEL_COUNT - 1 - k); /* what may follow: two a level */
         size_t room = PSTK_LIMIT_FACTS_MAX - kept - count;
         count += take_due(&at, sample->time_ns, false, room, out_facts + count, out_more);
@@ -237,7 +243,7 @@ size_t pstk_limit_step(const pstk_rule *rule, pstk_limit *limit, pstk_limit_dela
     }
     if (delay && !sample->is_bad && !sample->is_silent) {
         delay->newest = sample->value;
-        delay->has_newest = 1;
+        delay->has_newest = UINT8_MAX;
     }
     return count;
 }
@@ -255,18 +261,44 @@ size_t pstk_limit_tick(const pstk_rule *rule, pstk_limit *limit, pstk_limit_dela
     return count;
 }
 
-int64_t pstk_limit_deadline(const pstk_rule *rule, const pstk_limit *limit,
-                            const pstk_limit_delay *delay) {
+static int64_t next_of(const pstk_rule *rule, const pstk_limit *limit,
+                       const pstk_limit_delay *delay, bool is_recv) {
     int64_t deadline_ns = INT64_MAX;
     for (unsigned k = 0; delay && k < PSTK_LEVEL_COUNT; k++) {
         const pstk_limit_level *set = &rule->level[k];
         if (!set->is_set)
             continue;
-        deadline_ns = PSTK_MIN(deadline_ns, end_of(set, limit, delay, k, true));
+        deadline_ns = PSTK_MIN(deadline_ns, end_of(set, limit, delay, k, is_recv));
         if (is_alarming(set, limit, k))
-            deadline_ns = PSTK_MIN(deadline_ns, delay->again_recv_ns[k]);
+            deadline_ns =
+                PSTK_MIN(deadline_ns, is_recv ? delay->again_recv_ns[k] : delay->again_ns[k]);
     }
     return deadline_ns;
+}
+
+int64_t pstk_limit_deadline(const pstk_rule *rule, const pstk_limit *limit,
+                            const pstk_limit_delay *delay) {
+    return next_of(rule, limit, delay, true);
+}
+
+int64_t pstk_limit_next(const pstk_rule *rule, const pstk_limit *limit,
+                        const pstk_limit_delay *delay) {
+    return next_of(rule, limit, delay, false);
+}
+
+size_t pstk_limit_release(pstk_limit *limit, int64_t at_ns, pstk_limit_fact *out_facts) {
+    size_t count = 0;
+    for (unsigned k = 0; k < PSTK_LEVEL_COUNT; k++) {
+        if (!pstk_limit_is_active(limit, k))
+            continue;
+        pstk_limit_fact crossing = {.at_ns = at_ns,
+                                    .start_ns = limit->trip_ns[k],
+                                    .end_ns = at_ns,
+                                    .value = limit->trip_value[k],
+                                    .flags = PSTK_FLAG_OPERATOR};
+        count += pstk_limit_clear(limit, k, &crossing, out_facts + count);
+    }
+    return count;
 }
 
 void pstk_limit_cancel_delays(pstk_limit *limit) {

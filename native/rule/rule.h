@@ -63,8 +63,8 @@ typedef struct pstk_limit_delay {       /* only for rules with a delay or a re-a
     uint16_t flags[PSTK_LEVEL_COUNT];
     int64_t again_ns[PSTK_LEVEL_COUNT]; /* the next re-alarm, in event and in engine time */
     int64_t again_recv_ns[PSTK_LEVEL_COUNT];
-    pstk_value newest; /* newest good value; of the trip where none came yet */
-    uint8_t has_newest;
+    pstk_value newest;  /* newest good value */
+    uint8_t has_newest; /* bit per level: it came behind the crossing */
     uint8_t reserved[7];
 } pstk_limit_delay;
 
@@ -73,7 +73,8 @@ typedef struct pstk_limit_sample {
     pstk_value value; /* the value as sent */
     int64_t time_ns;
     int64_t recv_ns;
-    uint16_t flags; /* PSTK_FLAG_* its event bears */
+    int64_t known_ns; /* the watermark where that says what is due, else 0 */
+    uint16_t flags;   /* PSTK_FLAG_* its event bears */
     bool is_bad;
     bool is_silent; /* rate: nothing to compare with; only deadlines are taken */
 } pstk_limit_sample;
@@ -105,6 +106,9 @@ size_t pstk_limit_tick(const pstk_rule *rule, pstk_limit *limit, pstk_limit_dela
  */
 int64_t pstk_limit_deadline(const pstk_rule *rule, const pstk_limit *limit,
                             const pstk_limit_delay *delay);
+/* The same in event time: what the next sample would find due. */
+int64_t pstk_limit_next(const pstk_rule *rule, const pstk_limit *limit,
+                        const pstk_limit_delay *delay);
 /* Running delays are forgotten, excursions stay. */
 void pstk_limit_cancel_delays(pstk_limit *limit);
 /* Narrows [low, high]: strictly between, no good sample can change this limit. A running delay, or
@@ -115,6 +119,8 @@ size_t pstk_limit_trip(pstk_limit *limit, unsigned level, const pstk_limit_fact 
                        pstk_limit_fact *out_fact);
 size_t pstk_limit_clear(pstk_limit *limit, unsigned level, const pstk_limit_fact *crossing,
                         pstk_limit_fact *out_fact);
+/* A person ends every excursion; a running on-delay goes on. */
+size_t pstk_limit_release(pstk_limit *limit, int64_t at_ns, pstk_limit_fact *out_facts);
 static inline bool pstk_limit_is_active(const pstk_limit *limit, unsigned level) {
     return limit->phase[level] >= PSTK_PHASE_ACTIVE;
 }

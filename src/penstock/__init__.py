@@ -7,7 +7,7 @@ engine contracts, client and testing import all the same; ``Engine`` says why it
 
 from __future__ import annotations
 
-from penstock.engine import Batch, Engine, Results, SourceStats, Stats
+from penstock.engine import Batch, Engine, Results
 from penstock.errors import (
     Ambiguous,
     ConfigError,
@@ -26,10 +26,12 @@ from penstock.errors import (
     UnsupportedPlatform,
 )
 from penstock.events import Context, Event, Evidence
+from penstock.stats import Alarm, SourceStats, Stats
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Alarm",
     "Ambiguous",
     "Batch",
     "ConfigError",

@@ -21,12 +21,13 @@ if (sizeof(c.pstk_event), sizeof(c.pstk_sample), sizeof(c.pstk_result), sizeof(c
     raise ImportError("penstock was built with another layout of its records; reinstall it")
 
 cdef enum: BATCH = 256  # events of one poll
+ctypedef int (*cold)(c.pstk_engine *, const void *, c.pstk_error *) noexcept nogil
 cdef enum: RESULTS = 4096  # windows of one call
 NO_POSITION = 0xFFFFFFFFFFFFFFFF
 TYPES = {"f64": 1, "i64": 2, "bool": 3, "code": 4}
 TIME_NONE = c.PSTK_TIME_NONE
 EVENT_FLAGS = tuple(c.pstk_flag_name(bit).decode() for bit in range(32) if c.pstk_flag_name(bit) != NULL)
-UNITS = ("limit.", "rate.", "stuck.", "freshness.", "window.")
+UNITS = ("limit.", "rate.", "stuck.", "freshness.", "window.", "alarm.")
 DROP_REASONS = tuple(c.pstk_drop_name(reason).decode() for reason in range(c.PSTK_DROP_COUNT))
 
 cdef dict _ERRORS = {
@@ -296,27 +297,28 @@ cdef class Engine:
             status = c.pstk_engine_tick(self._h, now_ns, &err)
         _check(status, &err)
 
-    def context(self, dict record):
-        """``record`` holds the fields of pstk_context."""
-        cdef c.pstk_context native
+    def tell(self, str what, dict record):
+        """A record by the fields of its structure: pstk_context, pstk_baseline or pstk_operation."""
         cdef c.pstk_error err
-        cdef int status
-        memset(&native, 0, sizeof(native))
-        _fill(&native, c.pstk_fields_pstk_context, record, "context")
+        cdef const c.pstk_field *table = c.pstk_fields_pstk_context
+        cdef cold put = <cold>c.pstk_engine_context
+        if what == "baseline":
+            table, put = c.pstk_fields_pstk_baseline, <cold>c.pstk_engine_baseline
+        elif what == "operate":
+            table, put = c.pstk_fields_pstk_operation, <cold>c.pstk_engine_operate
+        cdef void *native = _make([record], 512, table, what)  # more than each
         with nogil:
-            status = c.pstk_engine_context(self._h, &native, &err)
+            status = put(self._h, native, &err)
+        free(native)
         _check(status, &err)
 
-    def baseline(self, dict record):
-        """``record`` holds the fields of pstk_baseline."""
-        cdef c.pstk_baseline native
+    def alarms(self, size_t room):
+        """How many there are, and up to ``room`` of them as pstk_alarm."""
         cdef c.pstk_error err
-        cdef int status
-        memset(&native, 0, sizeof(native))
-        _fill(&native, c.pstk_fields_pstk_baseline, record, "baseline")
-        with nogil:
-            status = c.pstk_engine_baseline(self._h, &native, &err)
-        _check(status, &err)
+        cdef size_t count = 0
+        cdef bytearray rows = bytearray(room * sizeof(c.pstk_alarm) + 1)
+        _check(c.pstk_engine_alarms(self._h, <c.pstk_alarm *><char *>rows, room, &count, &err), &err)
+        return count, rows
 
     def position(self, uint32_t source):
         cdef c.pstk_error err
@@ -389,7 +391,7 @@ cdef class Engine:
             e.limit if is_limit else None, e.count,
             *([_real(x) for x in (e.sum, e.min, e.max, e.first, e.last)] if is_window else [None] * 5),
             flags, context, e.occurrence, e.time_epoch, e.revision, e.engine_time_ns, e.config_gen_low,
-            _figures(e) if is_window and e.figures.asked else None)
+            _figures(e) if is_window and e.figures.asked else None, _text(c.pstk_event_by(e)))
 
     def results(self, size_t most=RESULTS):
         """Closed windows not yet taken, at most ``most``: a capsule for ``_columns.Columns``."""

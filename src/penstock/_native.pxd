@@ -207,6 +207,8 @@ cdef extern from "penstock.h" nogil:
         int64_t correct_ns
         uint32_t count_n
         uint32_t aggregates
+        char suppress_tag[96]
+        char suppress_by[64]
         uint32_t state_count
         uint8_t is_any_state
         uint8_t state_on
@@ -254,6 +256,9 @@ cdef extern from "penstock.h" nogil:
         PSTK_EVENT_FRESHNESS_TRIP
         PSTK_EVENT_FRESHNESS_CLEAR
         PSTK_EVENT_FRESHNESS_CHATTERING
+        PSTK_EVENT_ALARM_ACKNOWLEDGED
+        PSTK_EVENT_ALARM_SHELVED
+        PSTK_EVENT_ALARM_UNSHELVED
         PSTK_EVENT_KIND_COUNT
     cdef enum:
         PSTK_FLAG_PARTIAL
@@ -269,6 +274,7 @@ cdef extern from "penstock.h" nogil:
         PSTK_FLAG_REPLACED_QUALITY
         PSTK_FLAG_CORRECTED
         PSTK_FLAG_BAD_QUALITY
+        PSTK_FLAG_OPERATOR
     ctypedef struct pstk_context_values:
         char order[32]
         char operation[16]
@@ -398,6 +404,33 @@ cdef extern from "penstock.h" nogil:
         pstk_value end_reading
         uint32_t value_type
         uint32_t reserved
+    ctypedef enum pstk_action:
+        PSTK_ACTION_ACKNOWLEDGE
+        PSTK_ACTION_SHELVE
+        PSTK_ACTION_UNSHELVE
+        PSTK_ACTION_RESET
+    ctypedef struct pstk_operation:
+        char rule[64]
+        char tag[96]
+        char by[32]
+        char note[96]
+        int64_t at_ns
+        int64_t until_ns
+        uint32_t action
+        uint32_t reserved
+    ctypedef struct pstk_alarm:
+        char rule[64]
+        char tag[96]
+        int64_t since_ns
+        int64_t shelved_until_ns
+        pstk_value value
+        uint16_t kind
+        uint8_t level
+        uint8_t value_type
+        uint8_t is_active
+        uint8_t is_acknowledged
+        uint8_t is_suppressed
+        uint8_t reserved
     ctypedef struct pstk_source_stats:
         char name[64]
         uint64_t received
@@ -437,6 +470,7 @@ cdef extern from "penstock.h" nogil:
         uint64_t reorder_overflow
         uint64_t chattering
         uint64_t micro_dropped
+        uint64_t suppressed
         uint64_t checkpoints
         uint64_t checkpoint_ns_max
         uint64_t ticks
@@ -461,6 +495,8 @@ cdef extern from "penstock.h" nogil:
     const char *pstk_status_text(int status)
     const char *pstk_drop_name(int reason)
     const char *pstk_event_kind_name(int kind)
+    const char *pstk_alarm_level(const pstk_alarm *alarm)
+    const char *pstk_event_by(const pstk_event *event)
     const char *pstk_flag_name(int bit)
     int pstk_has_crash_points()
     int pstk_engine_open(const pstk_engine_options *options, const pstk_source_options *sources, size_t source_count, const pstk_rule *rules, size_t rule_count, pstk_engine **out_engine, pstk_error *err)
@@ -473,6 +509,8 @@ cdef extern from "penstock.h" nogil:
     int pstk_engine_tick(pstk_engine *engine, int64_t now_ns, pstk_error *err)
     int pstk_engine_context(pstk_engine *engine, const pstk_context *context, pstk_error *err)
     int pstk_engine_baseline(pstk_engine *engine, const pstk_baseline *baseline, pstk_error *err)
+    int pstk_engine_operate(pstk_engine *engine, const pstk_operation *operation, pstk_error *err)
+    int pstk_engine_alarms(pstk_engine *engine, pstk_alarm *out_alarms, size_t capacity, size_t *out_count, pstk_error *err)
     int pstk_engine_reconfigure(pstk_engine *engine, const pstk_rule *rules, size_t rule_count, pstk_error *err)
     int pstk_engine_position(pstk_engine *engine, uint32_t source, uint64_t *out_position, pstk_error *err)
     int pstk_engine_event_fd(const pstk_engine *engine)
@@ -644,6 +682,8 @@ cdef extern from *:
         PSTK_FIELD(pstk_rule, correct_ns, correct_ns, 'q', 0, 0),
         PSTK_FIELD(pstk_rule, count_n, count_n, 'I', 0, 0),
         PSTK_FIELD(pstk_rule, aggregates, aggregates, 'I', 0, 0),
+        PSTK_FIELD(pstk_rule, suppress_tag, suppress_tag, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, suppress_by, suppress_by, 's', 0, 0),
         PSTK_FIELD(pstk_rule, state_count, state_count, 'I', 0, 0),
         PSTK_FIELD(pstk_rule, is_any_state, is_any_state, 'B', 0, 0),
         PSTK_FIELD(pstk_rule, state_on, state_on, 'B', 0, 0),
@@ -777,6 +817,30 @@ cdef extern from *:
         PSTK_FIELD(pstk_baseline, value_type, value_type, 'I', 0, 0),
         {0},
     };
+    static const pstk_field pstk_fields_pstk_operation[] = {
+        PSTK_FIELD(pstk_operation, rule, rule, 's', 0, 0),
+        PSTK_FIELD(pstk_operation, tag, tag, 's', 0, 0),
+        PSTK_FIELD(pstk_operation, by, by, 's', 0, 0),
+        PSTK_FIELD(pstk_operation, note, note, 's', 0, 0),
+        PSTK_FIELD(pstk_operation, at_ns, at_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_operation, until_ns, until_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_operation, action, action, 'I', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_alarm[] = {
+        PSTK_FIELD(pstk_alarm, rule, rule, 's', 0, 0),
+        PSTK_FIELD(pstk_alarm, tag, tag, 's', 0, 0),
+        PSTK_FIELD(pstk_alarm, since_ns, since_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_alarm, shelved_until_ns, shelved_until_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_alarm, value, value, 'v', 0, 0),
+        PSTK_FIELD(pstk_alarm, kind, kind, 'H', 0, 0),
+        PSTK_FIELD(pstk_alarm, level, level, 'B', 0, 0),
+        PSTK_FIELD(pstk_alarm, value_type, value_type, 'B', 0, 0),
+        PSTK_FIELD(pstk_alarm, is_active, is_active, 'B', 0, 0),
+        PSTK_FIELD(pstk_alarm, is_acknowledged, is_acknowledged, 'B', 0, 0),
+        PSTK_FIELD(pstk_alarm, is_suppressed, is_suppressed, 'B', 0, 0),
+        {0},
+    };
     static const pstk_field pstk_fields_pstk_source_stats[] = {
         PSTK_FIELD(pstk_source_stats, name, name, 's', 0, 0),
         PSTK_FIELD(pstk_source_stats, received, received, 'Q', 0, 0),
@@ -817,6 +881,7 @@ cdef extern from *:
         PSTK_FIELD(pstk_stats, reorder_overflow, reorder_overflow, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, chattering, chattering, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, micro_dropped, micro_dropped, 'Q', 0, 0),
+        PSTK_FIELD(pstk_stats, suppressed, suppressed, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, checkpoints, checkpoints, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, checkpoint_ns_max, checkpoint_ns_max, 'Q', 0, 0),
         PSTK_FIELD(pstk_stats, ticks, ticks, 'Q', 0, 0),
@@ -884,6 +949,8 @@ cdef extern from *:
     const pstk_field pstk_fields_pstk_feed_result[1]
     const pstk_field pstk_fields_pstk_context[1]
     const pstk_field pstk_fields_pstk_baseline[1]
+    const pstk_field pstk_fields_pstk_operation[1]
+    const pstk_field pstk_fields_pstk_alarm[1]
     const pstk_field pstk_fields_pstk_source_stats[1]
     const pstk_field pstk_fields_pstk_stats[1]
     const pstk_field pstk_fields_pstk_capture_span[1]

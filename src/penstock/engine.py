@@ -27,6 +27,8 @@ from penstock.errors import (
     UnsupportedPlatform,
 )
 from penstock.events import Event, Evidence, PackedEvidence
+from penstock.stats import ALARM_BYTES, alarms_of
+from penstock.stats import Alarm as Alarm
 from penstock.stats import SourceStats as SourceStats
 from penstock.stats import Stats as Stats
 
@@ -46,6 +48,7 @@ EVIDENCE_AFTER = 64  # and of what followed it
 BATCH_EVENTS = 256  # most a poll gives
 POSITIONS_END = 2**64 - 1  # one above the last position a batch may bear
 CLOCKS = {"system": 0, "manual": 1}
+ACTIONS = {"acknowledge": 1, "shelve": 2, "unshelve": 3, "reset": 4}  # pstk_action
 
 
 class Clock(Protocol):
@@ -371,7 +374,42 @@ class Engine:
             "set": sum(1 << bit for bit, text in enumerate(given) if text is not None),
             "values": {name: text or "" for name, text in zip(names, given, strict=True)},
         }
-        self._core.context(record)
+        self._core.tell("context", record)
+
+    def operate(
+        self,
+        action: str,
+        *,
+        rule: str,
+        tag: str,
+        by: str,
+        at_ns: int | None = None,
+        until_ns: int | None = None,
+        note: str = "",
+    ) -> None:
+        """What a person does about an alarm: ``acknowledge``, ``shelve`` (``until_ns``, at most 7
+        days ahead), ``unshelve`` or ``reset``.
+
+        ``by`` says who, at most 31 bytes: ``"uid:1000"``. Journaled on return, and judged from
+        there, so it survives a kill and a replay. ``at_ns`` is engine time on a manual clock, and
+        is passed over on the system clock. ``ValueError`` names what there is where the rule or
+        tag is unknown.
+        """
+        if action not in ACTIONS:
+            raise ValueError(f"action {action!r} is none of {', '.join(ACTIONS)}")
+        if (until_ns is not None) != (action == "shelve"):
+            raise ValueError(f"until_ns belongs to shelve, and {action} was asked")
+        none = _core.TIME_NONE
+        texts = {"rule": rule, "tag": tag, "by": by, "note": note}
+        times = {"at_ns": none if at_ns is None else at_ns, "until_ns": until_ns or 0}
+        self._core.tell("operate", {**texts, **times, "action": ACTIONS[action]})
+
+    def alarms(self) -> list[Alarm]:
+        """What is active, shelved or suppressed now, in the order it first was."""
+        count, rows = self._core.alarms(64)
+        while count > len(rows) // ALARM_BYTES:
+            count, rows = self._core.alarms(count + 64)
+        return alarms_of(rows, count)
 
     def baseline(
         self, rule: str, series: str, tag: str, end_reading: int | float, end_ns: int
@@ -388,7 +426,7 @@ class Engine:
             "end_reading": end_reading,
             "value_type": _core.TYPES["i64" if is_whole else "f64"],
         }
-        self._core.baseline(record)
+        self._core.tell("baseline", record)
 
     def position(self, source: str) -> int | None:
         """Place of a feed source's last wholly journaled batch; None before the first."""

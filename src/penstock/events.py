@@ -90,6 +90,7 @@ class Event:
     engine_time_ns: int = 0
     config_generation: int = 0
     aggregates: Mapping[str, int | float | None] | None = None  # window: asked for beyond these
+    by: str = ""  # who did it: events of operators; "" where nobody did
 
     def __repr__(self) -> str:
         value = (

@@ -1,9 +1,18 @@
-"""Stats: figures of an engine and its sources, copied under one lock."""
+"""Stats: figures of an engine and its sources, copied under one lock; and the alarms that stand."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+_ALARM = struct.Struct("<64s96sqq8sHBB3?x")  # pstk_alarm of penstock.h
+ALARM_BYTES = _ALARM.size
+_LEVELS = ("HH", "H", "L", "LL")
+_LEVELLED = (1, 6)  # limit and rate rules
+_F64 = 1
+_NO_TIME = -(1 << 63)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,6 +46,44 @@ class SourceStats:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An instance of a limit, rate, stuck or freshness rule that is active, shelved or suppressed.
+
+    ``level`` is HH, H, L or LL: the first of them that is active; ``""`` where the rule has none or
+    nothing is active. ``since_ns`` and ``value`` are of its crossing, None where nothing is active.
+    """
+
+    rule: str
+    tag: str
+    level: str
+    since_ns: int | None
+    value: int | float | None
+    is_acknowledged: bool
+    shelved_until_ns: int | None
+    is_suppressed: bool
+
+
+def alarms_of(rows: bytes | bytearray, count: int) -> list[Alarm]:
+    """The first ``count`` pstk_alarm."""
+    return [_alarm(_ALARM.unpack_from(rows, index * ALARM_BYTES)) for index in range(count)]
+
+
+def _alarm(row: tuple[Any, ...]) -> Alarm:
+    rule, tag, since, until, value, kind, level, value_type, is_active, is_known, is_hushed = row
+    number = struct.unpack("<d" if value_type == _F64 else "<q", value)[0]
+    return Alarm(
+        rule=rule.rstrip(b"\0").decode(),
+        tag=tag.rstrip(b"\0").decode(),
+        level=_LEVELS[level] if is_active and kind in _LEVELLED else "",
+        since_ns=since if is_active else None,
+        value=number if is_active else None,
+        is_acknowledged=is_known,
+        shelved_until_ns=None if until == _NO_TIME else until,
+        is_suppressed=is_hushed,
+    )
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Stats:
     """Figures of the engine; cursors in bytes of the journal (design: written >= judged >=
@@ -66,6 +113,7 @@ class Stats:
     reorder_overflow: int
     chattering: int
     micro_dropped: int
+    suppressed: int
     checkpoints: int
     checkpoint_ns_max: int
     ticks: int

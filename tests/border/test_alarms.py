@@ -4,8 +4,10 @@ columns, polled as events; the same events after a restart in between.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from border_kit import START_NS, Open, S, drain, identities
@@ -117,3 +119,80 @@ def test_a_restart_in_between_changes_no_event(open_engine: Open, cut: int) -> N
         found += drain(engine)
         engine.close()
     assert identities(found, NAMES) == whole
+
+
+def at(second: float) -> int:
+    return START_NS + int(second * S)
+
+
+def heat(engine: Engine, second: float, value: float) -> None:
+    tag = engine.tag("m1.temp", "f64", source="line")
+    engine.tick(at(second))
+    engine.feed(
+        tag, array("q", [at(second)]), array("d", [value]), source="line", recv_time_ns=at(second)
+    )
+
+
+def test_what_a_person_does_is_listed_told_and_survives_a_restart(open_engine: Open) -> None:
+    engine = open_engine(more=RULES)
+    heat(engine, 0, 60)
+    assert engine.alarms() == []
+    heat(engine, 1, 90)
+    (alarm,) = engine.alarms()
+    assert (alarm.rule, alarm.tag, alarm.level) == ("hot", "m1.temp", "H")
+    assert (alarm.since_ns, alarm.value, alarm.is_acknowledged) == (at(1), 90.0, False)
+    who = {"rule": "hot", "tag": "m1.temp"}
+    engine.operate("acknowledge", **who, by="uid:7", at_ns=at(2))
+    engine.operate("shelve", **who, by="uid:8", at_ns=at(3), until_ns=at(60), note="on holiday")
+    first = drain(engine)
+    engine.close()
+
+    engine = open_engine(more=RULES)
+    (alarm,) = engine.alarms()
+    assert alarm.is_acknowledged
+    assert alarm.shelved_until_ns == at(60)
+    heat(engine, 5, 60)  # told before it was shelved: its clear is told
+    heat(engine, 6, 95)  # kept back
+    assert engine.stats().suppressed == 0
+    engine.tick(at(61))
+    second = drain(engine)
+    rows = [(event.kind, event.at_ns, event.by) for event in first + second]
+    assert rows == [
+        ("limit.H.trip", at(1), ""),
+        ("alarm.acknowledged", at(2), "uid:7"),
+        ("alarm.shelved", at(3), "uid:8"),
+        ("limit.H.clear", at(5), ""),
+        ("alarm.unshelved", at(60), ""),
+        ("limit.H.trip", at(6), ""),
+    ]
+    known = first[1]
+    assert (known.start_ns, known.value, known.unit) == (at(1), 90.0, "CEL")
+    engine.operate("reset", **who, by="uid:9", at_ns=at(62))
+    (cleared,) = drain(engine)
+    assert (cleared.kind, cleared.by, cleared.flags) == (
+        "limit.H.clear", "uid:9", frozenset({"operator"}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("action", "given", "message"),
+    [
+        ("silence", {}, "action 'silence' is none of acknowledge, shelve, unshelve, reset"),
+        ("reset", {"rule": "cold"}, "no alarm rule is named cold; there is: high, hot, drops,"),
+        ("reset", {"tag": "m2.temp"}, "rule hot judges no tag m2.temp; it judges: m1.temp"),
+        ("reset", {"by": ""}, "by is empty"),
+        ("shelve", {}, "until_ns belongs to shelve"),
+        ("reset", {"until_ns": at(9)}, "until_ns belongs to shelve, and reset was asked"),
+        ("shelve", {"until_ns": at(0)}, "until a time ahead, at most 7 days"),
+        ("shelve", {"until_ns": at(8 * 86400)}, "until a time ahead, at most 7 days"),
+        ("reset", {"by": "x" * 32}, "longer than 31 bytes"),
+    ],
+)
+def test_an_operation_that_means_nothing_is_refused(
+    open_engine: Open, action: str, given: dict[str, Any], message: str
+) -> None:
+    engine = open_engine(more=RULES)
+    heat(engine, 1, 60)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        engine.operate(action, **{"rule": "hot", "tag": "m1.temp", "by": "uid:1", **given})
+    assert drain(engine) == []

@@ -186,6 +186,15 @@ static inline void jj_context(jj *j, const char *asset, int64_t at_ns, const cha
     jj_put(j, PSTK_RECORD_CONTEXT, &context, sizeof context);
 }
 
+static inline void jj_operate(jj *j, uint32_t action, const char *rule, const char *tag,
+                              int64_t until_ns) {
+    pstk_operation operation = {.action = action, .until_ns = until_ns, .at_ns = PSTK_TIME_NONE};
+    snprintf(operation.rule, sizeof operation.rule, "%s", rule);
+    snprintf(operation.tag, sizeof operation.tag, "%s", tag);
+    snprintf(operation.by, sizeof operation.by, "uid:%u", action);
+    jj_put(j, PSTK_RECORD_OPERATOR, &operation, sizeof operation);
+}
+
 static inline void jj_baseline(jj *j, const char *rule, const char *tag, int64_t reading,
                                int64_t end_ns) {
     pstk_baseline baseline = {

@@ -48,6 +48,21 @@ static inline void jr_alarms(jj *j) {
     rule = jj_rule(j, "silent", PSTK_RULE_FRESHNESS, "*.temp");
     rule->after_ns = 350 * MS;
     rule->events_per_minute_max = 9;
+    for (int k = 0; k < 3; k++) { /* kept back by a state, by a rule, by both */
+        static const char *const names[] = {"stopped", "under", "quiet"};
+        rule = jj_rule(j, names[k], k == 2 ? PSTK_RULE_FRESHNESS : PSTK_RULE_LIMIT, "*.temp");
+        rule->level[PSTK_LEVEL_H] = (pstk_limit_level){
+            .is_set = 1, .value = 60, .deadband = 5, .on_delay_ns = k * 150 * MS, .re_alarm_ns = S};
+        rule->order = k == 0 ? PSTK_ORDER_EVENT : PSTK_ORDER_ARRIVAL;
+        rule->after_ns = 250 * MS;
+        rule->state_count = 2;
+        rule->state_code[0] = 1;
+        rule->state_code[1] = 3;
+        if (k != 1)
+            snprintf(rule->suppress_tag, sizeof rule->suppress_tag, "*.state");
+        if (k != 0)
+            snprintf(rule->suppress_by, sizeof rule->suppress_by, "hot");
+    }
 }
 
 static inline pstk_rule *jr_window(jj *j, const char *name, uint32_t aggregates) {
@@ -215,11 +230,26 @@ static inline void jr_message(jr *r, int m) {
     }
 }
 
+/* A person does something about one of the alarms, sometimes the same again. */
+static inline void jr_operate(jr *r, int m) {
+    static const char *const rules[][2] = {
+        {"hot", "temp"},   {"again", "temp"},  {"ordered", "temp"}, {"rise", "temp"},
+        {"held", "state"}, {"silent", "temp"}, {"stays", "flow"},   {"fast", "good"},
+        {"bad", "temp"},   {"under", "temp"},  {"stopped", "temp"}};
+    uint64_t k = jr_draw(r, sizeof rules / sizeof *rules), often = 1 + jr_draw(r, 2);
+    uint32_t action = 1 + (uint32_t)jr_draw(r, 4);
+    char tag[32];
+    snprintf(tag, sizeof tag, "m%d.%s", m, rules[k][1]);
+    for (; often; often--)
+        jj_operate(&r->j, action, rules[k][0], tag,
+                   r->j.now_ns + (1 + (int64_t)jr_draw(r, 40)) * 100 * MS);
+}
+
 /* Now and then something that is not a sample. */
 static inline void jr_surprise(jr *r, int m) {
     jj *j = &r->j;
     char name[32], order[16];
-    switch (jr_draw(r, 12)) {
+    switch (jr_draw(r, 15)) {
     case 0:
         jj_source(j, PSTK_SOURCE_GAP, 3);
         break;
@@ -251,6 +281,11 @@ static inline void jr_surprise(jr *r, int m) {
         if (jr_draw(r, 2)) /* a window becomes another, or a plain one */
             jr_named(j, "more")->aggregates ^= jr_named(j, "hop")->aggregates;
         jj_config(j);
+        break;
+    case 8:
+    case 9:
+    case 10:
+        jr_operate(r, m);
         break;
     default:
         break;

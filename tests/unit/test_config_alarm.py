@@ -192,7 +192,7 @@ def test_the_core_is_given_times_in_ns_and_words_as_numbers() -> None:
     )
 
 
-@pytest.mark.parametrize("page", ["limits", "rate", "stuck", "freshness"])
+@pytest.mark.parametrize("page", ["limits", "rate", "stuck", "freshness", "alarms"])
 def test_the_example_of_each_page_is_valid_as_printed(page: str) -> None:
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     for example in re.findall(r"```toml\n(.*?)```", text, re.S):
@@ -201,5 +201,80 @@ def test_the_example_of_each_page_is_valid_as_printed(page: str) -> None:
 
 def test_each_page_is_linked_from_the_index() -> None:
     index = (DOCS / "rules.md").read_text(encoding="utf-8")
-    for page in ("limits", "rate", "stuck", "freshness"):
+    for page in ("limits", "rate", "stuck", "freshness", "alarms"):
         assert f"]({page}.md)" in index
+
+
+ABOVE: Table = {"name": "above", "kind": "freshness", "tag": "*.volt", "after_s": 5}
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (
+            ({**LIMIT, "suppress_by": "above"},),
+            (
+                "rule[r].suppress_by",
+                "no limit, rate, stuck, freshness rule above this one is named 'above'",
+                "put it above this rule",
+            ),
+        ),
+        (
+            ({**LIMIT, "suppress_by": "above"}, ABOVE),
+            (
+                "rule[r].suppress_by",
+                "no limit, rate, stuck, freshness rule above this one is named 'above'",
+                "put it above this rule",
+            ),
+        ),
+        (
+            (ABOVE, {**LIMIT, "suppress_by": "abvoe"}),
+            (
+                "rule[r].suppress_by",
+                "no limit, rate, stuck, freshness rule above this one is named 'abvoe'",
+                "did you mean 'above'?",
+            ),
+        ),
+        (
+            (ABOVE, {**LIMIT, "tag": "m1.temp", "suppress_by": "above"}),
+            (
+                "rule[r].suppress_by",
+                "above judges '*.volt' and this rule 'm1.temp': nothing pairs them",
+                "give both a '*' that matches the same, or the same tag",
+            ),
+        ),
+        (
+            ({**LIMIT, "tag": "t", "suppress_when": {"tag": "*.state", "states": ["STOP"]}},),
+            (
+                "rule[r].suppress_when.tag",
+                "has a '*', and tag has none",
+                "put the '*' into tag too",
+            ),
+        ),
+        (
+            ({**LIMIT, "suppress_when": {"tag": "*.state", "states": ["STOP", 1]}},),
+            (
+                "rule[r].suppress_when.states",
+                "mixes texts and numbers",
+                "a tag is one or the other",
+            ),
+        ),
+        (
+            ({**LIMIT, "suppress_when": {"tag": "*.state", "states": []}},),
+            ("rule[r].suppress_when.states", "has 0 items", "1 to 16"),
+        ),
+    ],
+)
+def test_a_suppression_that_would_never_hold_is_refused(
+    rules: tuple[Table, ...], expected: tuple[str, str, str]
+) -> None:
+    assert expected in refusals(*rules)
+
+
+def test_suppression_reaches_the_core() -> None:
+    when = {"tag": "*.state", "states": ["STOP", "IDLE"]}
+    (_, rule) = parse(
+        ABOVE, {**LIMIT, "suppress_when": when, "suppress_by": "above"}
+    ).options_for_core()["rules"]
+    assert (rule["suppress_tag"], rule["suppress_by"]) == ("*.state", "above")
+    assert (rule["state_count"], rule["state_text"]) == (2, ["STOP", "IDLE"])

@@ -58,6 +58,7 @@ kind = "limit"
 tag = "t"
 high = 8.0
 low = { value = 2, deadband = 0.1 }
+suppress_when = { tag = "t.state", states = [1] }
 [[rule]]
 name = "s"
 kind = "state"

@@ -17,7 +17,7 @@ from penstock.errors import ConfigError
 
 _COMMON = {"name", "kind", "series", "tag", "asset", "unit", "order_by"}
 _QUANTITY = {"lot", "order", "cut_on", "emits_zero", "every_s", "offset_s"}
-_ALARM = {"events_per_minute_max"}
+_ALARM = {"events_per_minute_max", "suppress_when", "suppress_by"}
 RULE_KEYS: Mapping[str, frozenset[str]] = {
     "counter": frozenset(_COMMON | _QUANTITY | {"start", "rollover", "negative"}),
     "total": frozenset(_COMMON | _QUANTITY | {"per"}),

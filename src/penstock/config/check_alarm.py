@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
+from penstock.config import vocabulary as words
+from penstock.config.forms import Problems, suggest
 from penstock.config.model import Rule
+from penstock.errors import ConfigError
 
 Refuse = Callable[..., None]
 HIGH = ("high_high", "high")
@@ -78,3 +81,39 @@ def check_freshness(rule: Rule, refuse: Refuse) -> None:
 def _check_quality(rule: Rule, refuse: Refuse) -> None:
     if rule.quality == "trip":
         refuse("quality", f"a {rule.kind} rule cannot trip by a bad sample", "hold, or suppress")
+
+
+def check_suppression(rules: Iterable[tuple[str, Rule]], problems: Problems) -> None:
+    """What keeps an alarm back exists, stands above it, and is found by the same capture."""
+    above: dict[str, Rule] = {}
+    for path, rule in rules:
+
+        def refuse(key: str, reason: str, fix: str, path: str = path) -> None:
+            problems.append(ConfigError(f"{path}.{key}", reason, fix))
+
+        when = rule.suppress_when
+        if when and "*" in when.tag and "*" not in rule.tag:
+            refuse("suppress_when.tag", "has a '*', and tag has none", "put the '*' into tag too")
+        if when and len({type(state) for state in when.states}) > 1:
+            refuse("suppress_when.states", "mixes texts and numbers", "a tag is one or the other")
+        if rule.suppress_by:
+            _check_suppressor(rule, above, refuse)
+        if rule.kind in words.ALARM_KINDS:
+            above[rule.name] = rule
+
+
+def _check_suppressor(rule: Rule, above: dict[str, Rule], refuse: Refuse) -> None:
+    other = above.get(rule.suppress_by)
+    if other is None:
+        kinds = ", ".join(words.ALARM_KINDS)
+        refuse(
+            "suppress_by",
+            f"no {kinds} rule above this one is named {rule.suppress_by!r}",
+            suggest(rule.suppress_by, above) if above else "put it above this rule",
+        )
+    elif ("*" in other.tag) != ("*" in rule.tag) or ("*" not in rule.tag and other.tag != rule.tag):
+        refuse(
+            "suppress_by",
+            f"{other.name} judges {other.tag!r} and this rule {rule.tag!r}: nothing pairs them",
+            "give both a '*' that matches the same, or the same tag",
+        )

@@ -34,6 +34,7 @@ def options_for_core(config: Config) -> dict[str, Any]:
                     events_per_minute_max level (list of 4 dict, HH H L LL: is_set value deadband
                     on_delay_ns off_delay_ns re_alarm_ns) rollover size_ns offset_ns since_unit_ns
                     rate_unit_ns min_duration_ns micro_every_ns span_ns after_ns band
+                    suppress_tag suppress_by
                     hop_ns session_gap_ns session_max_ns expected_ns correct_ns count_n aggregates
                     is_any_state state_on micro negative state_count state_code (list of int) and
                     state_text (list of str), both state_count long
@@ -112,6 +113,8 @@ def _rule(rule: Rule) -> dict[str, Any]:
     codes = {name: code for code, name in rule.state_names().items()}
     states = () if rule.is_any_state() else tuple(codes.get(str(at), at) for at in rule.states)
     states = states or rule.share_of
+    when = rule.suppress_when
+    states = when.states if when else states
     return {
         "name": rule.name,
         "series": rule.series,
@@ -150,6 +153,8 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "span_ns": to_ns(rule.span_s),
         "after_ns": to_ns(rule.after_s),
         "band": rule.band,
+        "suppress_tag": when.tag if when else "",
+        "suppress_by": rule.suppress_by,
     }
 
 

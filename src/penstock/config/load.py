@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from penstock.config import check, check_mapping, check_tags
+from penstock.config import check, check_alarm, check_mapping, check_tags
 from penstock.config.check import Item
 from penstock.config.check_window import check_panes
 from penstock.config.endpoint import finish_source
@@ -256,6 +256,7 @@ class _Reading:
                 found.append((item.path, rule))
         check_panes(found, sources, self._problems)
         check_tags.check_types(found, sources, self._problems)
+        check_alarm.check_suppression(found, self._problems)
         return found
 
     def _mappings(self, lists: Mapping[str, list[Item]]) -> list[tuple[str, DocumentMapping]]:

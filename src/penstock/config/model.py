@@ -246,6 +246,19 @@ class _LevelForm:
         return {"anyOf": [Number().schema(), Table(Level).schema()]}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuppressWhen:
+    """A tag that says a machine's state, and the states in which trips are kept back."""
+
+    tag: str = _key(TagPattern(words.NAME_BYTES), "Tag of the state; '*' as in the rule's tag.")
+    states: tuple[str | int, ...] = _key(
+        Listed(
+            OneOf(Text(words.STATE_BYTES), Integer(-(2**63), 2**63 - 1), int), words.STATES_MAX, 1
+        ),
+        "Texts, or whole numbers of an i64 or bool tag.",
+    )
+
+
 _LEVEL = _LevelForm()
 _ROLE = TagPattern(words.NAME_BYTES)
 _STATE = OneOf(Text(words.STATE_BYTES), Integer(-(2**63), 2**63 - 1), int)
@@ -365,6 +378,10 @@ class Rule:
         "limit, rate, stuck: what a sample of bad quality means: hold (nothing), trip, suppress.",
         "hold",
     )
+    suppress_when: SuppressWhen | None = _key(
+        Table(SuppressWhen), "alarms: kept back while a tag is in one of these states.", None
+    )
+    suppress_by: str = _key(_WORD, "alarms: kept back while this other rule is active.", "")
     events_per_minute_max: int = _key(
         Integer(1, 1_000_000),
         "limit, rate, stuck, freshness: beyond it one chattering event stands for the rest.",

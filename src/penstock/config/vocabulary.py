@@ -122,6 +122,9 @@ EVENT_KINDS: Final = (
         for kind in ("stuck", "freshness")
         for turn in ("trip", "clear", "chattering")
     ),
+    "alarm.acknowledged",
+    "alarm.shelved",
+    "alarm.unshelved",
 )
 
 # Each flag of an event with the sentence a planner reads when a document waits because of it.
@@ -140,6 +143,7 @@ FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "uncertain": "a value of uncertain quality took part",
         "corrected": "the register went back in the interval, and the quantity with it",
         "bad_quality": "the value was of bad quality, and the rule trips by that",
+        "operator": "a person ended it",
     }
 )
 HOLD_DEFAULT: Final = ("incomplete", "partial", "unknown_lot")
@@ -156,9 +160,16 @@ _INTERVAL = (
     "state.micro",
     "window.close",
     *(kind for kind in EVENT_KINDS if kind.endswith(".clear")),
+    "alarm.shelved",
+    "alarm.unshelved",
 )
 _LIMIT = tuple(kind for kind in EVENT_KINDS if kind.startswith(("limit.", "rate.")))
-_ALARM = (*_LIMIT, *(kind for kind in EVENT_KINDS if kind.startswith(("stuck.", "freshness."))))
+_BY = tuple(kind for kind in EVENT_KINDS if kind.startswith("alarm.") or kind.endswith(".clear"))
+_ALARM = tuple(
+    kind
+    for kind in EVENT_KINDS
+    if kind.startswith(("limit.", "rate.", "stuck.", "freshness.", "alarm.ack"))
+)
 _WINDOW = ("window.close",)
 EVENT_PATHS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
     {
@@ -179,6 +190,7 @@ EVENT_PATHS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType
         "start_reading": ("number", ("counter.segment",)),
         "end_reading": ("number", ("counter.segment",)),
         "limit": ("number", _LIMIT),
+        "by": ("text", _BY),
         "value": ("number", (*_ALARM, "state.end", "state.enter", *_WINDOW)),
         **dict.fromkeys(("sum", "min", "max", "first", "last", "tw_mean"), ("number", _WINDOW)),
         **dict.fromkeys(("min_at", "max_at"), ("time", _WINDOW)),
@@ -200,9 +212,8 @@ QUANTITY_KINDS: Final = frozenset(("number", "difference", *UNIT_OF_KIND, *BY_SE
 
 def kinds_of_rule(kind: str) -> tuple[str, ...]:
     """The event kinds a rule of this kind can make."""
-    return tuple(
-        each for each in EVENT_KINDS if each.startswith(f"{kind}.") or each == "rule.restarted"
-    )
+    own = (f"{kind}.", "alarm.") if kind in ALARM_KINDS else (f"{kind}.",)
+    return tuple(each for each in EVENT_KINDS if each.startswith(own) or each == "rule.restarted")
 
 
 def has_path(path: str, event_kind: str) -> bool:

@@ -41,7 +41,7 @@ def event_to_json(event: Event) -> str:
     flags = ",".join(map(_text, sorted(event.flags)))
     return (
         f'{{"aggregates":{_figures(event.aggregates)},"asset":{_text(event.asset)},'
-        f'"at_ns":{event.at_ns},'
+        f'"at_ns":{event.at_ns},"by":{_text(event.by)},'
         f'"config_generation":{event.config_generation},"context":{{"lot":{_text(on.lot)},'
         f'"material":{_text(on.material)},"operation":{_text(on.operation)},'
         f'"order":{_text(on.order)},"shift":{_text(on.shift)}}},"count":{event.count},'
