@@ -29,6 +29,7 @@ from border_kit import as_json
 from penstock.cli import COMMANDS, main
 from penstock.config import load_config
 from penstock.mapping import map_event
+from penstock.ops import control
 from penstock.outbox import Decision, Ledger, Mapped, State
 from penstock.testing.builders import BASE_NS, make_event
 
@@ -36,7 +37,7 @@ from penstock.testing.builders import BASE_NS, make_event
 CODES = {"doctor": (0, 1), "config check": (0, 1), "config diff": (1,)}
 QUICK = {"60s": "1s", "10s": "1s", "--rules 2": "--rules 2 --seconds 0.4"}
 LEDGER = "dlq", "ledger", "explain"
-RUNS = "top", "reload"
+RUNS = "top", "reload", "alarm"
 PLANT = """
 [plant]
 name = "graz"
@@ -47,6 +48,16 @@ ring_bytes = "1MiB"
 [[source]]
 name = "line1"
 kind = "feed"
+[[source]]
+name = "line2"
+kind = "zmq_pull"
+bind = "tcp://127.0.0.1:{port}"
+format = "json"
+[[rule]]
+name = "hot"
+kind = "limit"
+tag = "*.temp"
+high = 90
 [[rule]]
 name = "good"
 kind = "counter"
@@ -142,7 +153,10 @@ def test_the_root_lists_every_command_with_its_sentence(
 @pytest.fixture
 def box(tmp_path: Path, ring_dir: Path) -> Path:
     """A folder in which every example can be typed."""
-    text = PLANT.format(state=tmp_path / "state", ring=ring_dir)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    text = PLANT.format(state=tmp_path / "state", ring=ring_dir, port=port)
     (tmp_path / "plant.toml").write_text(text)
     (tmp_path / "new.toml").write_text(text.replace("every_s = 60", "every_s = 120"))
     (tmp_path / "day.csv").write_text(
@@ -171,6 +185,17 @@ def fill_ledger(box: Path) -> None:
         ledger.record(marked, Decision(State.POSTED, document="PC-000047"), now_ns=now_ns)
 
 
+def make_hot(box: Path, address: str) -> None:
+    """One tag of the running plant is beyond its limit, and the plant knows it."""
+    with zmq.Context() as context, context.socket(zmq.PUSH) as wire:
+        wire.connect(address)
+        wire.send(as_json([("line1.m01.temp", time.time_ns(), 95.0, 0)]))
+        deadline = time.monotonic() + 30
+        while not control.ask(box / "state", "alarms")["alarms"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 @contextlib.contextmanager
 def plant(box: Path) -> Iterator[None]:
     """The plant runs meanwhile."""
@@ -182,6 +207,7 @@ def plant(box: Path) -> Iterator[None]:
                 assert running.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
+            make_hot(box, load_config(box / "plant.toml").sources[1].bind)
             yield
         finally:
             running.terminate()

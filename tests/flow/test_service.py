@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 
 import penstock
 
@@ -31,7 +34,8 @@ listen = "127.0.0.1:{port}"
 [[source]]
 name = "line1"
 kind = "zmq_pull"
-bind = "tcp://127.0.0.1:0"
+bind = "tcp://127.0.0.1:{wire}"
+format = "json"
 [[rule]]
 name = "hot"
 kind = "limit"
@@ -46,9 +50,10 @@ class Plant:
     def __init__(self, folder: Path, ring: Path) -> None:
         self.folder, self.ring = folder, ring
         self.config = folder / "plant.toml"
-        with socket.socket() as free:
+        with socket.socket() as free, socket.socket() as other:
             free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+            other.bind(("127.0.0.1", 0))
+            self.port, self.wire = free.getsockname()[1], other.getsockname()[1]
         self.write("90")
         self.ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.ear.bind(str(folder / "notify"))
@@ -57,7 +62,9 @@ class Plant:
         self.process: subprocess.Popen[str] | None = None
 
     def write(self, high: str) -> None:
-        self.config.write_text(CONFIG.format(ring=self.ring, port=self.port, high=high))
+        self.config.write_text(
+            CONFIG.format(ring=self.ring, port=self.port, wire=self.wire, high=high)
+        )
 
     def start(self) -> None:
         words = [sys.executable, "-m", "penstock", "run", str(self.config), "--log-format", "json"]
@@ -147,6 +154,45 @@ def test_a_plant_is_watched_and_steered_while_it_runs(plant: Plant) -> None:
     assert plant.ask("top", config, "--once").returncode == 1
     lines = [json.loads(line) for line in plant.log().splitlines()]
     assert {"time", "level", "logger", "message"} <= lines[0].keys()
+
+
+def test_a_person_acknowledges_and_shelves_an_alarm(plant: Plant) -> None:
+    """By its socket; what was done is an event with who did it, kept in the ledger."""
+    plant.start()
+    config = str(plant.config)
+    assert plant.ask("alarm", "list", config).stdout == "no alarms\n"
+    with zmq.Context() as context, context.socket(zmq.PUSH) as wire:
+        wire.connect(f"tcp://127.0.0.1:{plant.wire}")
+        wire.send_json({"name": "m1.temp", "time": time.time_ns(), "value": 95.0})
+        plant.until(lambda: "m1.temp" in plant.ask("alarm", "list", config).stdout)
+        more = ("--config", config, "--note", "seen")
+        done = plant.ask("alarm", "ack", "hot", "m1.temp", *more, "--json")
+        assert json.loads(done.stdout) == {"ok": True, "by": f"uid:{os.getuid()}"}
+        shown = plant.ask("alarm", "list", config).stdout
+        assert "acknowledged" in shown
+        assert " H " in shown
+        assert (
+            plant.ask("alarm", "shelve", "hot", "m1.temp", "--until", "8h", *more).returncode == 0
+        )
+        (alarm,) = json.loads(plant.ask("alarm", "list", config, "--json").stdout)["alarms"]
+        assert alarm["shelved_until_ns"] > time.time_ns() + 7 * 3600 * 10**9
+        assert plant.ask("alarm", "unshelve", "hot", "m1.temp", *more).returncode == 0
+        assert plant.ask("alarm", "reset", "hot", "m1.temp", *more).returncode == 0
+        plant.until(lambda: plant.ask("alarm", "list", config).stdout == "no alarms\n")
+
+    refused = plant.ask("alarm", "ack", "hot", "m9.temp", *more)
+    assert refused.returncode == 1
+    assert "m9.temp" in refused.stderr
+    assert plant.ask("alarm", "shelve", "hot", "m1.temp", "--until", "30d", *more).returncode == 1
+    assert plant.ask("alarm", "shelve", "hot", "m1.temp", "--until", "soon", *more).returncode == 2
+    assert plant.end() == 0
+    ledger = f"file:{plant.folder}/state/ledger.sqlite?mode=ro"
+    with contextlib.closing(sqlite3.connect(ledger, uri=True)) as books:
+        events = [json.loads(body) for (body,) in books.execute("SELECT body FROM event")]
+    by = {event["kind"]: event.get("by", "") for event in events}
+    assert by["limit.H.trip"] == ""
+    for kind in ("alarm.acknowledged", "alarm.shelved", "alarm.unshelved", "limit.H.clear"):
+        assert by[kind] == f"uid:{os.getuid()}", kind
 
 
 def test_a_taken_port_ends_the_start_with_its_place(plant: Plant) -> None:

@@ -46,6 +46,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("run", "Run the configured plant: sources in, documents out."),
     ("replay", "Run recorded samples through the rules: events, results, documents."),
     ("top", "Watch a running plant: rates, losses, sources, entries by state."),
+    ("alarm", "List alarms of a running plant; acknowledge, shelve or reset one."),
     ("reload", "Make a running plant read its configuration again."),
     ("whatif", "Show what new rules would have made of the recorded past, as documents."),
     ("test", "Play rule tests: folders of a recording, a configuration and what is expected."),

@@ -150,7 +150,7 @@ async def _run(
         if kept is not None:
             engine.capture(*kept)
         runner = Runner(config, engine, is_ledger_expected=is_expected, on_status=tell)
-        service = Service(runner, reload)
+        service = Service(runner, engine, reload)
         watch = Watch(bounds, stop)
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from penstock.config import Config
 from penstock.ops import control
@@ -16,6 +17,20 @@ from penstock.ops.notify import Notifier
 from penstock.outbox import State
 from penstock.run import Runner, Status
 
+_log = logging.getLogger("penstock.ops")
+
+
+class Operated(Protocol):
+    """What a service needs of the engine besides the Runner."""
+
+    def alarms(self) -> Sequence[Any]:
+        """What is active, shelved or suppressed."""
+
+    def operate(
+        self, action: str, *, rule: str, tag: str, by: str, until_ns: int | None, note: str
+    ) -> None:
+        """What a person does about an alarm; journaled on return."""
+
 
 class Service:
     """What is told of one running plant. ``reload`` reads its configuration again and says what
@@ -23,9 +38,14 @@ class Service:
     """
 
     def __init__(
-        self, runner: Runner, reload: Callable[[], str], notifier: Notifier | None = None
+        self,
+        runner: Runner,
+        engine: Operated,
+        reload: Callable[[], str],
+        notifier: Notifier | None = None,
     ) -> None:
         self._runner = runner
+        self._engine = engine
         self._reload = reload
         self._notifier = notifier or Notifier()
         self._look: Look | None = None
@@ -82,7 +102,12 @@ class Service:
     # ---- what is asked of it ----------------------------------------------------------------
 
     def _orders(self) -> Mapping[str, control.Order]:
-        return {"figures": self._tell_figures, "reload": self._tell_reload}
+        return {
+            "figures": self._tell_figures,
+            "reload": self._tell_reload,
+            "alarms": self._tell_alarms,
+            "operate": self._take_operation,
+        }
 
     def _tell_figures(self, _: Mapping[str, Any], __: str) -> Mapping[str, Any]:
         status = self._runner.status
@@ -98,6 +123,19 @@ class Service:
 
     def _tell_reload(self, _: Mapping[str, Any], __: str) -> Mapping[str, Any]:
         return {"said": self.reload()}
+
+    def _tell_alarms(self, _: Mapping[str, Any], __: str) -> Mapping[str, Any]:
+        return {"alarms": [asdict(each) for each in self._engine.alarms()]}
+
+    def _take_operation(self, request: Mapping[str, Any], who: str) -> Mapping[str, Any]:
+        """Journaled when it is answered. Who did it is the peer, whatever the request says."""
+        until_ns, note = request.get("until_ns"), str(request.get("note", ""))
+        action, rule, tag = (str(request[name]) for name in ("action", "rule", "tag"))
+        if until_ns is not None and not isinstance(until_ns, int):
+            raise ValueError("until_ns is a whole number of ns since 1970 UTC")
+        self._engine.operate(action, rule=rule, tag=tag, by=who, until_ns=until_ns, note=note)
+        _log.info("%s: %s at %s by %s: %s", action, rule, tag, control.user_name(who), note or "-")
+        return {"by": who}
 
     def _figures(self) -> Any:
         from penstock.ops.metrics import Figures

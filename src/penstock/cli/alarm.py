@@ -1,0 +1,232 @@
+"""``penstock alarm``: a person's acknowledgement, shelving or reset becomes a record of a running
+plant.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+
+from penstock import cli
+from penstock.cli.ledger import time_text
+from penstock.ops import control
+
+app = App(
+    name="alarm",
+    help="List alarms of a running plant; acknowledge, shelve or reset one.",
+    version_flags=[],
+)
+_SPAN = re.compile(r"([0-9]+)(s|min|h|d)")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+@app.command(name="list")
+def list_alarms(
+    config: Path | None = None, /, *, state_dir: Path | None = None, json: bool = False
+) -> int:
+    """List what is active, shelved or suppressed now.
+
+    Exit codes: 0 done; 1 no plant runs there; 2 wrong usage.
+
+    Example: penstock alarm list plant.toml
+
+    Parameters
+    ----------
+    config
+        The plant's configuration, which names the state directory.
+    state_dir
+        The state directory itself.
+    json
+        One JSON object.
+    """
+    answer = control.ask(cli.state_dir_of(config, state_dir), "alarms")
+    if json:
+        cli.emit(answer)
+        return cli.EXIT_OK
+    for each in answer["alarms"]:
+        print(_row(each))
+    print(f"{len(answer['alarms'])} alarms" if answer["alarms"] else "no alarms")
+    return cli.EXIT_OK
+
+
+@app.command
+def ack(
+    rule: str,
+    tag: str,
+    /,
+    *,
+    note: str = "",
+    config: Path | None = None,
+    state_dir: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Acknowledge an active alarm: somebody has seen it, and it re-alarms no more.
+
+    Exit codes: 0 recorded; 1 no plant runs there, or it knows no such rule at this tag; 2 wrong
+    usage.
+
+    Example: penstock alarm ack hot line1.m01.temp --config plant.toml
+
+    Parameters
+    ----------
+    rule
+        Name of the rule.
+    tag
+        The tag.
+    note
+        Why, in a few words; kept in the log.
+    config
+        The plant's configuration, which names the state directory.
+    state_dir
+        The state directory itself.
+    json
+        One JSON object.
+    """
+    return _operate("acknowledge", rule, tag, note, cli.state_dir_of(config, state_dir), json)
+
+
+@app.command
+def shelve(
+    rule: str,
+    tag: str,
+    /,
+    *,
+    until: str,
+    note: str = "",
+    config: Path | None = None,
+    state_dir: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Shelve an alarm for a time: it is judged and not told; what is active then is told at the end.
+
+    Exit codes: 0 recorded; 1 no plant runs there, or it knows no such rule at this tag; 2 wrong
+    usage.
+
+    Example: penstock alarm shelve hot line1.m01.temp --until 8h --config plant.toml
+
+    Parameters
+    ----------
+    rule
+        Name of the rule.
+    tag
+        The tag.
+    until
+        How long from now: 30min, 8h, 2d; at most 7d.
+    note
+        Why, in a few words; kept in the log.
+    config
+        The plant's configuration, which names the state directory.
+    state_dir
+        The state directory itself.
+    json
+        One JSON object.
+    """
+    found = _SPAN.fullmatch(until)
+    if found is None:
+        cli.say("penstock alarm shelve: --until is a number and s, min, h or d, such as 8h")
+        return cli.EXIT_USAGE
+    until_ns = time.time_ns() + int(found[1]) * _SECONDS[found[2]] * 1_000_000_000
+    place = cli.state_dir_of(config, state_dir)
+    return _operate("shelve", rule, tag, note, place, json, until_ns=until_ns)
+
+
+@app.command
+def unshelve(
+    rule: str,
+    tag: str,
+    /,
+    *,
+    note: str = "",
+    config: Path | None = None,
+    state_dir: Path | None = None,
+    json: bool = False,
+) -> int:
+    """End a shelving before its time.
+
+    Exit codes: 0 recorded; 1 no plant runs there, or it knows no such rule at this tag; 2 wrong
+    usage.
+
+    Example: penstock alarm unshelve hot line1.m01.temp --config plant.toml
+
+    Parameters
+    ----------
+    rule
+        Name of the rule.
+    tag
+        The tag.
+    note
+        Why, in a few words; kept in the log.
+    config
+        The plant's configuration, which names the state directory.
+    state_dir
+        The state directory itself.
+    json
+        One JSON object.
+    """
+    return _operate("unshelve", rule, tag, note, cli.state_dir_of(config, state_dir), json)
+
+
+@app.command
+def reset(
+    rule: str,
+    tag: str,
+    /,
+    *,
+    note: str = "",
+    config: Path | None = None,
+    state_dir: Path | None = None,
+    json: bool = False,
+) -> int:
+    """End an active alarm by hand; it trips again at the next sample beyond its level.
+
+    Exit codes: 0 recorded; 1 no plant runs there, or it knows no such rule at this tag; 2 wrong
+    usage.
+
+    Example: penstock alarm reset hot line1.m01.temp --config plant.toml
+
+    Parameters
+    ----------
+    rule
+        Name of the rule.
+    tag
+        The tag.
+    note
+        Why, in a few words; kept in the log.
+    config
+        The plant's configuration, which names the state directory.
+    state_dir
+        The state directory itself.
+    json
+        One JSON object.
+    """
+    return _operate("reset", rule, tag, note, cli.state_dir_of(config, state_dir), json)
+
+
+def _operate(
+    action: str, rule: str, tag: str, note: str, place: Path, is_json: bool, **more: Any
+) -> int:
+    words = {"action": action, "rule": rule, "tag": tag, "note": note, **more}
+    answer = control.ask(place, "operate", **words)
+    if is_json:
+        cli.emit({"ok": True, **answer})
+    else:
+        print(f"{action}: {rule} at {tag}, by {control.user_name(answer['by'])}")
+    return cli.EXIT_OK
+
+
+def _row(alarm: Mapping[str, Any]) -> str:
+    words = [f"{alarm['rule']:24} {alarm['tag']:32} {alarm['level'] or '-':4}"]
+    if alarm["since_ns"] is not None:
+        words.append(f"since {time_text(alarm['since_ns'])} value {alarm['value']}")
+    if alarm["is_acknowledged"]:
+        words.append("acknowledged")
+    if alarm["shelved_until_ns"] is not None:
+        words.append(f"shelved until {time_text(alarm['shelved_until_ns'])}")
+    if alarm["is_suppressed"]:
+        words.append("suppressed")
+    return "  ".join(words)
