@@ -102,7 +102,7 @@ def shelve(
     state_dir: Path | None = None,
     json: bool = False,
 ) -> int:
-    """Shelve an alarm for a time: it is judged and not told; what is active then is told at the end.
+    """Shelve an alarm for a time: it is judged, and told at the end where it is active then.
 
     Exit codes: 0 recorded; 1 no plant runs there, or it knows no such rule at this tag; 2 wrong
     usage.
