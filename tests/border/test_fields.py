@@ -33,7 +33,7 @@ def test_what_is_filled_is_what_the_engine_judges_by(native: dict[str, Any]) -> 
     engine = opened(native)
     tag = engine.tag(0, "t", "f64")
     assert engine.feed(0, _words("I", tag), _words("d", 8.0)) == (1, 0)
-    (event, _), *_ = engine.poll()
+    ((event, _),), _ = engine.poll()
     assert (event.plant, event.rule, event.kind, event.limit) == ("graz", "hot", "limit.H.trip", 8)
     engine.close()
 
