@@ -48,16 +48,6 @@ ring_bytes = "1MiB"
 [[source]]
 name = "line1"
 kind = "feed"
-[[source]]
-name = "line2"
-kind = "zmq_pull"
-bind = "tcp://127.0.0.1:{port}"
-format = "json"
-[[rule]]
-name = "hot"
-kind = "limit"
-tag = "*.temp"
-high = 90
 [[rule]]
 name = "good"
 kind = "counter"
@@ -73,6 +63,18 @@ event = "counter.segment"
 rule = "good"
 contract = "production_confirmation/1"
 target = "erp"
+"""
+HOT = """
+[[source]]
+name = "line2"
+kind = "zmq_pull"
+bind = "tcp://127.0.0.1:{port}"
+format = "json"
+[[rule]]
+name = "hot"
+kind = "limit"
+tag = "*.temp"
+high = 90
 """
 ROWS = ("06:00:00Z,100", "06:00:30Z,104", "06:01:10Z,110")
 
@@ -153,10 +155,7 @@ def test_the_root_lists_every_command_with_its_sentence(
 @pytest.fixture
 def box(tmp_path: Path, ring_dir: Path) -> Path:
     """A folder in which every example can be typed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    text = PLANT.format(state=tmp_path / "state", ring=ring_dir, port=port)
+    text = PLANT.format(state=tmp_path / "state", ring=ring_dir)
     (tmp_path / "plant.toml").write_text(text)
     (tmp_path / "new.toml").write_text(text.replace("every_s = 60", "every_s = 120"))
     (tmp_path / "day.csv").write_text(
@@ -198,7 +197,12 @@ def make_hot(box: Path, address: str) -> None:
 
 @contextlib.contextmanager
 def plant(box: Path) -> Iterator[None]:
-    """The plant runs meanwhile."""
+    """The plant runs meanwhile, and one of its tags is beyond a limit."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (box / "plant.toml").open("a") as file:
+        file.write(HOT.format(port=port))
     words = [sys.executable, "-m", "penstock", "run", "plant.toml"]
     with subprocess.Popen(words, cwd=box, stderr=subprocess.PIPE) as running:
         try:
@@ -207,7 +211,7 @@ def plant(box: Path) -> Iterator[None]:
                 assert running.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            make_hot(box, load_config(box / "plant.toml").sources[1].bind)
+            make_hot(box, f"tcp://127.0.0.1:{port}")
             yield
         finally:
             running.terminate()
