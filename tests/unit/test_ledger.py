@@ -369,7 +369,7 @@ def test_one_changed_byte_or_a_cut_tail_is_found(path: Path) -> None:
         "UPDATE event SET body = replace(body, '12', '13') WHERE rowid = 3",
         "UPDATE audit SET reason = 'x' WHERE seq = 2",
         "UPDATE audit SET at_ns = at_ns + 1 WHERE seq = 5",
-        "UPDATE audit SET hash = replace(hash, 'a', 'b') WHERE seq = 1",
+        "UPDATE audit SET hash = substr(hash, 2) || substr(hash, 1, 1) WHERE seq = 1",
         "DELETE FROM audit WHERE seq = 2",
         "DELETE FROM audit WHERE seq = 5",
         "DELETE FROM entry WHERE entry_id = 3",
