@@ -268,7 +268,8 @@ static void test_the_oldest_files_go_and_the_rest_is_one_journal(void) {
         taken += play_file(engine, path[i], 1u << 20, &played).samples;
     finish(engine, &played);
     CHECK(taken == samples && taken > 20000);
-    CHECK(played.count > 200);
+    /* As many events as its share of the samples: how much is kept depends on when it was read. */
+    CHECK(played.count * (ROUNDS * (256 + 3)) > live.count * taken * 4 / 5);
     place_end();
 }
 
