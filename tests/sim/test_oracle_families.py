@@ -56,13 +56,11 @@ def test_what_fails_is_made_small() -> None:
 
 def test_a_spoiled_event_is_seen_in_every_family() -> None:
     for family in families.FAMILIES:
-        number = 0
-        while True:
+        for number in range(100):
             recording, way, how, _ = families.example(family, number)
-            if how in ("whole", "cut"):
+            outcome = Judge(recording.config).run(recording.records)
+            if how in ("whole", "cut") and (outcome.events or outcome.results):
                 break
-            number += 1
-        outcome = Judge(recording.config).run(recording.records)
         run = play(recording.config, recording.records, recording.types, wire=way.wire)
         assert not differences(outcome, run)
         made = outcome.events or outcome.results
