@@ -46,7 +46,7 @@ class SourceStats:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Alarm:
     """An instance of a limit, rate, stuck or freshness rule that is active, shelved or suppressed.
 
@@ -62,6 +62,13 @@ class Alarm:
     is_acknowledged: bool
     shelved_until_ns: int | None
     is_suppressed: bool
+
+    def __repr__(self) -> str:
+        said = [f"{self.level or 'active'} with {self.value}"] if self.since_ns is not None else []
+        said += ["acknowledged"] if self.is_acknowledged else []
+        said += ["shelved"] if self.shelved_until_ns is not None else []
+        said += ["suppressed"] if self.is_suppressed else []
+        return f"<Alarm {self.rule} of {self.tag}: {', '.join(said)}>"
 
 
 def alarms_of(rows: bytes | bytearray, count: int) -> list[Alarm]:
