@@ -275,8 +275,8 @@ class Judge:
                 values: dict[str, Value] = {
                     each.roles[sample.tag]: sample.value for sample, _ in mine if not sample.is_bad
                 }
-                bad = [sample for sample, _ in mine if sample.is_bad and sample.tag == each.tag]
-                if bad and isinstance(each.logic, Total):
+                if judged and judged[-1].is_bad and isinstance(each.logic, Total):
+                    values.pop("tag", None)  # of one instant the last in the journal holds
                     self._emit(each, each.logic.pass_time(event_ns))
                     each.logic.lose(event_ns)
                 if values:

@@ -42,7 +42,7 @@ class State:
         With an earlier one, or the first that the machine tells, it is the same, better known. No
         interval ends before it began.
         """
-        made = self.pass_time(event_ns)
+        made = self.pass_time(event_ns + 1)  # what ends here, too
         self._role.update(values)
         state = values.get("tag")
         if state is None:
@@ -114,11 +114,11 @@ class State:
         return bool(self._micro)
 
     def pass_time(self, event_ns: int) -> list[Made]:
-        """All before this is judged: micro stops of intervals that ended by then are told."""
+        """All before this is judged: micro stops of intervals that ended before are told."""
         made = []
         for start_ns in sorted(self._micro):
             end_ns = start_ns + self._rule.micro_every_ns
-            if end_ns <= event_ns:
+            if end_ns < event_ns:
                 stops, self._told_ns = self._micro.pop(start_ns), end_ns
                 one = Made("state.micro", start_ns, start_ns, end_ns, flags=frozenset(stops.flags))
                 one.value, one.count = sum(stops.durations_ns), len(stops.durations_ns)
