@@ -8,6 +8,7 @@ the samples' numbers must account for every one. Memory is that of the process w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -70,7 +71,8 @@ def offer(bench: Bench, shape: Shape, rate: float, seconds: float) -> dict[str, 
         both.send(warm)
         both.sender.tell(f"pace {round(TIMES * rate)} {offered}")
         taken = 0
-        for _ in range(round(1000 * seconds / step_ms)):
+        until = time.monotonic() + seconds  # by the clock: a peer silent for long is hung up on
+        while time.monotonic() < until:
             taken += both.ask(f"rest {step_ms}", "measured")["count"]
             memory.append(both.ask("memory", "memory")["bytes"])
         if shape.wire == "zmtp":  # the sender waits until all are taken

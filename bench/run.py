@@ -124,6 +124,9 @@ def take(bench: Bench, pairs: Pairs, progress: Progress) -> Iterator[Figure]:
         except Skip as missing:
             say(f"  skipped: {missing}")
             figure = bench.skipped(name, str(missing))
+        except RuntimeError as broken:  # a program of this figure died: the others are still taken
+            say(f"  PROBLEM: {broken}")
+            figure = replace(bench.skipped(name, ""), note=f"not taken: {broken}")
         took_s = time.monotonic() - begin
         progress.end(name, took_s)
         yield judged(replace(figure, took_s=round(took_s, 1)))

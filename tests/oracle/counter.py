@@ -19,6 +19,7 @@ class Counter(Segments):
         self._start_reading: float | int | None = None
         self._last: float | int | None = None
         self._quantity = Fraction(0)
+        self._has_read = self._is_first = False  # a reading; in the first interval, partial
         self._newest: float | int | None = None  # of a lot told late, counted already
 
     def begin(self, event_ns: int) -> None:
@@ -32,6 +33,7 @@ class Counter(Segments):
         """Goes on at the reading where the last interval ended."""
         self._start_reading = self._last
         self._quantity = Fraction(0)
+        self._is_first = False
         if self._newest is not None:
             self._count(self._newest)
             self._newest = None
@@ -46,10 +48,23 @@ class Counter(Segments):
         assert not isinstance(start, str)
         if start > self._start_reading or self.is_boundary:
             return True
-        self._quantity += Fraction(self._start_reading) - Fraction(start)
-        self._start_reading = start
-        self.flags.discard("partial")
+        self._learn(start)
         return False
+
+    def _learn(self, start: float | int) -> None:
+        """START told after the first readings of the first interval: it is whole from there."""
+        if self._is_first and self._start_reading is not None and start <= self._start_reading:
+            self._quantity += Fraction(self._start_reading) - Fraction(start)
+            self._start_reading = start
+            self.flags.discard("partial")
+            self._is_first = False
+
+    def stay(self, before: Mapping[str, Value], values: Mapping[str, Value]) -> None:
+        """No cut here; a START may be new all the same."""
+        start = values.get("start")
+        assert not isinstance(start, str)
+        if start is not None and before.get("start") != start:
+            self._learn(start)
 
     def turn(
         self, event_ns: int, before: Mapping[str, Value], values: Mapping[str, Value]
@@ -83,6 +98,10 @@ class Counter(Segments):
         """A reading."""
         assert not isinstance(value, str)
         self.is_counted = True
+        if not self._has_read:
+            self._has_read = True
+            if self._last is not None and self._is_back(value):  # START of another epoch
+                self._last = None
         self._count(value)
 
     def close(self, end_ns: int) -> Made | None:
@@ -103,6 +122,7 @@ class Counter(Segments):
     def _count(self, reading: float | int) -> None:
         if self._last is None:  # nobody told where the lot began
             self._start_reading = self._last = reading
+            self._is_first = True
             self.flags.add("partial")
             return
         if self._is_back(reading):

@@ -41,6 +41,7 @@ class Segments(ABC):
             self.next(event_ns)
         else:
             made += self.pass_time(event_ns + 1)
+            self.stay(before, values)
         if "tag" in values:
             self.measure(event_ns, values["tag"])
             if self.is_uncertain and self.is_counted:
@@ -106,6 +107,10 @@ class Segments(ABC):
     @abstractmethod
     def begin(self, event_ns: int) -> None:
         """The first interval of all begins."""
+
+    @abstractmethod
+    def stay(self, before: Mapping[str, Value], values: Mapping[str, Value]) -> None:
+        """No cut at this instant."""
 
     @abstractmethod
     def next(self, event_ns: int) -> None:

@@ -30,6 +30,9 @@ class Total(Segments):
         """The flow holds across a cut."""
         self._terms = []
 
+    def stay(self, before: Mapping[str, Value], values: Mapping[str, Value]) -> None:
+        """A flow asks for nothing between cuts."""
+
     def turn(
         self, event_ns: int, before: Mapping[str, Value], values: Mapping[str, Value]
     ) -> list[Made]:
