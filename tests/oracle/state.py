@@ -44,6 +44,8 @@ class State:
         """
         made = self.pass_time(event_ns + 1)  # what ends here, too
         self._role.update(values)
+        if not self._order:  # the first order ever told is the one that ran already
+            self._order = str(self._role.get("order", ""))
         state = values.get("tag")
         if state is None:
             return made
