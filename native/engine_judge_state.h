@@ -9,22 +9,15 @@
 
 #include "engine_judge.h"
 #include "engine_judge_alarm.h"
+#include "engine_judge_group.h"
+#include "engine_judge_names.h"
+#include "engine_judge_time.h"
 #include "engine_judge_window.h"
 #include "rule/rule.h"
 #include "window/window.h"
 
 #define JUDGE_RULES_PER_TAG 16u
-#define JUDGE_NAMES_MAX 16384u /* rule names and series ever seen */
-#define JUDGE_BASELINES_MAX 65536u
-#define JUDGE_GAPS 8u     /* per stream; the two nearest merge when there are more */
-#define JUDGE_VERSIONS 8u /* of one asset's context */
 #define JUDGE_BEFORE_NS (-PSTK_RULE_TIME_MAX - 1) /* earlier than any sample */
-#define JUDGE_REGRESS_NS (3600 * PSTK_NS_PER_S)
-#define JUDGE_REGRESS_T_NS (10 * PSTK_NS_PER_S)
-#define JUDGE_REGRESS_SAMPLES 100u
-#define JUDGE_TICK_SWEEP                                                                           \
-    8192u /* windows one TICK looks at; what is left waits for the next block */
-#define JUDGE_SWEEP_AGAIN_NS 1000000
 #define JUDGE_PAGE_BYTES 512u /* what the first touch copies while a snapshot is open */
 
 /* ---- items ---------------------------------------------------------------------------------- */
@@ -87,158 +80,6 @@ typedef struct judge_last { /* identity of an instance's last event: how often t
     uint32_t kind; /* pstk_event_kind */
 } judge_last;
 
-enum { /* judge_window.flags, judge_pane.flags */
-       JUDGE_PANE_OPEN = 1,
-       JUDGE_PANE_UNCERTAIN = 2,
-       JUDGE_PANE_BAD = 4,
-       JUDGE_WINDOW_SEEN = 8, /* a pane has closed: the next one is not the first */
-};
-
-typedef struct judge_window { /* 128 bytes: the pane in use lies in place, others in the pool */
-    pstk_pane pane;
-    int64_t end_ns;    /* kept after the close: the next one starts here, as a rule */
-    int64_t closed_ns; /* end of the newest closed pane */
-    uint32_t link;     /* free list; next window of the tag (derived) */
-    uint32_t instance;
-    uint32_t tag;
-    uint32_t others;     /* judge_pane */
-    uint32_t clock_next; /* derived: next window of the clock */
-    uint8_t flags;
-    uint8_t panes;      /* open ones */
-    uint16_t rule;      /* the instance's: its line is seldom near */
-    int64_t restart_ns; /* the rule changed here: what comes after begins no earlier */
-} judge_window;
-_Static_assert(sizeof(judge_window) == 128, "two cache lines");
-
-typedef struct judge_pane {
-    uint32_t link;
-    uint32_t flags;
-    int64_t end_ns;
-    pstk_pane pane;
-} judge_pane;
-
-typedef struct judge_role {
-    pstk_value value;
-    int64_t time_ns;
-    uint32_t tag; /* + 1; 0 = not bound */
-    uint16_t quality;
-    uint8_t type;     /* 0 = no value yet */
-    uint8_t is_bound; /* derived */
-} judge_role;
-
-typedef struct judge_group { /* counter, total, state */
-    uint32_t link;
-    uint32_t instance;
-    judge_role role[PSTK_ROLE_COUNT];
-    int64_t last_ns; /* newest instant */
-    int64_t wake_ns; /* newest boundary that waits in the heap */
-    int64_t baseline_ns;
-    pstk_value baseline;
-    pstk_value lot, order; /* of the open segment */
-    pstk_value start_seen; /* START as it was when the segment opened */
-    uint8_t lot_type, order_type, start_type, baseline_type; /* 0 = none */
-    uint8_t is_cut_late, is_open, is_order_blank;
-    uint8_t is_away;      /* its rule was gone: what came meanwhile it has not heard */
-    uint32_t context_set; /* what was known when it opened, bits as in pstk_context.set */
-    pstk_context_values context;
-    union {
-        pstk_counter counter;
-        pstk_total total;
-        struct {
-            pstk_state_run run;
-            pstk_micro_fold micro;
-            int64_t enter_ns; /* identity of the newest STATE_ENTER */
-            uint32_t enter_epoch, enter_occurrence;
-        } state;
-    } u;
-} judge_group;
-
-typedef struct judge_node { /* waits for the watermark; skew heap by (time, ordinal) */
-    uint32_t link;          /* free list */
-    uint32_t left, right;
-    uint32_t tag;      /* sample of this tag, or */
-    uint32_t instance; /* 0, or the instance to wake */
-    uint16_t quality;
-    uint16_t role; /* instance: pstk_role whose value comes with it; 0 = the context */
-    int64_t time_ns;
-    uint64_t ordinal;
-    pstk_value value;
-} judge_node;
-
-typedef struct judge_gap {
-    int64_t from_ns, to_ns;
-} judge_gap;
-
-typedef struct judge_stream { /* part of a source with one clock */
-    uint32_t link;
-    uint32_t next; /* of the source; derived */
-    uint32_t key;  /* index in blocks */
-    uint32_t boot;
-    uint32_t epoch;     /* clock regressions */
-    uint32_t run_count; /* samples far behind in a row */
-    uint16_t source;
-    uint8_t has_max, is_idle;
-    uint8_t is_alone; /* it has regressed: its own clock, holds no other's watermark */
-    uint8_t has_gap;  /* lost since gap_from_ns, until its next sample */
-    uint16_t gap_count;
-    int64_t max_ns;
-    int64_t recv_ns;  /* engine time of its newest block */
-    int64_t quiet_ns; /* idle counts from here: recv_ns, or the source's UP */
-    int64_t run_recv_ns, run_max_ns;
-    int64_t gap_from_ns;
-    judge_gap gap[JUDGE_GAPS];
-} judge_stream;
-
-typedef struct judge_clock { /* a watermark and what waits for it: of a source, or of a stream that
-                                has regressed */
-    int64_t watermark_ns;
-    int64_t lateness_ns;
-    int64_t heap_ns; /* time of the heap's top; INT64_MAX = empty */
-    int64_t due_ns;  /* no window ends earlier */
-    int64_t sweep_due_ns;
-    uint32_t heap;                  /* judge_node */
-    uint32_t windows, windows_tail; /* derived list */
-    uint32_t sweep;                 /* derived: where the sweep stands */
-    uint8_t is_sweeping;
-    uint8_t reserved[3];
-    uint32_t wide;   /* derived: heap of wide windows by what is due first */
-    int64_t wide_ns; /* derived: when; INT64_MAX = nothing */
-} judge_clock;
-
-typedef struct judge_source {
-    int64_t idle_after_ns;
-    uint64_t late, out_of_order;
-    uint32_t streams; /* derived list */
-    uint8_t is_known, is_down;
-    uint8_t reserved[2];
-} judge_source;
-
-typedef struct judge_version {
-    int64_t from_ns;
-    uint32_t set;
-    uint32_t reserved;
-    pstk_context_values values;
-} judge_version;
-
-typedef struct judge_asset {
-    char name[PSTK_NAME_BYTES];
-    uint32_t count;
-    uint32_t reserved;
-    judge_version version[JUDGE_VERSIONS]; /* by from_ns */
-} judge_asset;
-
-typedef struct judge_name {
-    char name[PSTK_RULE_NAME_BYTES];
-    char series[16];
-} judge_name;
-typedef struct judge_capture {
-    char text[PSTK_NAME_BYTES];
-} judge_capture;
-typedef struct judge_baseline {
-    uint32_t link;
-    uint32_t name; /* 0 = free */
-    pstk_baseline baseline;
-} judge_baseline;
 typedef struct judge_bind {
     uint32_t link;
     uint32_t instance : 29, role : 3;
@@ -456,8 +297,6 @@ static inline const pstk_rule *judge_rule_of(const pstk_judge *judge,
                                              const judge_instance *instance) {
     return judge_rule_at(judge, instance->rule - 1);
 }
-static inline uint32_t judge_source_clock(uint16_t source) { return (uint32_t)source + 1; }
-static inline uint32_t judge_stream_clock(uint32_t stream) { return PSTK_SOURCES_MAX + 1 + stream; }
 static inline bool judge_is_bad(uint16_t quality) { return (quality & 0xC000u) == 0x8000u; }
 static inline bool judge_is_uncertain(uint16_t quality) { return (quality & 0xC000u) == 0x4000u; }
 static inline bool judge_is_tag(const pstk_judge *judge, uint32_t tag) {
@@ -486,28 +325,6 @@ void judge_snapshot_open(pstk_judge *judge);
 /* Keeps the next pages of the tables that the fast path writes; true once all of them are kept. */
 bool judge_snapshot_walk(judge_snapshot *snapshot);
 
-/* ---- engine_judge_names.c: dictionaries, assets, contexts, baselines ------------------------ */
-
-uint32_t judge_name_intern(pstk_judge *judge, const char *name, const char *series);
-uint32_t judge_name_find(const pstk_judge *judge, const char *name, const char *series);
-uint32_t judge_capture_intern(pstk_judge *judge, const char *text, size_t bytes);
-uint32_t judge_capture_find(const pstk_judge *judge, const char *text, size_t bytes);
-uint32_t judge_asset_intern(pstk_judge *judge, const char *name);
-void judge_names_rebuild(pstk_judge *judge);
-void judge_context_take(pstk_judge *judge, const pstk_context *context);
-/* Context of an asset as of a time; returns which fields were ever set. */
-uint32_t judge_context_at(const pstk_judge *judge, uint32_t asset, int64_t time_ns,
-                          pstk_context_values *out);
-/* Fields that are not known in values (by set) are taken as of the end. */
-void judge_context_fill(const pstk_judge *judge, uint32_t asset, uint32_t set, int64_t end_ns,
-                        pstk_context_values *values);
-void judge_baseline_take(pstk_judge *judge,
-                         const pstk_baseline *baseline);      /* the later one holds */
-void judge_baseline_claim(pstk_judge *judge, uint32_t group); /* a kept one moves to its group */
-
-uint32_t judge_table_size(uint32_t items);
-uint64_t judge_table_hash(const void *bytes, size_t size);
-
 /* ---- engine_judge_bind.c: which instance hears which tag ------------------------------------ */
 
 void judge_tag_take(pstk_judge *judge, const pstk_tag_record *record);
@@ -526,66 +343,6 @@ bool judge_rule_is_valid(const pstk_rule *rule);
 bool judge_config_stage(pstk_judge *judge, const uint8_t *payload, size_t bytes);
 bool judge_config_apply(pstk_judge *judge);  /* resumable */
 void judge_rules_rebuild(pstk_judge *judge); /* is_live */
-
-/* ---- engine_judge_time.c: streams, watermarks, ticks ---------------------------------------- */
-
-uint32_t judge_stream_find(const pstk_judge *judge, uint16_t source, uint32_t key);
-uint32_t judge_stream_open(pstk_judge *judge, uint16_t source, uint32_t key);
-void judge_streams_rebuild(pstk_judge *judge);
-void judge_time_refresh(pstk_judge *judge);
-void judge_watermark_update(pstk_judge *judge, uint16_t source);
-void judge_stream_alone(pstk_judge *judge, uint32_t index);
-int64_t judge_others_ns(const pstk_judge *judge,
-                        uint32_t stream); /* least maximum of its source's other live streams */
-void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,
-                       const pstk_source_record *record);
-/* T jumped, and no time has passed: whatever remembers when something came goes with it. */
-void judge_time_shift(pstk_judge *judge, int64_t by_ns);
-void judge_idle_mark(pstk_judge *judge);
-void judge_gap_open(pstk_judge *judge, uint32_t stream);
-void judge_gap_close(pstk_judge *judge, uint32_t stream, int64_t time_ns);
-/* A gap of the stream lies between the two times, or reaches in. */
-bool judge_gap_between(const pstk_judge *judge, uint32_t stream, int64_t after_ns,
-                       int64_t before_ns);
-bool judge_regress(pstk_judge *judge, uint32_t stream); /* resumable */
-
-/* ---- engine_judge_heap.c: event order ------------------------------------------------------- */
-
-bool judge_heap_push(pstk_judge *judge, uint32_t clock,
-                     const judge_node *node); /* false: no node is free */
-void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock, bool is_early);
-bool judge_touched_run(pstk_judge *judge);                 /* resumable */
-bool judge_clock_drain(pstk_judge *judge, uint32_t clock); /* resumable: all below the watermark */
-bool judge_clock_flush(pstk_judge *judge, uint32_t clock); /* resumable: all */
-/* A cut told from outside: the instance transits when the watermark passes at_ns. */
-void judge_wake(pstk_judge *judge, uint32_t instance, int64_t at_ns);
-
-/* ---- engine_judge_group.c: counters, totals, states ----------------------------------------- */
-
-void judge_group_open(pstk_judge *judge, uint32_t group, uint32_t instance); /* all zero but that */
-void judge_group_role(pstk_judge *judge, uint32_t group, uint32_t role, const judge_node *node,
-                      uint8_t type);
-void judge_group_step(pstk_judge *judge, uint32_t group, int64_t time_ns);
-/* The rule names another tag from now on: what is open is told as it stands. */
-void judge_group_finish(pstk_judge *judge, uint32_t group);
-void judge_group_regress(pstk_judge *judge, uint32_t group);
-void judge_role_text(const pstk_judge *judge, uint32_t tag, uint8_t type, pstk_value value,
-                     char out[PSTK_CONTEXT_BYTES]); /* tag + 1 */
-
-/* ---- engine_judge_window.c ------------------------------------------------------------------ */
-
-/* One sample; closes what is ready first. False: late. */
-bool judge_window_add(pstk_judge *judge, uint32_t window, int64_t time_ns, double x,
-                      uint16_t quality);
-static inline bool judge_window_is_leaving(const judge_window *at) {
-    return at->rule > PSTK_RULES_MAX;
-}
-void judge_window_close_all(pstk_judge *judge, uint32_t window, uint32_t flags);
-bool judge_sweep(pstk_judge *judge, uint32_t clock, uint32_t *budget); /* resumable */
-bool judge_sweep_all(pstk_judge *judge, uint32_t budget); /* resumable; UINT32_MAX = to the end */
-void judge_windows_rebuild(pstk_judge *judge);
-void judge_window_list(pstk_judge *judge, uint32_t window);
-void judge_until_refresh(pstk_judge *judge, uint32_t tag); /* what the fast path may take */
 
 /* ---- engine_judge_samples.c ----------------------------------------------------------------- */
 

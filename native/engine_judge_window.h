@@ -1,14 +1,48 @@
-/* judge window: rules that changed while windows were open; and wide windows, those that hop,
- * follow sessions or counts, are cut or corrected, or tell more than their plain figures. Private
- * to engine_judge*.c. Layout   as the other arenas: no pointer, derived words are made again by
- * restore. Order    those that need it take their samples from the reorder heap; the others as they
- * arrive. What is due by time lies in a heap of its clock. Bound    as many as instances; panes in
- * a pool of their own. */
+/* judge window: plain windows; rules that changed while windows were open; and wide windows, those
+ * that hop, follow sessions or counts, are cut or corrected, or tell more than their plain figures.
+ * Private to engine_judge*.c. Layout   as the other arenas: no pointer, derived words are made
+ * again by restore. Order    those that need it take their samples from the reorder heap; the
+ * others as they arrive. What is due by time lies in a heap of its clock. Bound    as many as
+ * instances; panes in a pool of their own. */
 #ifndef PSTK_ENGINE_JUDGE_WINDOW_H
 #define PSTK_ENGINE_JUDGE_WINDOW_H
 
 #include "engine_judge.h"
 #include "window/window.h"
+
+#define JUDGE_TICK_SWEEP                                                                           \
+    8192u /* windows one TICK looks at; what is left waits for the next block */
+#define JUDGE_SWEEP_AGAIN_NS 1000000
+
+enum { /* judge_window.flags, judge_pane.flags */
+       JUDGE_PANE_OPEN = 1,
+       JUDGE_PANE_UNCERTAIN = 2,
+       JUDGE_PANE_BAD = 4,
+       JUDGE_WINDOW_SEEN = 8, /* a pane has closed: the next one is not the first */
+};
+
+typedef struct judge_window { /* 128 bytes: the pane in use lies in place, others in the pool */
+    pstk_pane pane;
+    int64_t end_ns;    /* kept after the close: the next one starts here, as a rule */
+    int64_t closed_ns; /* end of the newest closed pane */
+    uint32_t link;     /* free list; next window of the tag (derived) */
+    uint32_t instance;
+    uint32_t tag;
+    uint32_t others;     /* judge_pane */
+    uint32_t clock_next; /* derived: next window of the clock */
+    uint8_t flags;
+    uint8_t panes;      /* open ones */
+    uint16_t rule;      /* the instance's: its line is seldom near */
+    int64_t restart_ns; /* the rule changed here: what comes after begins no earlier */
+} judge_window;
+_Static_assert(sizeof(judge_window) == 128, "two cache lines");
+
+typedef struct judge_pane {
+    uint32_t link;
+    uint32_t flags;
+    int64_t end_ns;
+    pstk_pane pane;
+} judge_pane;
 
 enum {                         /* judge_wide.flags */
        JUDGE_WIDE_SEEN = 1,    /* one has been told: the next is not the first */
@@ -68,8 +102,20 @@ typedef struct judge_wide_pane {
     pstk_figures figures;
 } judge_wide_pane;
 
-/* ---- engine_judge_window.c: a rule that changed ---------------------------------------------- */
+/* ---- engine_judge_window.c ------------------------------------------------------------------ */
 
+/* One sample; closes what is ready first. False: late. */
+bool judge_window_add(pstk_judge *judge, uint32_t window, int64_t time_ns, double x,
+                      uint16_t quality);
+static inline bool judge_window_is_leaving(const judge_window *at) {
+    return at->rule > PSTK_RULES_MAX;
+}
+void judge_window_close_all(pstk_judge *judge, uint32_t window, uint32_t flags);
+bool judge_sweep(pstk_judge *judge, uint32_t clock, uint32_t *budget); /* resumable */
+bool judge_sweep_all(pstk_judge *judge, uint32_t budget); /* resumable; UINT32_MAX = to the end */
+void judge_windows_rebuild(pstk_judge *judge);
+void judge_window_list(pstk_judge *judge, uint32_t window);
+void judge_until_refresh(pstk_judge *judge, uint32_t tag); /* what the fast path may take */
 /* Its rule has changed: what is open goes on by the old one, until it has ended. */
 void judge_window_retire(pstk_judge *judge, uint32_t window);
 /* The old rule is let go; the live one holds from here on. */

@@ -73,10 +73,19 @@ def preprocessed() -> str:
     return re.sub(r"^struct Arrow\w+ \{.*?^\};", "", text, flags=re.S | re.M)
 
 
+def with_parts(header: Path) -> str:
+    """Its text with the headers it is made of in place."""
+    return re.sub(
+        r'^#include "(penstock_\w+\.h)".*$',
+        lambda part: with_parts(header.with_name(part[1])),
+        header.read_text(),
+        flags=re.M,
+    )
+
+
 def constants() -> list[str]:
     """Plain integer macros, as anonymous enum members."""
-    text = "".join(header.read_text() for header in (HEADER, HEADER.with_name("penstock_batch.h")))
-    names = re.findall(r"^#define (PSTK_\w+) -?\(?[\dxu]+", text, re.M)
+    names = re.findall(r"^#define (PSTK_\w+) -?\(?[\dxu]+", with_parts(HEADER), re.M)
     return [*(f"    enum: {name}" for name in names), "    const int64_t PSTK_TIME_NONE"]
 
 

@@ -8,13 +8,14 @@ from decimal import Decimal
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 
 from penstock cimport _native as c
+from penstock._fields cimport fill, make
 
-from penstock.errors import (ConfigError, EngineClosed, EngineError, EngineFailed, LockedError,
-                             RingFull, StateError, UnsupportedPlatform)
+from penstock.errors import (EngineClosed, EngineError, EngineFailed, LockedError, RingFull, StateError,
+                             UnsupportedPlatform)
 from penstock.events import AGGREGATES, Context, Event, PackedEvidence
 
 if (sizeof(c.pstk_event), sizeof(c.pstk_sample), sizeof(c.pstk_result), sizeof(c.pstk_aggregates)) != (384, 24, 96, 80):
@@ -58,87 +59,8 @@ cdef int _check(int status, c.pstk_error *err) except -1:
     raise _ERRORS.get(status, EngineError)(text)
 
 
-cdef int _put_text(char *out, size_t capacity, object text, str path) except -1:
-    cdef bytes raw = text.encode("utf-8")
-    if len(raw) >= capacity or b"\0" in raw:
-        raise ConfigError(path, f"{text!r} is longer than {capacity - 1} bytes or holds a zero byte",
-                          "shorten it")
-    memcpy(out, <const char *>raw, len(raw))
-    return 0
-
-
 cdef str _text(const char *raw):
     return raw.decode("utf-8", "replace")
-
-
-# ---- structures: dictionaries whose keys are the C field names, by the tables of _native.pxd -------------
-
-cdef int _put(char *out, const c.pstk_field *field, object value, str path) except -1:
-    """One element of a field: a text, a structure, a pstk_value or a number of the field's width."""
-    cdef char kind = field.kind
-    if kind == b"s":
-        _put_text(out, field.bytes, value, path)
-    elif kind == b"T":
-        _fill(out, field.inner, value, path)
-    elif kind == b"d" or (kind == b"v" and isinstance(value, float)):
-        (<double *>out)[0] = value
-    elif kind == b"q" or kind == b"v":
-        (<int64_t *>out)[0] = value
-    elif kind == b"Q":
-        (<uint64_t *>out)[0] = value
-    elif kind == b"I":
-        (<uint32_t *>out)[0] = value
-    elif kind == b"H":
-        (<uint16_t *>out)[0] = value
-    elif kind == b"B":
-        (<uint8_t *>out)[0] = value
-    else:
-        raise NotImplementedError(f"{path}: no field of kind {chr(kind)} is filled by a dictionary yet")
-    return 0
-
-
-cdef int _put_named(char *out, const c.pstk_field *field, object value, str path) except -1:
-    try:
-        return _put(out, field, value, path)
-    except (OverflowError, TypeError) as wrong:
-        raise ConfigError(path, f"{value!r} does not fit ({wrong})", "give it in its bounds") from wrong
-
-
-cdef int _fill(void *out, const c.pstk_field *field, dict values, str path) except -1:
-    """A zeroed structure by its table. What the dictionary does not name stays 0."""
-    cdef char *at
-    cdef set unknown = set(values)
-    while field.name != NULL:
-        name = _text(field.name)
-        if name in unknown:
-            unknown.discard(name)
-            at = <char *>out + field.at
-            given = values[name]
-            if not field.is_array:
-                _put_named(at, field, given, f"{path}.{name}")
-            elif len(given) > field.count:
-                raise ConfigError(f"{path}.{name}", f"more than {field.count} of them", "name fewer")
-            else:
-                for i, each in enumerate(given):
-                    _put_named(at + <size_t>i * field.bytes, field, each, f"{path}.{name}[{i}]")
-        field += 1
-    if unknown:
-        raise ValueError(f"{path}: penstock.h has no field {', '.join(sorted(unknown))}")
-    return 0
-
-
-cdef void *_make(list items, size_t size, const c.pstk_field *table, str path) except NULL:
-    """An array of structures; the caller frees it."""
-    cdef char *out = <char *>calloc(len(items) + 1, size)
-    if out == NULL:
-        raise MemoryError()
-    try:
-        for i, item in enumerate(items):
-            _fill(out + <size_t>i * size, table, item, f"{path}[{i}]")
-    except BaseException:
-        free(out)
-        raise
-    return out
 
 
 # ---- values --------------------------------------------------------------------------------------------
@@ -189,13 +111,13 @@ cdef class Engine:
         self._tags, self._rules, self._assets = {}, {}, {}
         self._units = {rule["name"]: rule.get("unit", "") for rule in rules}
         memset(&native, 0, sizeof(native))
-        _fill(&native, c.pstk_fields_pstk_engine_options, options, "engine")
+        fill(&native, c.pstk_fields_pstk_engine_options, options, "engine")
         self._events = <c.pstk_event *>calloc(BATCH, sizeof(c.pstk_event))
         if self._events == NULL:
             raise MemoryError()
         try:
-            native_sources = _make(sources, sizeof(c.pstk_source_options), c.pstk_fields_pstk_source_options, "source")
-            native_rules = _make(rules, sizeof(c.pstk_rule), c.pstk_fields_pstk_rule, "rule")
+            native_sources = make(sources, sizeof(c.pstk_source_options), c.pstk_fields_pstk_source_options, "source")
+            native_rules = make(rules, sizeof(c.pstk_rule), c.pstk_fields_pstk_rule, "rule")
             with nogil:
                 status = c.pstk_engine_open(&native, <c.pstk_source_options *>native_sources, source_count,
                                             <c.pstk_rule *>native_rules, rule_count, &self._h, &err)
@@ -227,7 +149,7 @@ cdef class Engine:
         cdef c.pstk_error err
         cdef size_t count = len(rules)
         cdef int status
-        cdef void *native = _make(rules, sizeof(c.pstk_rule), c.pstk_fields_pstk_rule, "rule")
+        cdef void *native = make(rules, sizeof(c.pstk_rule), c.pstk_fields_pstk_rule, "rule")
         with nogil:
             status = c.pstk_engine_reconfigure(self._h, <c.pstk_rule *>native, count, &err)
         free(native)
@@ -306,7 +228,7 @@ cdef class Engine:
             table, put = c.pstk_fields_pstk_baseline, <cold>c.pstk_engine_baseline
         elif what == "operate":
             table, put = c.pstk_fields_pstk_operation, <cold>c.pstk_engine_operate
-        cdef void *native = _make([record], 512, table, what)  # more than each
+        cdef void *native = make([record], 512, table, what)  # more than each
         with nogil:
             status = put(self._h, native, &err)
         free(native)
@@ -480,7 +402,7 @@ def ring_capture(dict options, bytes ring_folder, bytes folder):
     cdef c.pstk_error err
     cdef c.pstk_engine_options native
     memset(&native, 0, sizeof(native))
-    _fill(&native, c.pstk_fields_pstk_engine_options, options, "engine")
+    fill(&native, c.pstk_fields_pstk_engine_options, options, "engine")
     _check(c.pstk_ring_capture(&native, ring_folder, folder, &err), &err)
 
 

@@ -112,110 +112,6 @@ cdef extern from "penstock.h" nogil:
         uint32_t frame_bytes_max
         uint32_t connections_max
         double ring_share
-    ctypedef enum pstk_rule_kind:
-        PSTK_RULE_LIMIT
-        PSTK_RULE_COUNTER
-        PSTK_RULE_TOTAL
-        PSTK_RULE_STATE
-        PSTK_RULE_WINDOW
-        PSTK_RULE_RATE
-        PSTK_RULE_STUCK
-        PSTK_RULE_FRESHNESS
-    ctypedef enum pstk_role:
-        PSTK_ROLE_VALUE
-        PSTK_ROLE_LOT
-        PSTK_ROLE_ORDER
-        PSTK_ROLE_START
-        PSTK_ROLE_SINCE
-        PSTK_ROLE_COUNT
-    ctypedef enum pstk_level:
-        PSTK_LEVEL_HH
-        PSTK_LEVEL_H
-        PSTK_LEVEL_L
-        PSTK_LEVEL_LL
-        PSTK_LEVEL_COUNT
-    ctypedef enum pstk_order:
-        PSTK_ORDER_DEFAULT
-        PSTK_ORDER_ARRIVAL
-        PSTK_ORDER_EVENT
-    ctypedef enum pstk_quality:
-        PSTK_QUALITY_HOLD
-        PSTK_QUALITY_TRIP
-        PSTK_QUALITY_SUPPRESS
-    ctypedef enum pstk_output:
-        PSTK_EMIT_EVENT
-        PSTK_EMIT_RESULT
-    ctypedef enum pstk_negative:
-        PSTK_NEGATIVE_RESET
-        PSTK_NEGATIVE_SUBTRACT
-        PSTK_NEGATIVE_IGNORE
-    ctypedef enum pstk_state_on:
-        PSTK_ON_END
-        PSTK_ON_ENTER
-        PSTK_ON_BOTH
-    ctypedef enum pstk_micro:
-        PSTK_MICRO_FLAG
-        PSTK_MICRO_DROP
-        PSTK_MICRO_FOLD
-    cdef enum:
-        PSTK_AGGREGATE_MIN_AT
-        PSTK_AGGREGATE_MAX_AT
-        PSTK_AGGREGATE_RANGE
-        PSTK_AGGREGATE_VARIANCE
-        PSTK_AGGREGATE_TW_MEAN
-        PSTK_AGGREGATE_INTEGRAL
-        PSTK_AGGREGATE_RATE
-        PSTK_AGGREGATE_SHARE
-        PSTK_AGGREGATE_COMPLETENESS
-        PSTK_AGGREGATE_QUALITY_SHARE
-    ctypedef struct pstk_limit_level:
-        uint8_t is_set
-        uint8_t reserved[7]
-        double value
-        double deadband
-        int64_t on_delay_ns
-        int64_t off_delay_ns
-        int64_t re_alarm_ns
-    ctypedef struct pstk_rule:
-        char name[64]
-        char series[16]
-        char unit[16]
-        char pattern[PSTK_ROLE_COUNT][96]
-        char asset[96]
-        uint16_t kind
-        uint16_t order
-        uint8_t emit
-        uint8_t cut_on
-        uint8_t emits_zero
-        uint8_t quality
-        uint32_t events_per_minute_max
-        pstk_limit_level level[PSTK_LEVEL_COUNT]
-        double rollover
-        int64_t size_ns
-        int64_t offset_ns
-        int64_t since_unit_ns
-        int64_t rate_unit_ns
-        int64_t min_duration_ns
-        int64_t micro_every_ns
-        int64_t span_ns
-        int64_t after_ns
-        double band
-        int64_t hop_ns
-        int64_t session_gap_ns
-        int64_t session_max_ns
-        int64_t expected_ns
-        int64_t correct_ns
-        uint32_t count_n
-        uint32_t aggregates
-        char suppress_tag[96]
-        char suppress_by[64]
-        uint32_t state_count
-        uint8_t is_any_state
-        uint8_t state_on
-        uint8_t micro
-        uint8_t negative
-        int64_t state_code[16]
-        char state_text[16][32]
     ctypedef enum pstk_event_kind:
         PSTK_EVENT_LIMIT_HH_TRIP
         PSTK_EVENT_LIMIT_HH_CLEAR
@@ -348,6 +244,110 @@ cdef extern from "penstock.h" nogil:
         double share
         double completeness
         double quality_share
+    ctypedef enum pstk_rule_kind:
+        PSTK_RULE_LIMIT
+        PSTK_RULE_COUNTER
+        PSTK_RULE_TOTAL
+        PSTK_RULE_STATE
+        PSTK_RULE_WINDOW
+        PSTK_RULE_RATE
+        PSTK_RULE_STUCK
+        PSTK_RULE_FRESHNESS
+    ctypedef enum pstk_role:
+        PSTK_ROLE_VALUE
+        PSTK_ROLE_LOT
+        PSTK_ROLE_ORDER
+        PSTK_ROLE_START
+        PSTK_ROLE_SINCE
+        PSTK_ROLE_COUNT
+    ctypedef enum pstk_level:
+        PSTK_LEVEL_HH
+        PSTK_LEVEL_H
+        PSTK_LEVEL_L
+        PSTK_LEVEL_LL
+        PSTK_LEVEL_COUNT
+    ctypedef enum pstk_order:
+        PSTK_ORDER_DEFAULT
+        PSTK_ORDER_ARRIVAL
+        PSTK_ORDER_EVENT
+    ctypedef enum pstk_quality:
+        PSTK_QUALITY_HOLD
+        PSTK_QUALITY_TRIP
+        PSTK_QUALITY_SUPPRESS
+    ctypedef enum pstk_output:
+        PSTK_EMIT_EVENT
+        PSTK_EMIT_RESULT
+    ctypedef enum pstk_negative:
+        PSTK_NEGATIVE_RESET
+        PSTK_NEGATIVE_SUBTRACT
+        PSTK_NEGATIVE_IGNORE
+    ctypedef enum pstk_state_on:
+        PSTK_ON_END
+        PSTK_ON_ENTER
+        PSTK_ON_BOTH
+    ctypedef enum pstk_micro:
+        PSTK_MICRO_FLAG
+        PSTK_MICRO_DROP
+        PSTK_MICRO_FOLD
+    cdef enum:
+        PSTK_AGGREGATE_MIN_AT
+        PSTK_AGGREGATE_MAX_AT
+        PSTK_AGGREGATE_RANGE
+        PSTK_AGGREGATE_VARIANCE
+        PSTK_AGGREGATE_TW_MEAN
+        PSTK_AGGREGATE_INTEGRAL
+        PSTK_AGGREGATE_RATE
+        PSTK_AGGREGATE_SHARE
+        PSTK_AGGREGATE_COMPLETENESS
+        PSTK_AGGREGATE_QUALITY_SHARE
+    ctypedef struct pstk_limit_level:
+        uint8_t is_set
+        uint8_t reserved[7]
+        double value
+        double deadband
+        int64_t on_delay_ns
+        int64_t off_delay_ns
+        int64_t re_alarm_ns
+    ctypedef struct pstk_rule:
+        char name[64]
+        char series[16]
+        char unit[16]
+        char pattern[PSTK_ROLE_COUNT][96]
+        char asset[96]
+        uint16_t kind
+        uint16_t order
+        uint8_t emit
+        uint8_t cut_on
+        uint8_t emits_zero
+        uint8_t quality
+        uint32_t events_per_minute_max
+        pstk_limit_level level[PSTK_LEVEL_COUNT]
+        double rollover
+        int64_t size_ns
+        int64_t offset_ns
+        int64_t since_unit_ns
+        int64_t rate_unit_ns
+        int64_t min_duration_ns
+        int64_t micro_every_ns
+        int64_t span_ns
+        int64_t after_ns
+        double band
+        int64_t hop_ns
+        int64_t session_gap_ns
+        int64_t session_max_ns
+        int64_t expected_ns
+        int64_t correct_ns
+        uint32_t count_n
+        uint32_t aggregates
+        char suppress_tag[96]
+        char suppress_by[64]
+        uint32_t state_count
+        uint8_t is_any_state
+        uint8_t state_on
+        uint8_t micro
+        uint8_t negative
+        int64_t state_code[16]
+        char state_text[16][32]
     ctypedef enum pstk_clock_kind:
         PSTK_CLOCK_SYSTEM
         PSTK_CLOCK_MANUAL
@@ -642,57 +642,6 @@ cdef extern from *:
         PSTK_FIELD(pstk_source_options, ring_share, ring_share, 'd', 0, 0),
         {0},
     };
-    static const pstk_field pstk_fields_pstk_limit_level[] = {
-        PSTK_FIELD(pstk_limit_level, is_set, is_set, 'B', 0, 0),
-        PSTK_FIELD(pstk_limit_level, value, value, 'd', 0, 0),
-        PSTK_FIELD(pstk_limit_level, deadband, deadband, 'd', 0, 0),
-        PSTK_FIELD(pstk_limit_level, on_delay_ns, on_delay_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_limit_level, off_delay_ns, off_delay_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_limit_level, re_alarm_ns, re_alarm_ns, 'q', 0, 0),
-        {0},
-    };
-    static const pstk_field pstk_fields_pstk_rule[] = {
-        PSTK_FIELD(pstk_rule, name, name, 's', 0, 0),
-        PSTK_FIELD(pstk_rule, series, series, 's', 0, 0),
-        PSTK_FIELD(pstk_rule, unit, unit, 's', 0, 0),
-        PSTK_FIELD(pstk_rule, pattern, pattern[0], 's', 0, 1),
-        PSTK_FIELD(pstk_rule, asset, asset, 's', 0, 0),
-        PSTK_FIELD(pstk_rule, kind, kind, 'H', 0, 0),
-        PSTK_FIELD(pstk_rule, order, order, 'H', 0, 0),
-        PSTK_FIELD(pstk_rule, emit, emit, 'B', 0, 0),
-        PSTK_FIELD(pstk_rule, cut_on, cut_on, 'B', 0, 0),
-        PSTK_FIELD(pstk_rule, emits_zero, emits_zero, 'B', 0, 0),
-        PSTK_FIELD(pstk_rule, quality, quality, 'B', 0, 0),
-        PSTK_FIELD(pstk_rule, events_per_minute_max, events_per_minute_max, 'I', 0, 0),
-        PSTK_FIELD(pstk_rule, level, level[0], 'T', pstk_fields_pstk_limit_level, 1),
-        PSTK_FIELD(pstk_rule, rollover, rollover, 'd', 0, 0),
-        PSTK_FIELD(pstk_rule, size_ns, size_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, offset_ns, offset_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, since_unit_ns, since_unit_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, rate_unit_ns, rate_unit_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, min_duration_ns, min_duration_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, micro_every_ns, micro_every_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, span_ns, span_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, after_ns, after_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, band, band, 'd', 0, 0),
-        PSTK_FIELD(pstk_rule, hop_ns, hop_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, session_gap_ns, session_gap_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, session_max_ns, session_max_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, expected_ns, expected_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, correct_ns, correct_ns, 'q', 0, 0),
-        PSTK_FIELD(pstk_rule, count_n, count_n, 'I', 0, 0),
-        PSTK_FIELD(pstk_rule, aggregates, aggregates, 'I', 0, 0),
-        PSTK_FIELD(pstk_rule, suppress_tag, suppress_tag, 's', 0, 0),
-        PSTK_FIELD(pstk_rule, suppress_by, suppress_by, 's', 0, 0),
-        PSTK_FIELD(pstk_rule, state_count, state_count, 'I', 0, 0),
-        PSTK_FIELD(pstk_rule, is_any_state, is_any_state, 'B', 0, 0),
-        PSTK_FIELD(pstk_rule, state_on, state_on, 'B', 0, 0),
-        PSTK_FIELD(pstk_rule, micro, micro, 'B', 0, 0),
-        PSTK_FIELD(pstk_rule, negative, negative, 'B', 0, 0),
-        PSTK_FIELD(pstk_rule, state_code, state_code[0], 'q', 0, 1),
-        PSTK_FIELD(pstk_rule, state_text, state_text[0], 's', 0, 1),
-        {0},
-    };
     static const pstk_field pstk_fields_pstk_context_values[] = {
         PSTK_FIELD(pstk_context_values, order, order, 's', 0, 0),
         PSTK_FIELD(pstk_context_values, operation, operation, 's', 0, 0),
@@ -773,6 +722,57 @@ cdef extern from *:
         PSTK_FIELD(pstk_aggregates, share, share, 'd', 0, 0),
         PSTK_FIELD(pstk_aggregates, completeness, completeness, 'd', 0, 0),
         PSTK_FIELD(pstk_aggregates, quality_share, quality_share, 'd', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_limit_level[] = {
+        PSTK_FIELD(pstk_limit_level, is_set, is_set, 'B', 0, 0),
+        PSTK_FIELD(pstk_limit_level, value, value, 'd', 0, 0),
+        PSTK_FIELD(pstk_limit_level, deadband, deadband, 'd', 0, 0),
+        PSTK_FIELD(pstk_limit_level, on_delay_ns, on_delay_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_limit_level, off_delay_ns, off_delay_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_limit_level, re_alarm_ns, re_alarm_ns, 'q', 0, 0),
+        {0},
+    };
+    static const pstk_field pstk_fields_pstk_rule[] = {
+        PSTK_FIELD(pstk_rule, name, name, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, series, series, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, unit, unit, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, pattern, pattern[0], 's', 0, 1),
+        PSTK_FIELD(pstk_rule, asset, asset, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, kind, kind, 'H', 0, 0),
+        PSTK_FIELD(pstk_rule, order, order, 'H', 0, 0),
+        PSTK_FIELD(pstk_rule, emit, emit, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, cut_on, cut_on, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, emits_zero, emits_zero, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, quality, quality, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, events_per_minute_max, events_per_minute_max, 'I', 0, 0),
+        PSTK_FIELD(pstk_rule, level, level[0], 'T', pstk_fields_pstk_limit_level, 1),
+        PSTK_FIELD(pstk_rule, rollover, rollover, 'd', 0, 0),
+        PSTK_FIELD(pstk_rule, size_ns, size_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, offset_ns, offset_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, since_unit_ns, since_unit_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, rate_unit_ns, rate_unit_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, min_duration_ns, min_duration_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, micro_every_ns, micro_every_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, span_ns, span_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, after_ns, after_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, band, band, 'd', 0, 0),
+        PSTK_FIELD(pstk_rule, hop_ns, hop_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, session_gap_ns, session_gap_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, session_max_ns, session_max_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, expected_ns, expected_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, correct_ns, correct_ns, 'q', 0, 0),
+        PSTK_FIELD(pstk_rule, count_n, count_n, 'I', 0, 0),
+        PSTK_FIELD(pstk_rule, aggregates, aggregates, 'I', 0, 0),
+        PSTK_FIELD(pstk_rule, suppress_tag, suppress_tag, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, suppress_by, suppress_by, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, state_count, state_count, 'I', 0, 0),
+        PSTK_FIELD(pstk_rule, is_any_state, is_any_state, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, state_on, state_on, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, micro, micro, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, negative, negative, 'B', 0, 0),
+        PSTK_FIELD(pstk_rule, state_code, state_code[0], 'q', 0, 1),
+        PSTK_FIELD(pstk_rule, state_text, state_text[0], 's', 0, 1),
         {0},
     };
     static const pstk_field pstk_fields_pstk_engine_options[] = {
@@ -938,13 +938,13 @@ cdef extern from *:
     const pstk_field pstk_fields_pstk_error[1]
     const pstk_field pstk_fields_pstk_sample[1]
     const pstk_field pstk_fields_pstk_source_options[1]
-    const pstk_field pstk_fields_pstk_limit_level[1]
-    const pstk_field pstk_fields_pstk_rule[1]
     const pstk_field pstk_fields_pstk_context_values[1]
     const pstk_field pstk_fields_pstk_event_figures[1]
     const pstk_field pstk_fields_pstk_event[1]
     const pstk_field pstk_fields_pstk_result[1]
     const pstk_field pstk_fields_pstk_aggregates[1]
+    const pstk_field pstk_fields_pstk_limit_level[1]
+    const pstk_field pstk_fields_pstk_rule[1]
     const pstk_field pstk_fields_pstk_engine_options[1]
     const pstk_field pstk_fields_pstk_feed_result[1]
     const pstk_field pstk_fields_pstk_context[1]

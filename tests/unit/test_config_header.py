@@ -14,15 +14,21 @@ from penstock.config import vocabulary as words
 from penstock.events import AGGREGATES
 
 HEADER_FILE = Path(__file__).parents[2] / "native" / "penstock.h"
-WORDS_FILE = HEADER_FILE.with_name("penstock_words.h")
 pytestmark = pytest.mark.skipif(not HEADER_FILE.is_file(), reason=f"no header at {HEADER_FILE}")
-HEADER = (
-    re.sub(
-        r"/\*.*?\*/", "", WORDS_FILE.read_text("utf-8") + HEADER_FILE.read_text("utf-8"), flags=re.S
+
+
+def with_parts(header: Path) -> str:
+    """Its text with the headers it is made of in place, comments left out."""
+    text = re.sub(
+        r'^#include "(penstock_\w+\.h)".*$',
+        lambda part: with_parts(header.with_name(part[1])),
+        header.read_text("utf-8"),
+        flags=re.M,
     )
-    if HEADER_FILE.is_file()
-    else ""
-)
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+
+
+HEADER = with_parts(HEADER_FILE) if HEADER_FILE.is_file() else ""
 
 
 def enumeration(prefix: str) -> dict[str, int]:
