@@ -15,7 +15,7 @@ from typing import Any
 
 from figure import Figure
 from measure import Bench, Reading, run_wire
-from steps import Shape, compare_shape, pair, read
+from steps import TAILS, Shape, compare_shape, pair, read
 
 OVERLOAD = "overload.2x"
 NAMES = (OVERLOAD,)
@@ -27,7 +27,6 @@ HEAVIER = (  # a tag takes 16 rules; a window costs more than a limit, and many 
     Shape(windows=15, tags=10_000),
 )
 TIMES = 2.0
-TAILS = 2
 RESULT_SLOTS = 16_384  # the default
 MIB = 2**20
 
@@ -79,7 +78,6 @@ def offer(bench: Bench, shape: Shape, rate: float, seconds: float) -> dict[str, 
             both.ask(f"take {warm + offered}", "measured")
         both.sender.expect_json("paced")
         both.send_tail()
-        both.sender.tell("tail")  # of millions that cross, the first folds some
         both.sender.tell("expected?")
         expected = both.sender.expect_json("expected")
         both.ask(f"take {expected['samples'] + TAILS * shape.tags}", "measured")
@@ -105,7 +103,7 @@ def accounting_error(shape: Shape, final: dict[str, Any], expected: dict[str, An
 def problem_of(shape: Shape, final: dict[str, Any], expected: dict[str, Any]) -> str:
     """All work was done on what was used; nothing is lost where the sender is held back."""
     if shape.wire == "zmtp":
-        return compare_shape(shape, final, expected, tails=TAILS)
+        return compare_shape(shape, final, expected)
     if final["received"] != expected["samples"] + TAILS * shape.tags:
         return f"received {final['received']}, the sender put {expected['samples']} on the wire"
     if final["window_count"] != shape.windows * (final["used"] - TAILS * shape.tags):

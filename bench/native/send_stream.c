@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ typedef struct peer {
     uint64_t seq; /* samples of its stream so far */
     size_t used;
     uint8_t *block;
+    bool is_gone; /* has ended; what is sent to it then fails */
 } peer;
 
 static struct {
@@ -290,6 +292,56 @@ static void open_peers(uint64_t server_port) {
     close(listener);
 }
 
+/* ---- between orders -------------------------------------------------------------------------- */
+
+/* A peer that rests is asked whether it lives, and hung up on where it is silent: each PING is
+ * answered behind what is still unsent. Its few octets come whole; nothing else is asked of us. */
+static void answer(peer *from) {
+    const char *ping = out.is_nats ? "PING\r\n" : "\4PING";
+    const char *pong = out.is_nats ? "PONG\r\n" : "\4\5\4PONG";
+    char heard[4096];
+    ssize_t n = recv(from->fd, heard, sizeof heard, MSG_DONTWAIT);
+    from->is_gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+    bool is_asked = n > 0 && memmem(heard, (size_t)n, ping, strlen(ping));
+    if (!is_asked || out.block_bytes - from->used < strlen(pong))
+        return;
+    memcpy(from->block + from->used, pong, strlen(pong));
+    from->used += strlen(pong);
+    flush(from);
+}
+
+/* The next line of standard input, its end cut off; false where it has ended. */
+static bool next_order(char *line, size_t capacity) {
+    static char read_ahead[4096];
+    static size_t ahead;
+    for (;;) {
+        char *end = memchr(read_ahead, '\n', ahead);
+        size_t size = end ? (size_t)(end - read_ahead) : 0;
+        if (end && size < capacity) {
+            memcpy(line, read_ahead, size);
+            line[size] = 0;
+            ahead -= size + 1;
+            memmove(read_ahead, end + 1, ahead);
+            return true;
+        }
+        struct pollfd waits[1 + CONNECTIONS_MAX] = {{.fd = STDIN_FILENO, .events = POLLIN}};
+        for (uint32_t k = 0; k < out.connections; k++)
+            waits[1 + k] =
+                (struct pollfd){.fd = peers[k].is_gone ? -1 : peers[k].fd, .events = POLLIN};
+        if (end || poll(waits, 1 + out.connections, -1) < 0)
+            child_die("no order of %zu letters was expected", size);
+        for (uint32_t k = 0; k < out.connections; k++)
+            if (waits[1 + k].revents)
+                answer(&peers[k]);
+        if (!waits[0].revents)
+            continue;
+        ssize_t n = read(STDIN_FILENO, read_ahead + ahead, sizeof read_ahead - ahead);
+        if (n <= 0)
+            return false;
+        ahead += (size_t)n;
+    }
+}
+
 /* ---- orders ---------------------------------------------------------------------------------- */
 
 /* What was sent whole is added up when nobody waits for it. */
@@ -331,7 +383,7 @@ static void put_tail(uint32_t tag) {
 
 static void obey(void) {
     char line[64];
-    while (fgets(line, sizeof line, stdin)) {
+    while (next_order(line, sizeof line)) {
         if (strncmp(line, "send ", 5) == 0)
             for (uint64_t end = out.sent + child_number(line + 5); out.sent < end; out.sent++)
                 (void)put(plan_sample_at(&out.plan, out.sent));
