@@ -308,8 +308,8 @@ bool pstk_capture_is_cut(const pstk_capture *capture);   /* it ended in the midd
 
 typedef struct pstk_state pstk_state;
 /* Locks (flock, O_CLOEXEC; the lock file names pid and start time), reads or makes the header
- * (magic, version, plant, journal id). E_LOCKED names the holder's pid; E_STATE: newer version, or
- * another plant; E_SYSTEM: read-only, full. */
+ * (magic, version, plant, journal id). E_LOCKED names the holder's pid; E_STATE: newer version,
+ * another plant, or a directory of somebody else; E_SYSTEM: read-only, full. */
 int pstk_state_open(const char *state_dir, const char *plant, pstk_state **out_state,
                     bool *out_is_new, pstk_error *err);
 const uint8_t *pstk_state_journal_id(const pstk_state *state);

@@ -1,14 +1,19 @@
 /* state: a directory becomes ours: locked, with a header that says whose it is.
  *
  *   lock    flock; text "pid start host": start is field 22 of /proc/PID/stat, so a reused pid is
- * not mistaken STATE   four lines of text, the last a CRC32C of those before. Only what we would
- * write ourselves is accepted.
+ *           not mistaken
+ *   STATE   four lines of text, the last a CRC32C of those before. Only what we would write
+ *           ourselves is accepted.
+ *
+ * A directory without STATE becomes ours only where it holds nothing that another program or a
+ * person put there; it is looked at before anything is written.
  *
  * flock stays with a forked child when its parent dies, so the child closes its descriptor
  * (abandon_fd). */
 #include "ring.h"
 #include "ring_io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -66,6 +71,59 @@ static int check_plant(const char *plant, pstk_error *err) {
     if (!is_plain)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0,
                          "plant must be 1 to 63 bytes of UTF-8 without control characters");
+    return PSTK_OK;
+}
+
+/* ---- whose ---------------------------------------------------------------------------------- */
+
+/* What may lie in a state directory without STATE: what we make before and beside it (a ledger or
+ * captures may have been brought back alone), and what a file system makes itself.
+ * penstock.config.environment has the same list; a test compares them. */
+static bool is_ours(const char *name) {
+    static const char *const whole[] = {
+        ".",        "..",           STATE_LOCK,  STATE_FILE, STATE_FILE_NEW,
+        "captures", "control.sock", "lost+found"};
+    static const char *const begin[] = {"image.", "journal.", "ledger.", ".nfs"};
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        if (strcmp(name, whole[i]) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
+        if (strncmp(name, begin[i], strlen(begin[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Its name goes into a sentence: printable ASCII, so that no terminal obeys it. */
+static void copy_name(char out[40], const char *name) {
+    size_t size = strlen(name);
+    pstk_copy_text(out, 40, name, size < 39 ? size : 39);
+    for (char *p = out; *p; p++)
+        if (*p < 0x20 || *p > 0x7e)
+            *p = '?';
+}
+
+static int refuse_foreign(const pstk_state *state, pstk_error *err) {
+    if (faccessat(state->folder_fd, STATE_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return PSTK_OK;
+    int fd = openat(state->folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        int reason = errno;
+        if (fd >= 0)
+            close(fd);
+        return pstk_fail(err, PSTK_E_SYSTEM, reason, "state directory %.100s cannot be listed",
+                         state->folder);
+    }
+    char found[40] = "";
+    for (struct dirent *entry; !found[0] && (entry = readdir(folder)) != NULL;)
+        if (!is_ours(entry->d_name))
+            copy_name(found, entry->d_name);
+    closedir(folder);
+    if (found[0])
+        return pstk_fail(err, PSTK_E_STATE, 0,
+                         "state directory %.100s holds '%s' and no STATE of penstock: set "
+                         "state_dir to a directory of its own",
+                         state->folder, found);
     return PSTK_OK;
 }
 
@@ -278,6 +336,8 @@ int pstk_state_open(const char *state_dir, const char *plant, pstk_state **out_s
     pstk_copy_text(state->plant, sizeof state->plant, plant, strlen(plant));
     bool is_found = false;
     status = open_folder(state, err);
+    if (status == PSTK_OK)
+        status = refuse_foreign(state, err);
     if (status == PSTK_OK)
         status = lock_folder(state, err);
     if (status == PSTK_OK)

@@ -15,9 +15,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from border_kit import START_NS, Open, S, drain, identities, make_config, wait_until
+from border_kit import (
+    START_NS,
+    Open,
+    S,
+    drain,
+    excursions,
+    identities,
+    make_config,
+    put,
+    wait_until,
+)
 
 from penstock import Engine, EngineClosed, EngineFailed, Event, LockedError, StateError
+from penstock.config.environment import foreign_file
 
 PROGRAM = Path(__file__).with_name("engine_process.py")
 WAIT_S = 20.0
@@ -55,6 +66,58 @@ def lines_until(process: subprocess.Popen[str], wanted: str) -> list[str]:
         if line.startswith(wanted):
             return found
     raise AssertionError(f"{wanted!r} was never said, only {found}")
+
+
+# ---- whose ---------------------------------------------------------------------------------------
+
+OURS = (
+    *("lock", "STATE.tmp", "captures", "control.sock", "lost+found", "image.A", "image.tmp"),
+    *("journal.00000001.0000000000000000", "ledger.sqlite", "ledger.sqlite-wal", "ledger.id"),
+    ".nfs0000000a",
+)
+FOREIGN = ("report.xls", ".bashrc", "state", "my-image.A", "STATE.bak", "a\x1b[2Jb")
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_directory_of_somebody_else_is_refused_and_left_alone(
+    name: str, tmp_path: Path, open_engine: Open
+) -> None:
+    place = tmp_path / "theirs"
+    place.mkdir()
+    (place / name).write_text("ours")
+    shown = name.replace("\x1b", "?")
+    with pytest.raises(StateError) as caught:
+        open_engine("theirs")
+    assert str(caught.value) == (
+        f"state directory {place} holds '{shown}' and no STATE of penstock: "
+        "set state_dir to a directory of its own"
+    )
+    assert [each.name for each in place.iterdir()] == [name]
+    assert foreign_file(place) == name, "config check and doctor say the same beforehand"
+
+
+@pytest.mark.parametrize("name", ["", *OURS])
+def test_a_directory_with_what_we_may_have_left_is_ours(
+    name: str, tmp_path: Path, open_engine: Open
+) -> None:
+    """systemd makes an empty one; a mount has lost+found; a start may end before its header."""
+    place = tmp_path / "ours"
+    place.mkdir()
+    if name in ("captures", "lost+found"):
+        (place / name).mkdir()
+    elif name:
+        (place / name).write_text("")
+    assert foreign_file(place) == ""
+    assert put(open_engine("ours"), excursions(1)) == (10, 0)
+
+
+def test_what_a_person_lays_into_a_state_directory_stops_nothing(
+    tmp_path: Path, open_engine: Open
+) -> None:
+    open_engine("ours").close()
+    (tmp_path / "ours" / "notes.txt").write_text("called the electrician")
+    assert foreign_file(tmp_path / "ours") == ""
+    assert put(open_engine("ours"), excursions(1)) == (10, 0)
 
 
 # ---- one at a time -------------------------------------------------------------------------------

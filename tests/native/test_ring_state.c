@@ -2,6 +2,7 @@
  * goes with. */
 #include "test_ring.h"
 
+#include <dirent.h>
 #include <sched.h>
 #include <sys/mount.h>
 
@@ -110,6 +111,53 @@ static void test_other_headers_are_refused_by_name(void) {
     pstk_state_close(open_state("Werk S\xc3\xbc"
                                 "d 1",
                                 &is_new));
+    CHECK(!is_new);
+}
+
+static void put_file(const char *name) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", state_dir, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    REQUIRE(fd >= 0);
+    close(fd);
+}
+
+static int file_count(void) {
+    int count = 0;
+    DIR *folder = opendir(state_dir);
+    REQUIRE(folder != NULL);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(folder);
+    return count;
+}
+
+/* Somebody's home, a data folder, a mistyped path: nothing is written into it. */
+static void test_a_directory_of_somebody_else_is_left_alone(void) {
+    static const char *const foreign[] = {"report.xls", ".bashrc", "State", "images", "\x1b[2J"};
+    static const char *const ours[] = {"lock",     "STATE.tmp",     "image.A",      "image.tmp",
+                                       "captures", "ledger.sqlite", "control.sock", "lost+found"};
+    bool is_new = false;
+    pstk_error err;
+    REQUIRE(mkdir(state_dir, 0755) == 0);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        put_file(ours[i]);
+    int count = file_count();
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        char path[256], named[64];
+        put_file(foreign[i]);
+        CHECK(refused("p", &err) == PSTK_E_STATE && strstr(err.text, state_dir));
+        snprintf(named, sizeof named, "holds '%s' and",
+                 foreign[i][0] == 0x1b ? "?[2J" : foreign[i]);
+        CHECK(strstr(err.text, named) && strstr(err.text, "set state_dir"));
+        CHECK(file_count() == count + 1);
+        snprintf(path, sizeof path, "%s/%s", state_dir, foreign[i]);
+        REQUIRE(unlink(path) == 0);
+    }
+    pstk_state_close(open_state("p", &is_new));
+    CHECK(is_new);
+    put_file("report.xls"); /* it is ours by its STATE, whatever a person lays beside that */
+    pstk_state_close(open_state("p", &is_new));
     CHECK(!is_new);
 }
 
@@ -325,6 +373,8 @@ int main(void) {
     test_the_journal_id_is_kept();
     test_other_headers_are_refused_by_name();
     test_arguments();
+    snprintf(state_dir, sizeof state_dir, "%s/theirs", test_dir);
+    test_a_directory_of_somebody_else_is_left_alone();
     snprintf(state_dir, sizeof state_dir, "%s/p", test_dir);
     bool is_new;
     pstk_state_close(open_state("p", &is_new));

@@ -21,7 +21,10 @@ from penstock.config import (
     Target,
 )
 from penstock.config.check import RULE_KEYS
-from penstock.config.schema import SCHEMA_FILE, build_schema, schema_text
+from penstock.config.forms import known_fields
+from penstock.config.schema import SCHEMA_FILE
+from penstock.post.keys import KEYS
+from penstock.post.schema import build_schema, schema_text
 
 SCHEMA: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -100,7 +103,26 @@ after_s = 60
 [[target]]
 name = "erp"
 kind = "tryton"
-anything = { goes = [1] }
+url = "http://erp:8000"
+database = "plant"
+user = "penstock"
+password = "${secret:ERP}"
+concurrency = 2
+context = true
+[[target]]
+name = "mes"
+kind = "rest"
+url = "https://mes/api"
+headers = { Authorization = "Bearer ${secret:MES}" }
+body = { reference = "{key}", lines = ["{quantity.value:number}"] }
+contracts = { "downtime/1" = { path = "/stops", method = "PUT" } }
+look_up = { path = "/documents?key={key}", key = "reference" }
+statuses = { "409" = "order_state" }
+timeout_s = "${TIMEOUT:-5}"
+[[target]]
+name = "books"
+kind = "memory"
+documents_max = 5
 [[mapping]]
 name = "m"
 event = "counter.segment"
@@ -118,7 +140,7 @@ final = { const = true }
 
 def test_the_published_file_is_what_the_classes_say() -> None:
     assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), (
-        "python -m penstock.config.schema"
+        "python -m penstock.post.schema"
     )
     jsonschema.Draft202012Validator.check_schema(build_schema())
 
@@ -147,9 +169,11 @@ def test_schema_and_classes_have_the_same_keys(
     for part in place:
         node = node[part]
     expected = {renamed.get(each.name, each.name) for each in fields(model)} - {None}
+    if model is Target:
+        expected |= {key for keys in KEYS.values() for key in known_fields(keys.options)}
     assert set(node["properties"]) == expected
     assert all(each["description"] for each in node["properties"].values())
-    assert node["additionalProperties"] is (model is Target)
+    assert node["additionalProperties"] is False
 
 
 def test_a_file_with_every_kind_of_key_is_valid() -> None:
@@ -157,7 +181,8 @@ def test_a_file_with_every_kind_of_key_is_valid() -> None:
 
     raw = tomllib.loads(EVERY_KEY)
     VALIDATOR.validate(raw)
-    assert len(parse_config(raw, variables={}).rules) == len(RULE_KEYS)
+    secrets = {"PENSTOCK_SECRET_ERP": "a", "PENSTOCK_SECRET_MES": "b"}
+    assert len(parse_config(raw, variables=secrets).rules) == len(RULE_KEYS)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +201,17 @@ def test_a_file_with_every_kind_of_key_is_valid() -> None:
         ('event = "counter.segment"', 'event = "counter"'),
         ('order = "context.order"', 'order = "context.orders"'),
         ('rounding = "up"', 'rounding = "upp"'),
+        ('kind = "rest"', 'kind = "rset"'),
+        ("concurrency = 2", "concurency = 2"),
+        ("concurrency = 2", "concurrency = 65"),
+        ("concurrency = 2", "documents_max = 2"),
+        ("documents_max = 5", 'path = "/d"'),
+        ("documents_max = 5", 'url = "http://x"'),
+        ('database = "plant"\n', ""),
+        ('"409" = "order_state"', '"409" = "odd"'),
+        ('method = "PUT"', 'method = "GET"'),
+        ('method = "PUT"', 'methud = "PUT"'),
+        ('key = "reference"', 'kee = "reference"'),
     ],
 )
 def test_an_editor_sees_the_typo(old: str, new: str) -> None:

@@ -112,7 +112,7 @@ def test_a_lock_of_a_process_that_is_gone_is_nobody_s(file: Path, tmp_path: Path
         (b"penstock-state 9\nplant graz\n", "fail", "has version 9, this build reads up to 1"),
         (b"something else\n", "fail", "is not penstock's"),
         (b"", "fail", "cannot be read"),
-        (None, "warn", "holds other files and no state of penstock"),
+        (None, "fail", "holds 'holiday.jpg' and no STATE of penstock"),
     ],
 )
 def test_a_foreign_or_newer_state_is_named(

@@ -457,7 +457,11 @@ def test_refusals_become_categories_a_planner_understands(api: Books, ledger: Le
 @pytest.mark.parametrize(
     ("old", "new", "wrong"),
     [
-        ('url = "{url}"', "", 'target[api].url: is required; write "https://host/api"'),
+        (
+            'url = "{url}"',
+            "",
+            'target[api].url: is required for a rest target; write "https://host/api"',
+        ),
         ("{url}", "ftp://h/x", "target[api].url: 'ftp://h/x' is no address"),
         ("{url}", "http://h/x?y=1", "target[api].url: 'http://h/x?y=1' is no address"),
         ('"/stops"', '"/st{{ops}}"', "contracts.downtime/1.path: no document has the field 'ops'"),

@@ -155,10 +155,11 @@ def schema(*, json: bool = False) -> int:
     json
         On one line.
     """
-    from penstock.config.schema import build_schema, schema_text
+    from penstock.config.schema import SCHEMA_FILE
 
+    text = SCHEMA_FILE.read_text(encoding="utf-8")
     print(
-        json_module.dumps(build_schema(), ensure_ascii=False) if json else schema_text(),
+        json_module.dumps(json_module.loads(text), ensure_ascii=False) if json else text,
         end="\n" if json else "",
     )
     return cli.EXIT_OK

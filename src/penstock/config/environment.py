@@ -5,6 +5,7 @@ is changed.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ from penstock.config.model import Config
 _PORTS = {"http": 80, "https": 443}
 RING_BYTES_LEAST = 8 << 20  # of a ring whose size the machine decides
 _MOUNTS = Path("/proc/self/mounts")
+# What may lie in a state directory without STATE: as in native/ring/state.c, and a test compares.
+_OURS = re.compile(
+    r"lock|STATE(\.tmp)?|captures|control\.sock|lost\+found"
+    r"|(image\.|journal\.|ledger\.|\.nfs).*",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +48,25 @@ def check_environment(config: Config, *, timeout_s: float = 2.0) -> list[Finding
     ]
 
 
+def foreign_file(state: Path) -> str:
+    """A file that penstock did not make, in a directory without its STATE: the engine would refuse
+    that as somebody else's. "" where there is none.
+    """
+    try:
+        if os.path.lexists(state / "STATE"):
+            return ""
+        return next((each.name for each in state.iterdir() if not _OURS.fullmatch(each.name)), "")
+    except OSError:
+        return ""
+
+
 def _folders(config: Config) -> Iterator[Finding]:
     state = Path(config.engine.state_dir)
     nearest = next((each for each in (state, *state.parents) if each.exists()), Path("/"))
-    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+    if foreign := foreign_file(state):
+        text = f"{state} holds {foreign!r} and no STATE of penstock"
+        yield Finding("engine.state_dir", text, False, "name a directory of its own")
+    elif nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
         yield Finding("engine.state_dir", f"{state} can be written", True)
     else:
         fix = f"make {nearest} a directory that user {os.getuid()} may write, or name another"

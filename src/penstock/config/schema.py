@@ -1,12 +1,11 @@
 """Schema: the model classes become one JSON Schema 2020-12, for editors and other tools.
 
-``python -m penstock.config.schema`` rewrites ``penstock.schema.json`` beside this module; a test
-keeps them equal.
+``penstock.post.schema`` adds the keys of each kind of target and publishes
+``penstock.schema.json`` beside this module.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,7 @@ SCHEMA_FILE = Path(__file__).with_name("penstock.schema.json")
 
 
 def build_schema() -> dict[str, Any]:
-    """JSON Schema of a configuration file. It says less than the checks: references between
-    tables are not in it.
-    """
+    """JSON Schema of a configuration file, its targets open."""
     rule = table_schema(Rule)
     rule["allOf"] = [_rule_kind(kind) for kind in RULE_KEYS]
     lists = {
@@ -59,11 +56,6 @@ def build_schema() -> dict[str, Any]:
     }
 
 
-def schema_text() -> str:
-    """The published text."""
-    return json.dumps(build_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
 def _rule_kind(kind: str) -> dict[str, Any]:
     refused = sorted(set(known_fields(Rule)) - RULE_KEYS[kind])
     then: dict[str, Any] = {"properties": dict.fromkeys(refused, False)}
@@ -72,12 +64,3 @@ def _rule_kind(kind: str) -> dict[str, Any]:
     if kind == "window":
         then["oneOf"] = [{"required": [key]} for key in KINDS]
     return {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": then}
-
-
-def main() -> None:
-    """Rewrites the published file."""
-    SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -16,8 +16,8 @@ from penstock import config
 from penstock.config import forms
 from penstock.errors import ConfigError
 
-# Kind in the configuration to the module that serves it. A module has ``open_target(target,
-# options, path)``, and ``OPTIONS``, a subclass of Options, where it has keys of its own.
+# Kind in the configuration to the module that serves it, which has ``open_target(target, options,
+# path)``. What keys a kind has stands in penstock.post.keys.
 KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "tryton": "penstock.post.tryton",
@@ -152,26 +152,28 @@ class Selective(Protocol):
 
 
 def option(form: forms.Form, help: str, default: Any) -> Any:
-    """A key of a target's options: how it is read, what it means, what it is when left out."""
+    """A key of a target's options: how it is read, what it means and its unit, what it is when left
+    out.
+    """
     return field(default=default, metadata={"form": form, "help": help, "key": ""})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Keys that every target has beside its own. Durations are seconds."""
+    """Keys that every target has beside its own."""
 
     concurrency: int = option(forms.Integer(1, 64), "Most requests at a time.", 4)
-    timeout_s: float = option(forms.Number(0.1, 600.0), "Longest wait for an answer.", 30.0)
-    back_off_s: float = option(forms.Number(0.01, 3600.0), "First wait before a new try.", 1.0)
+    timeout_s: float = option(forms.Number(0.1, 600.0), "Longest wait for an answer, s.", 30.0)
+    back_off_s: float = option(forms.Number(0.01, 3600.0), "First wait before a new try, s.", 1.0)
     back_off_max_s: float = option(
-        forms.Number(0.01, 86400.0), "Longest wait before a new try.", 60.0
+        forms.Number(0.01, 86400.0), "Longest wait before a new try, s.", 60.0
     )
     attempts_max: int = option(
         forms.Integer(1, 1000), "Failures of one document before it is dead.", 8
     )
     look_up_after_s: float = option(
         forms.Number(0, 3600.0),
-        "Wait after a silent answer before the target is asked by our key.",
+        "Wait after a silent answer before the target is asked by our key, s.",
         1.0,
     )
     on_business: str = option(
@@ -183,7 +185,7 @@ class Options:
         forms.Boolean(), "Send although the target has neither key nor read-back.", False
     )
     context: bool = option(forms.Boolean(), "Read from this target what runs at the assets.", False)
-    context_every_s: float = option(forms.Number(0.2, 86400.0), "How often that is read.", 2.0)
+    context_every_s: float = option(forms.Number(0.2, 86400.0), "How often that is read, s.", 2.0)
 
 
 def read_options(target: config.Target, path: str, model: type[Options] = Options) -> Options:
@@ -201,13 +203,16 @@ def open_target(target: config.Target, path: str) -> tuple[Target, Options]:
 
     No connection is made. ``path`` is its place: ``target[erp]``.
     """
+    from penstock.post.keys import KEYS, check_keys  # which imports this module
+
     name = KINDS.get(target.kind)
     if name is None:
         raise ConfigError(
             f"{path}.kind", f"{target.kind!r} is not known", f"one of: {', '.join(KINDS)}"
         )
+    check_keys(target, path)
+    options = read_options(target, path, KEYS[target.kind].options)
     module = importlib.import_module(name)
-    options = read_options(target, path, getattr(module, "OPTIONS", Options))
     opened = module.open_target(target, options, path)
     if not isinstance(opened, Target):
         raise TypeError(f"{name}.open_target must return a Target")

@@ -15,7 +15,7 @@ from typing import Any, Final
 from penstock import config
 from penstock.config import forms
 from penstock.contracts import canonical_json
-from penstock.errors import ConfigError, Transient
+from penstock.errors import Transient
 from penstock.post import Document, Guarantees, Options, Receipt, Request, option
 
 DOCUMENTS_MAX: Final = 10_000
@@ -29,9 +29,6 @@ class MemoryOptions(Options):
     documents_max: int = option(
         forms.Integer(1, 1_000_000), "Most documents held; then it asks for a pause.", DOCUMENTS_MAX
     )
-
-
-OPTIONS = MemoryOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +101,6 @@ class MemoryTarget:
 
 
 def open_target(target: config.Target, options: Options, path: str) -> MemoryTarget:
-    """The target of a configuration. ConfigError where keys are set that mean nothing here."""
+    """The target of a configuration."""
     assert isinstance(options, MemoryOptions)
-    for key in ("url", "database", "user", "password"):
-        if getattr(target, key):
-            raise ConfigError(f"{path}.{key}", "means nothing to a memory target", "leave it out")
     return MemoryTarget(target.name, options.documents_max)

@@ -24,8 +24,6 @@ from penstock.post.rest_plan import TRANSIENT, LookUp, Plan, RestOptions, read_p
 from penstock.post.template import Template
 from penstock.testing import crash
 
-OPTIONS = RestOptions
-
 RECEIPT_BYTES_MAX: Final = 64 * 1024  # of an answer kept whole in the ledger
 _STATUSES: Final[Mapping[int, str]] = {
     **dict.fromkeys((301, 302, 303, 307, 308, 405, 410), "address"),

@@ -55,8 +55,8 @@ _CONTRACT: Final = forms.Text(63)
 class CallOptions:
     """What differs for the documents of one contract; left out: as the target has it."""
 
-    method: str = option(forms.Choice(_METHODS), "POST, PUT or PATCH.", "")
-    path: object = option(_TEXT, "Address below url, a template.", None)
+    method: str = option(forms.Choice(_METHODS), "How a document is sent.", "")
+    path: object = option(_TEXT, "Address below url, a template: /orders/{order}.", None)
     headers: tuple[tuple[str, object], ...] = option(_HEADERS, "Headers, templates.", ())
     body: object = option(_Raw({}), "Body, a tree of templates.", None)
     document: str | None = option(_PLACE, "Where the answer has the document's number.", None)
@@ -78,8 +78,8 @@ class LookUpOptions:
 class RestOptions(Options):
     """Keys of a REST target."""
 
-    method: str = option(forms.Choice(_METHODS), "POST, PUT or PATCH.", "POST")
-    path: object = option(_TEXT, "Address below url, a template.", None)
+    method: str = option(forms.Choice(_METHODS), "How a document is sent.", "POST")
+    path: object = option(_TEXT, "Address below url, a template: /orders/{order}.", None)
     headers: tuple[tuple[str, object], ...] = option(_HEADERS, "Headers, templates.", ())
     body: object = option(_Raw({}), "Body, a tree of templates; default: key and document.", None)
     document: str = option(_PLACE, "Where the answer has the document's number.", "id")
@@ -93,20 +93,24 @@ class RestOptions(Options):
         forms.Boolean(), "A second request with the same key makes no second document.", False
     )
     contracts: tuple[tuple[str, CallOptions], ...] = option(
-        forms.Named(_CONTRACT, forms.Table(CallOptions), 64), "What differs by contract.", ()
+        forms.Named(_CONTRACT, forms.Table(CallOptions), 64),
+        "What differs by contract.",
+        (),
     )
     look_up: LookUpOptions | None = option(
         forms.Table(LookUpOptions), "How a document is asked for by our key.", None
     )
     statuses: tuple[tuple[str, str], ...] = option(
         forms.Named(forms.Text(3, r"^[45][0-9]{2}$", "400 to 599"), forms.Choice(_MEANINGS), 64),
-        "What an HTTP status means here, where it is not the usual.",
+        "What an HTTP status of 400 to 599 means here, where it is not the usual.",
         (),
     )
     reason: str = option(_PLACE, "Where a refusal has its text.", "")
     code: str = option(_PLACE, "Where a refusal has its code.", "")
     codes: tuple[tuple[str, str], ...] = option(
-        forms.Named(forms.Text(100), forms.Choice(_MEANINGS), 256), "What a code means.", ()
+        forms.Named(forms.Text(100), forms.Choice(_MEANINGS), 256),
+        "What a code means.",
+        (),
     )
 
 
@@ -151,8 +155,6 @@ class Plan:
 
 
 def read_plan(target: config.Target, options: RestOptions, path: str) -> Plan:
-    if target.database:
-        raise ConfigError(f"{path}.database", "means nothing to a rest target", "leave it out")
     calls = _read_calls(options, path)
     if not calls:
         raise ConfigError(f"{path}.path", "is required for a rest target", 'write path = "/…"')
@@ -192,7 +194,7 @@ def _read_url(url: str, path: str) -> str:
     except ValueError:
         is_well = False
     if not url or not is_well or "?" in url or "#" in url or not url.isascii() or " " in url:
-        raise ConfigError(path, f"{url!r} is no address" if url else "is required", fix)
+        raise ConfigError(path, f"{url!r} is no address", fix)
     return url.rstrip("/")
 
 

@@ -100,13 +100,6 @@ def open_target(target: config.Target, options: Options, path: str) -> TrytonTar
         raise ConfigError(
             f"{path}.url", f"{target.url!r} is no address", 'write "http://host:8000"'
         )
-    for key in ("database", "user"):
-        if not getattr(target, key):
-            raise ConfigError(f"{path}.{key}", "is required for a tryton target", "name it")
-    if not target.password:
-        raise ConfigError(
-            f"{path}.password", "is required for a tryton target", 'write "${secret:NAME}"'
-        )
     return TrytonTarget(
         target, HttpClient(timeout_s=options.timeout_s, concurrency=options.concurrency + 2)
     )
