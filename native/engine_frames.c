@@ -386,7 +386,6 @@ static size_t take_run(pstk_engine *engine, const pstk_delivery *delivery, const
     pstk_source *source = &engine->source[delivery->source];
     const size_t batch_bytes = (size_t)PSTK_PLAIN_BATCH * PSTK_PLAIN_BYTES_MAX;
     pstk_open_block *open = &engine->block;
-    pstk_payload payload[PSTK_PLAIN_BATCH];
     pstk_plain plain;
     pstk_drop reason;
     if (!begin_run(engine, delivery, &plain))
@@ -399,10 +398,8 @@ static size_t take_run(pstk_engine *engine, const pstk_delivery *delivery, const
             !pstk_engine_claim_block(engine, delivery->source, source->counts_stream))
             return taken;
         batch = PSTK_MIN(batch, PSTK_BLOCK_SAMPLES_MAX - open->count);
-        for (size_t i = 0; i < batch; i++)
-            payload[i] = (pstk_payload){frames[taken + i].payload, frames[taken + i].payload_bytes};
         pstk_sample *out = (pstk_sample *)(void *)open->payload + open->count;
-        made = pstk_parse_plain(engine->parser, &plain, payload, batch, out);
+        made = pstk_parse_plain(engine->parser, &plain, &frames[taken], batch, out);
         keep_run(engine, delivery, &plain, &frames[taken], made);
         if (made < batch)
             return taken + made;

@@ -46,14 +46,10 @@ static void find_all(void) {
 }
 
 static void parse_all(void) {
-    pstk_payload payload[PSTK_PLAIN_BATCH];
     pstk_sample sample[PSTK_PLAIN_BATCH];
     for (size_t taken = 0, made; taken < frames.count; taken += made) {
         size_t batch = PSTK_MIN(frames.count - taken, PSTK_PLAIN_BATCH);
-        for (size_t i = 0; i < batch; i++)
-            payload[i] = (pstk_payload){frames.frame[taken + i].payload,
-                                        frames.frame[taken + i].payload_bytes};
-        made = pstk_parse_plain(all.parser, &all.plain, payload, batch, sample);
+        made = pstk_parse_plain(all.parser, &all.plain, &frames.frame[taken], batch, sample);
         if (made == 0)
             child_die("message %zu of a receive is not plain", taken);
         all.samples += made;

@@ -95,6 +95,13 @@ int pstk_fault_point(const char *name);
 #define PSTK_FAULT(name) 0
 #endif
 
+typedef struct pstk_frame { /* one message: slices borrowed from the receive buffer */
+    const uint8_t *subject; /* NATS subject, first part of a multipart ZMQ message; NULL = none */
+    const uint8_t *payload; /* last part */
+    uint32_t subject_bytes;
+    uint32_t payload_bytes;
+} pstk_frame;
+
 /* A batch with room for these columns; what is given is copied, what is not is zero. batch.c */
 pstk_batch *pstk_batch_lay_out(const pstk_column *wanted, size_t count, uint64_t rows);
 

@@ -12,13 +12,6 @@
 
 #include "../base/base.h"
 
-typedef struct pstk_frame { /* one message: slices borrowed from the receive buffer */
-    const uint8_t *subject; /* NATS subject, first part of a multipart ZMQ message; NULL = none */
-    const uint8_t *payload; /* last part */
-    uint32_t subject_bytes;
-    uint32_t payload_bytes;
-} pstk_frame;
-
 #define PSTK_FRAMES_MAX 512u
 typedef struct pstk_frames { /* what one take() decoded */
     size_t count;

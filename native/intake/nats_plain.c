@@ -36,7 +36,9 @@ static inline const uint8_t *read_digits(const uint8_t *at, uint32_t *out_number
 /* The MSG line of the message before: the next one mostly differs in its subject alone. */
 typedef struct nats_line {
     size_t subject_bytes, tail_bytes; /* 0 = none; the tail is all behind the subject */
-    uint64_t first, last;             /* of the tail: its first and its last eight bytes */
+    size_t message_bytes;             /* with its payload and CR LF */
+    uint64_t first, last;             /* of the tail: its first eight bytes, and the last of it */
+    uint32_t last_shift;              /* so much of the last eight lies before it */
     uint32_t sid, total;
 } nats_line;
 
@@ -44,10 +46,9 @@ typedef struct nats_line {
  * alone. Whatever was judged of that line holds for this one. */
 static inline bool is_like(const nats_line *line, const uint8_t *at, const uint8_t *end) {
     const uint8_t *blank = at + 4 + line->subject_bytes, *body = blank + line->tail_bytes;
-    if ((size_t)(end - at) < 4 + line->subject_bytes + line->tail_bytes + line->total + 2 + 8)
+    if ((size_t)(end - at) < line->message_bytes + 8)
         return false;
-    uint64_t odd =
-        (pstk_load_u64(body - 8) ^ line->last) >> (64 - 8 * PSTK_MIN(line->tail_bytes, 8));
+    uint64_t odd = (pstk_load_u64(body - 8) ^ line->last) >> line->last_shift;
     if (line->tail_bytes > 8)
         odd |= pstk_load_u64(blank) ^ line->first;
     return odd == 0 && memcmp(at, "MSG ", 4) == 0 && find_blank(at + 4, blank + 1) == blank &&
@@ -65,6 +66,8 @@ static void keep_line(nats_line *known, const uint8_t *subject, const plain_line
     known->tail_bytes = (size_t)(line->body - line->blank);
     known->first = pstk_load_u64(line->blank);
     known->last = pstk_load_u64(line->body - 8);
+    known->last_shift = (uint32_t)(64 - 8 * PSTK_MIN(known->tail_bytes, 8));
+    known->message_bytes = 4 + known->subject_bytes + known->tail_bytes + line->total + 2;
     known->sid = line->sid;
     known->total = line->total;
 }
@@ -121,19 +124,27 @@ static void deliver_line(const pstk_nats_session *session, pstk_frames *frames,
     pstk_nats_deliver(session, frames, &seen);
 }
 
+/* The message that is_like: where it ends. */
+static inline const uint8_t *deliver_like(const pstk_nats_session *session, pstk_frames *frames,
+                                          const uint8_t *at, const nats_line *known) {
+    const uint8_t *blank = at + 4 + known->subject_bytes, *body = blank + known->tail_bytes;
+    if (PSTK_UNLIKELY(session->seen != NULL)) {
+        plain_line line = {.blank = blank, .body = body, .sid = known->sid, .total = known->total};
+        deliver_line(session, frames, at + 4, &line, false);
+    } else {
+        frames->frame[frames->count++] =
+            (pstk_frame){at + 4, body, (uint32_t)known->subject_bytes, known->total};
+    }
+    return at + known->message_bytes;
+}
+
 const uint8_t *pstk_nats_take_plain(const pstk_nats_session *session, pstk_frames *frames,
                                     const uint8_t *at, const uint8_t *end) {
     nats_line known = {0};
     plain_line line;
     while (frames->count < PSTK_FRAMES_MAX && end - at > TAIL_BYTES) {
         if (known.tail_bytes && is_like(&known, at, end)) {
-            line.blank = at + 4 + known.subject_bytes;
-            line.body = line.blank + known.tail_bytes;
-            line.sid = known.sid;
-            line.headers = 0;
-            line.total = known.total;
-            deliver_line(session, frames, at + 4, &line, false);
-            at = line.body + line.total + 2;
+            at = deliver_like(session, frames, at, &known);
             continue;
         }
         bool has_headers = *at == 'H';

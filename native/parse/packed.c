@@ -287,74 +287,136 @@ void pstk_packed_step(pstk_parser *parser, pstk_sample *out_samples, size_t capa
 #define PLAIN_START UINT64_C(0x00010001314B5350)
 #define NAME_AT (PSTK_PACKED_HEADER_BYTES + 2)
 #define PLAIN_BYTES_LEAST (NAME_AT + PSTK_PACKED_SAMPLE_BYTES)
+#define PLAIN_NEAR_TAGS 4096u /* names, slots and all, some 300 KB */
 
-/* Whether a message is plain as far as its own bytes tell; then its name has 1 to 95 bytes. */
-static PSTK_INLINE bool is_plain(const pstk_plain *plain, uint64_t seq, const uint8_t *at,
-                                 size_t size) {
+/* What is the same of all that have one size, which mostly is that of the message before. */
+typedef struct plain_form {
+    size_t size, name_bytes;
+    uint64_t named; /* type and length of the name as they stand in the message */
+    uint64_t head;  /* of the tag that it names, see head_of */
+} plain_form;
+
+/* False: no plain message has this size. */
+static PSTK_INLINE bool form_of(size_t size, uint16_t source, plain_form *out) {
     size_t name_bytes = size - PLAIN_BYTES_LEAST;
     if (name_bytes - 1 >= PSTK_NAME_BYTES - 1) /* too short as well: it wraps */
         return false;
+    *out = (plain_form){.size = size,
+                        .name_bytes = name_bytes,
+                        .named = PSTK_TYPE_F64 | name_bytes << 8,
+                        .head = head_of(PSTK_TYPE_F64, source, name_bytes)};
+    return true;
+}
+
+/* Whether a message is plain as far as its own bytes tell; then its name has 1 to 95 bytes. */
+static PSTK_INLINE bool is_plain(const pstk_plain *plain, const plain_form *form, uint64_t seq,
+                                 const uint8_t *at) {
     uint64_t odd = (pstk_load_u64(at) ^ PLAIN_START) << 8;
     odd |= (pstk_load_u64(at + STREAM_AT) ^ plain->head) & plain->head_mask;
     odd |= pstk_load_u64(at + SEQ_AT) ^ seq;
-    odd |= pstk_load_u16(at + PSTK_PACKED_HEADER_BYTES) ^ (PSTK_TYPE_F64 | name_bytes << 8);
-    odd |= pstk_load_u16(at + size - 4); /* which name */
+    odd |= pstk_load_u16(at + PSTK_PACKED_HEADER_BYTES) ^ form->named;
+    odd |= pstk_load_u16(at + form->size - 4); /* which name */
     return odd == 0;
 }
 
+static PSTK_INLINE uint64_t hash_of(const plain_form *form, const uint8_t *at) {
+    return pstk_hash_name((pstk_slice){at + NAME_AT, form->name_bytes});
+}
+
 /* False, and nothing is made, where the sample is not plain. */
-static PSTK_INLINE bool make_plain(const pstk_tag *tag, const pstk_plain *plain, const uint8_t *at,
-                                   size_t name_bytes, pstk_sample *out) {
-    const uint8_t *sample = at + NAME_AT + name_bytes;
-    uint64_t bits = pstk_load_u64(sample), dt_ns = pstk_load_u32(sample + 8);
-    int64_t time0_ns = (int64_t)pstk_load_u64(at + TIME0_AT);
-    if (pstk_load_u64(tag) != head_of(PSTK_TYPE_F64, plain->source, name_bytes) ||
-        !pstk_is_same(tag->name, at + NAME_AT, name_bytes))
+static PSTK_INLINE bool make_plain(const pstk_tag *tag, int64_t future_after_ns,
+                                   const plain_form *form, const uint8_t *at, pstk_sample *out) {
+    const uint8_t *sample = at + NAME_AT + form->name_bytes;
+    uint64_t bits = pstk_load_u64(sample), time0_ns = pstk_load_u64(at + TIME0_AT);
+    int64_t dt_ns = (int64_t)pstk_load_u32(sample + 8);
+    if (pstk_load_u64(tag) != form->head ||
+        !pstk_is_same(tag->name, at + NAME_AT, form->name_bytes))
         return false;
-    if ((bits & EXPONENT_BITS) == EXPONENT_BITS || time0_ns == PSTK_TIME_NONE ||
-        time0_ns > plain->future_after_ns ||
-        dt_ns > (uint64_t)plain->future_after_ns - (uint64_t)time0_ns)
+    /* Room for dt up to the future. It is negative behind that, and for stamps centuries ago, of
+     * which PSTK_TIME_NONE is one. */
+    int64_t room_ns = (int64_t)((uint64_t)future_after_ns - time0_ns);
+    if (room_ns < dt_ns || (bits & EXPONENT_BITS) == EXPONENT_BITS)
         return false;
-    out->time_ns = time0_ns + (int64_t)dt_ns;
-    out->value.bits = bits == SIGN_BIT ? 0 : bits;
+    out->time_ns = (int64_t)(time0_ns + (uint64_t)dt_ns);
+    out->value.bits = bits;
+    out->value.f64 += 0.0; /* -0.0 becomes 0.0 */
+    out->tag_id = tag->id;
     out->quality = pstk_load_u16(sample + 14);
     out->flags = 0;
     return true;
 }
 
+/* Tables that the caches hold: one message after the other, nothing is asked for ahead. */
+static size_t take_near(const pstk_tags *tags, pstk_plain like, const pstk_frame *in, size_t count,
+                        pstk_sample *out) {
+    const pstk_tag_slot *const slot = tags->slot; /* held here: a store below changes none */
+    const pstk_tag *const pool = tags->pool;
+    const uint32_t mask = tags->slot_mask;
+    plain_form form = {0};
+    size_t made = 0;
+    for (; made < count; made++) {
+        const uint8_t *at = in[made].payload;
+        if (PSTK_UNLIKELY(in[made].payload_bytes != form.size) &&
+            !form_of(in[made].payload_bytes, like.source, &form))
+            break;
+        if (!is_plain(&like, &form, like.seq, at))
+            break;
+        uint32_t place = candidate(slot, mask, hash_of(&form, at));
+        if (place == PSTK_TAG_NONE ||
+            !make_plain(pool + place, like.future_after_ns, &form, at, &out[made]))
+            break;
+        like.seq += like.step;
+    }
+    return made;
+}
+
 /* How many are plain by their own bytes, and the hashes of their names; their slots are asked for.
  */
-static PSTK_INLINE size_t hash_plain(const pstk_tags *tags, const pstk_plain *plain,
-                                     const pstk_payload *in, size_t count, uint64_t *hash) {
+static PSTK_INLINE size_t hash_plain(const pstk_tags *tags, pstk_plain like, const pstk_frame *in,
+                                     size_t count, uint64_t *hash) {
     const pstk_tag_slot *slot = tags->slot;
     const uint32_t mask = tags->slot_mask;
-    const pstk_plain like = *plain;
-    uint64_t seq = like.seq;
+    plain_form form = {0};
     size_t i = 0;
-    for (; i < count && is_plain(&like, seq, in[i].bytes, in[i].size); i++) {
-        hash[i] =
-            pstk_hash_name((pstk_slice){in[i].bytes + NAME_AT, in[i].size - PLAIN_BYTES_LEAST});
+    for (; i < count; i++) {
+        const uint8_t *at = in[i].payload;
+        if (PSTK_UNLIKELY(in[i].payload_bytes != form.size) &&
+            !form_of(in[i].payload_bytes, like.source, &form))
+            break;
+        if (!is_plain(&like, &form, like.seq, at))
+            break;
+        hash[i] = hash_of(&form, at);
         __builtin_prefetch(&slot[(uint32_t)hash[i] & mask]);
-        seq += like.step;
+        like.seq += like.step;
     }
     return i;
 }
 
-size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_payload *in,
-                        size_t count, pstk_sample *out) {
-    const pstk_tag *const pool = parser->tags->pool;
-    const pstk_plain like = *plain; /* a copy: no store below can change it */
+/* Tables that they do not hold: slots, then tags are asked for together. */
+static size_t take_far(const pstk_tags *tags, pstk_plain like, const pstk_frame *in, size_t count,
+                       pstk_sample *out) {
+    const pstk_tag *const pool = tags->pool;
     uint64_t hash[PSTK_PLAIN_BATCH];
     uint32_t place[PSTK_PLAIN_BATCH];
-    size_t ready = hash_plain(parser->tags, plain, in, PSTK_MIN(count, PSTK_PLAIN_BATCH), hash);
-    find_candidates(parser->tags, hash, ready, place);
+    size_t ready = hash_plain(tags, like, in, PSTK_MIN(count, PSTK_PLAIN_BATCH), hash);
+    find_candidates(tags, hash, ready, place);
+    plain_form form = {0};
     size_t made = 0;
     for (; made < ready && place[made] != PSTK_TAG_NONE; made++) {
-        const pstk_tag *tag = pool + place[made];
-        if (!make_plain(tag, &like, in[made].bytes, in[made].size - PLAIN_BYTES_LEAST, &out[made]))
+        if (in[made].payload_bytes != form.size)
+            (void)form_of(in[made].payload_bytes, like.source, &form);
+        if (!make_plain(pool + place[made], like.future_after_ns, &form, in[made].payload,
+                        &out[made]))
             break;
-        out[made].tag_id = tag->id;
     }
-    plain->seq += made * like.step;
+    return made;
+}
+
+size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_frame *in,
+                        size_t count, pstk_sample *out) {
+    bool is_near = parser->tags->count <= PLAIN_NEAR_TAGS;
+    size_t made = is_near ? take_near(parser->tags, *plain, in, count, out)
+                          : take_far(parser->tags, *plain, in, count, out);
+    plain->seq += made * plain->step;
     return made;
 }

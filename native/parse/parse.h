@@ -124,11 +124,6 @@ void pstk_parse_skip(pstk_parser *parser, size_t count);
 #define PSTK_PLAIN_BYTES_MAX                                                                       \
     (PSTK_PACKED_HEADER_BYTES + 2 + (PSTK_NAME_BYTES - 1) + PSTK_PACKED_SAMPLE_BYTES)
 
-typedef struct pstk_payload {
-    const uint8_t *bytes;
-    size_t size;
-} pstk_payload;
-
 typedef struct pstk_plain {
     uint64_t head, head_mask; /* stream and boot as bytes 8..15 hold them; what of them counts */
     uint64_t seq;             /* of the next message */
@@ -137,9 +132,9 @@ typedef struct pstk_plain {
     uint16_t source;
 } pstk_plain;
 
-/* Makes samples of the first messages of in; count is at most PSTK_PLAIN_BATCH. Returns how many,
+/* Makes samples of the first payloads of in; count is at most PSTK_PLAIN_BATCH. Returns how many,
  * and moves plain->seq on by them. */
-size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_payload *in,
+size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_frame *in,
                         size_t count, pstk_sample *out);
 
 /* One message of any format, where it follows plain->seq, holds one sample and that can be used: it

@@ -73,10 +73,11 @@ static inline bool pstk_is_same(const char *a, const uint8_t *b, size_t size) {
                 return false;
         return true;
     }
-    /* The last word first: names that follow each other mostly differ at their end. */
-    if (pstk_load_u64(a + size - 8) != pstk_load_u64(b + size - 8))
+    uint64_t first = pstk_load_u64(a) ^ pstk_load_u64(b);
+    uint64_t last = pstk_load_u64(a + size - 8) ^ pstk_load_u64(b + size - 8);
+    if (first | last) /* names that follow each other mostly differ at their end */
         return false;
-    for (size_t i = 0; i + 8 < size; i += 8)
+    for (size_t i = 8; i + 8 < size; i += 8)
         if (pstk_load_u64(a + i) != pstk_load_u64(b + i))
             return false;
     return true;

@@ -18,6 +18,8 @@ typedef struct sender { /* what the wire's other end has said so far */
     bool is_json;
 } sender;
 
+static uint32_t
+    crowd; /* further tags: a table that the caches do not hold is looked up otherwise */
 static uint8_t bytes[FRAMES_MAX][MESSAGE_MAX];
 static pstk_frame frames[FRAMES_MAX];
 
@@ -227,12 +229,20 @@ static pstk_engine *open_in(const char *folder, uint64_t ring_bytes, bool is_jso
     s.rule_count = 1;
     s.rule[0] = limit_rule("high", "*");
     s.options.ring_bytes = ring_bytes;
+    s.options.tags_max += crowd;
+    s.options.instances_max += crowd;
+    s.options.assets_max += crowd;
     snprintf(s.options.state_dir, sizeof s.options.state_dir, "%.64s/state.%s", place_dir, folder);
     snprintf(s.options.ring_dir, sizeof s.options.ring_dir, "%.64s/ring.%s", place_dir, folder);
     REQUIRE(mkdir(s.options.ring_dir, 0700) == 0);
     pstk_engine *engine = must_open(&s);
     must_tag(engine, 1, "other", PSTK_TYPE_F64);
     must_tag(engine, 0, "t1", PSTK_TYPE_I64);
+    for (uint32_t i = 0; i < crowd; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "crowd.%u", i);
+        must_tag(engine, 1, name, PSTK_TYPE_F64);
+    }
     return engine;
 }
 
@@ -281,5 +291,9 @@ int main(void) {
     run(9, 8 * RING_BYTES, 20, 20, false, true);
     run(10, RING_BYTES, 4, 5, true, true);
     run(11, RING_BYTES, 100, 0, false, true);
+    crowd = 4500;
+    run(12, 8 * RING_BYTES, 1000, 20, false, false);
+    run(13, 8 * RING_BYTES, 20, 20, false, false);
+    run(14, 8 * RING_BYTES, 3, 20, true, false);
     return check_result("test_engine_runs");
 }
