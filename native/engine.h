@@ -15,8 +15,6 @@
 
 #define PSTK_POSITION_NONE UINT64_MAX
 #define PSTK_STREAM_NONE UINT16_MAX
-#define PSTK_STREAM_UNNUMBERED                                                                     \
-    0x80000000u /* and the connection: the clock of a source whose payloads name no stream */
 #define PSTK_STREAM_HINTS 64u    /* a power of two */
 #define PSTK_RING_RESERVE 65536u /* kept free for control records when samples fill the ring */
 #define PSTK_EVIDENCE_BYTES_MAX (16u << 20) /* how far a cold reader looks to either side */

@@ -136,7 +136,8 @@ static bool are_rule_texts_ended(const pstk_rule *rule) {
         is_ended(rule->series, sizeof rule->series) && is_ended(rule->unit, sizeof rule->unit) &&
         is_ended(rule->suppress_tag, sizeof rule->suppress_tag) &&
         is_ended(rule->suppress_by, sizeof rule->suppress_by) &&
-        is_ended(rule->asset, sizeof rule->asset) && rule->state_count <= PSTK_STATES_MAX;
+        is_ended(rule->source, sizeof rule->source) && is_ended(rule->asset, sizeof rule->asset) &&
+        rule->state_count <= PSTK_STATES_MAX;
     for (int role = 0; role < PSTK_ROLE_COUNT && is_right; role++)
         is_right = is_ended(rule->pattern[role], PSTK_NAME_BYTES);
     for (uint32_t i = 0; is_right && i < rule->state_count; i++)
@@ -174,7 +175,7 @@ static int check_rule(const pstk_rule *rule, size_t index, pstk_error *err) {
         return pstk_fail(err, PSTK_E_ARGUMENT, 0,
                          "rule %zu has no name, a text without an end, or more than %u states",
                          index, PSTK_STATES_MAX);
-    if (rule->kind < PSTK_RULE_LIMIT || rule->kind > PSTK_RULE_FRESHNESS)
+    if (rule->kind < PSTK_RULE_LIMIT || rule->kind > PSTK_RULE_GAP)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: kind %u is unknown", rule->name,
                          (unsigned)rule->kind);
     bool are_spans = is_span(rule->size_ns) && is_span(rule->min_duration_ns) &&
@@ -195,6 +196,9 @@ static int check_rule(const pstk_rule *rule, size_t index, pstk_error *err) {
                          rule->name, PSTK_HOPS_MAX);
     if (rule->kind == PSTK_RULE_TOTAL && rule->rate_unit_ns <= 0)
         return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: a total needs the unit of its flow",
+                         rule->name);
+    if (rule->kind == PSTK_RULE_GAP && !rule->source[0])
+        return pstk_fail(err, PSTK_E_ARGUMENT, 0, "rule %s: a gap rule names its source",
                          rule->name);
     if (rule->state_on > PSTK_ON_BOTH || rule->micro > PSTK_MICRO_FOLD ||
         rule->negative > PSTK_NEGATIVE_IGNORE)

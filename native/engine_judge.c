@@ -321,8 +321,11 @@ static bool run_stream(pstk_judge *judge, const pstk_block *block) {
     if (!copy_payload(block, &record, sizeof record))
         return true;
     uint32_t index = judge_stream_open(judge, block->source, record.index);
-    if (index)
-        judge_stream_at(judge, index)->boot = record.boot;
+    if (!index)
+        return true;
+    judge_stream_at(judge, index)->boot = record.boot;
+    judge_stream_at(judge, index)->number = record.stream;
+    judge_lost_bind(judge, index);
     return true;
 }
 

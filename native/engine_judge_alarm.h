@@ -16,6 +16,11 @@ static inline bool judge_is_by_tag(uint32_t kind) {
     return judge_is_alarm(kind) || kind == PSTK_RULE_WINDOW;
 }
 
+/* What '*' matched names it. */
+static inline bool judge_is_group(uint32_t kind) {
+    return kind == PSTK_RULE_COUNTER || kind == PSTK_RULE_TOTAL || kind == PSTK_RULE_STATE;
+}
+
 static inline uint16_t judge_quality_flags(uint16_t quality) {
     uint16_t top = quality & 0xC000u;
     if (top == 0x8000u)

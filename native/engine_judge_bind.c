@@ -14,7 +14,8 @@ static bool are_texts_ended(const pstk_rule *rule) {
                     memchr(rule->asset, 0, sizeof rule->asset) &&
                     memchr(rule->unit, 0, sizeof rule->unit) &&
                     memchr(rule->suppress_tag, 0, sizeof rule->suppress_tag) &&
-                    memchr(rule->suppress_by, 0, sizeof rule->suppress_by);
+                    memchr(rule->suppress_by, 0, sizeof rule->suppress_by) &&
+                    memchr(rule->source, 0, sizeof rule->source);
     for (uint32_t r = 0; r < PSTK_ROLE_COUNT; r++)
         is_ended = is_ended && memchr(rule->pattern[r], 0, PSTK_NAME_BYTES);
     return is_ended;
@@ -30,7 +31,7 @@ static bool is_alarm_valid(const pstk_rule *rule) {
 }
 
 bool judge_rule_is_valid(const pstk_rule *rule) {
-    if (!are_texts_ended(rule) || rule->kind < PSTK_RULE_LIMIT || rule->kind > PSTK_RULE_FRESHNESS)
+    if (!are_texts_ended(rule) || rule->kind < PSTK_RULE_LIMIT || rule->kind > PSTK_RULE_GAP)
         return false;
     for (uint32_t k = 0; k < PSTK_LEVEL_COUNT; k++)
         if (!is_duration(rule->level[k].on_delay_ns) || !is_duration(rule->level[k].off_delay_ns) ||
@@ -168,21 +169,27 @@ static uint32_t refuse(pstk_judge *judge) {
     return 0;
 }
 
-static uint32_t make_instance(pstk_judge *judge, const match *it, uint32_t name, uint32_t key) {
-    const pstk_rule *rule = judge_rule_raw(judge, it->slot);
-    uint32_t asset = asset_for(judge, rule, it);
+uint32_t judge_instance_make(pstk_judge *judge, uint32_t slot, uint32_t name, uint32_t key,
+                             uint32_t asset) {
     uint32_t index = asset ? judge_arena_take(judge, JUDGE_INSTANCE) : 0;
     if (!index)
         return refuse(judge);
     judge_instance *instance = judge_instance_at(judge, index);
-    instance->kind = (uint8_t)rule->kind;
-    instance->rule = (uint16_t)(it->slot + 1);
+    instance->kind = (uint8_t)judge_rule_raw(judge, slot)->kind;
+    instance->rule = (uint16_t)(slot + 1);
     instance->name = (uint16_t)name;
     instance->key = key;
     instance->asset = asset;
     hash_put(judge, index);
     JUDGE_COUNT(judge->head.counters.instances, 1);
-    if (!open_state(judge, index, rule, it->tag)) {
+    return index;
+}
+
+static uint32_t make_instance(pstk_judge *judge, const match *it, uint32_t name, uint32_t key) {
+    const pstk_rule *rule = judge_rule_raw(judge, it->slot);
+    uint32_t asset = asset_for(judge, rule, it);
+    uint32_t index = judge_instance_make(judge, it->slot, name, key, asset);
+    if (index && !open_state(judge, index, rule, it->tag)) {
         judge_instance_drop(judge, index);
         return refuse(judge);
     }
@@ -194,7 +201,7 @@ static uint32_t instance_for(pstk_judge *judge, const match *it, bool may_create
     const pstk_rule *rule = judge_rule_raw(judge, it->slot);
     uint32_t name = judge_name_find(judge, rule->name, rule->series);
     uint32_t key = it->tag + 1;
-    if (!judge_is_by_tag(rule->kind)) {
+    if (judge_is_group(rule->kind)) {
         key = may_create ? judge_capture_intern(judge, it->capture, it->capture_bytes)
                          : judge_capture_find(judge, it->capture, it->capture_bytes);
         if (!key)
@@ -451,7 +458,7 @@ static void bind_rule(pstk_judge *judge, uint32_t tag, uint32_t slot, bool may_c
     const pstk_rule *rule = judge_rule_raw(judge, slot);
     const pstk_tag *named = pstk_tags_get(judge->tags, tag);
     judge_hot *hot = judge_hot_at(judge, tag);
-    uint32_t roles = judge_is_by_tag(rule->kind) ? 1 : PSTK_ROLE_COUNT;
+    uint32_t roles = judge_is_group(rule->kind) ? PSTK_ROLE_COUNT : judge_is_alarm(rule->kind);
     if (rule->kind == PSTK_RULE_WINDOW)
         roles = PSTK_ROLE_ORDER + 1;
     bool is_counted = false;
@@ -511,7 +518,7 @@ bool judge_pattern_of(const pstk_judge *judge, const pstk_rule *rule, uint32_t t
 static void rename_groups(pstk_judge *judge) {
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++) {
         const judge_instance *instance = judge_instance_raw(judge, i);
-        if (!instance->kind || !instance->rule || judge_is_by_tag(instance->kind))
+        if (!instance->rule || !judge_is_group(instance->kind))
             continue;
         uint32_t tag = judge_group_raw(judge, instance->state)->role[PSTK_ROLE_VALUE].tag;
         const char *capture;
@@ -551,6 +558,8 @@ void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
     for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++)
         if (judge_hot_raw(judge, t)->type)
             bind_tag(judge, t, may_create);
+    for (uint32_t i = 1; may_create && i < judge_count(judge, JUDGE_STREAM); i++)
+        judge_lost_bind(judge, i);
     judge_windows_rebuild(judge);
 }
 

@@ -157,9 +157,10 @@ static bool keeps_its_panes(const pstk_judge *judge, const judge_instance *insta
 static bool close_changed(pstk_judge *judge) {
     for (; judge->place.step < judge_count(judge, JUDGE_INSTANCE); judge->place.step++) {
         const judge_instance *instance = judge_instance_raw(judge, judge->place.step);
-        if (!instance->kind || !instance->rule || is_kept(judge, instance))
+        if (!instance->kind || !instance->rule || instance->kind == PSTK_RULE_GAP ||
+            is_kept(judge, instance))
             continue;
-        bool is_group = !judge_is_by_tag(instance->kind);
+        bool is_group = judge_is_group(instance->kind);
         if (is_group && !is_left(judge, instance))
             continue;
         if (!judge_has_room(judge))
@@ -220,7 +221,7 @@ static void remap_instances(pstk_judge *judge) {
         if (!instance->kind)
             continue;
         uint32_t rule = staged_for(judge, instance) ? judge->staged_of_name[instance->name] : 0;
-        if (!rule && instance->rule && !judge_is_by_tag(instance->kind))
+        if (!rule && instance->rule && judge_is_group(instance->kind))
             judge_group_at(judge, instance->state)->is_away = 1;
         instance->rule = (uint16_t)rule;
         if (instance->kind == PSTK_RULE_WINDOW && !instance->is_wide &&

@@ -10,6 +10,8 @@
  * since codes are numbered by the journal. */
 #include "engine_judge_state.h"
 
+#include <stdio.h>
+
 static const char *const kind_text[PSTK_EVENT_KIND_COUNT] = {
 #define JUDGE_KIND_TEXT(name, text) [PSTK_EVENT_##name] = text,
     PSTK_EVENT_KIND_LIST(JUDGE_KIND_TEXT)
@@ -24,6 +26,17 @@ const char *pstk_event_by(const pstk_event *event) {
     return (const char *)&event->figures; /* no window: its place is free */
 }
 
+int pstk_event_group(const pstk_event *event, char *out_name, size_t capacity) {
+    char name[PSTK_NAME_BYTES];
+    bool is_group = event->kind == PSTK_EVENT_GAP_LOST;
+    int bytes = 0;
+    if (is_group) /* no window: the source's name has that place */
+        bytes = snprintf(name, sizeof name, "%.63s/%u", (const char *)&event->figures,
+                         (uint32_t)event->value.i64);
+    pstk_copy_text(out_name, capacity, name, (size_t)bytes);
+    return bytes;
+}
+
 bool judge_has_room(const pstk_judge *judge) {
     uint64_t acknowledged = __atomic_load_n(&judge->event_acknowledged, __ATOMIC_ACQUIRE);
     return judge->options.event_slots - (judge->event_head - acknowledged) >= PSTK_EVENT_MARGIN;
@@ -32,6 +45,8 @@ bool judge_has_room(const pstk_judge *judge) {
 uint32_t judge_tag_of(const pstk_judge *judge, const judge_instance *instance) {
     if (judge_is_by_tag(instance->kind))
         return instance->key - 1;
+    if (!judge_is_group(instance->kind))
+        return UINT32_MAX;
     uint32_t bound = judge_group_at(judge, instance->state)->role[PSTK_ROLE_VALUE].tag;
     return bound ? bound - 1 : UINT32_MAX;
 }
@@ -172,11 +187,12 @@ static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) 
     memcpy(event->digest, hash, sizeof event->digest);
 }
 
-/* Trips, clears and re-alarms never repeat a stamp; restarts and what comes between the ends of
- * states bring their own count; judge_told counts what a person can repeat. */
+/* Trips, clears and re-alarms never repeat a stamp; restarts, gaps and what comes between the ends
+ * of states bring their own count; judge_told counts what a person can repeat. */
 static bool is_once(uint16_t kind) {
     return kind < PSTK_EVENT_LIMIT_CHATTERING || kind == PSTK_EVENT_RULE_RESTARTED ||
            kind == PSTK_EVENT_STATE_ENTER || kind == PSTK_EVENT_STATE_MICRO ||
+           kind == PSTK_EVENT_GAP_LOST ||
            (kind >= PSTK_EVENT_LIMIT_HH_REALARM && kind < PSTK_EVENT_RATE_CHATTERING) ||
            kind == PSTK_EVENT_STUCK_TRIP || kind == PSTK_EVENT_STUCK_CLEAR ||
            kind == PSTK_EVENT_FRESHNESS_TRIP || kind == PSTK_EVENT_FRESHNESS_CLEAR ||
@@ -204,7 +220,10 @@ static void count_occurrence(pstk_judge *judge, judge_instance *instance, pstk_e
 
 void judge_event_commit(pstk_judge *judge, uint32_t index, pstk_event *event) {
     const pstk_tag *tag = pstk_tags_get(judge->tags, event->tag);
+    char group[PSTK_NAME_BYTES];
     const char *tag_name = tag ? tag->name : "";
+    if (pstk_event_group(event, group, sizeof group))
+        tag_name = group;
     count_occurrence(judge, judge_instance_at(judge, index), event);
     identify(judge, event, tag_name);
     digest(judge, event, tag_name);

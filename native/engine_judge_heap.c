@@ -116,7 +116,7 @@ static void wake(pstk_judge *judge, uint32_t index, bool is_early) {
     bool is_alarm = is_ordered_alarm(judge, instance);
     if (is_alarm)
         judge_limit_unwake(judge, instance->state);
-    else if (judge_is_by_tag(instance->kind) || !instance->kind)
+    else if (!judge_is_group(instance->kind))
         return;
     if (!is_early && instance->rule)
         touch(judge, index);

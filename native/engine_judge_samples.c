@@ -463,7 +463,8 @@ static bool prepare(pstk_judge *judge, run *at, const pstk_sample *sample) {
     if (place->phase == PHASE_NEW) {
         if (!at->stream->has_max)
             start_stream(judge, at, time_ns);
-        place->phase = at->stream->has_gap ? PHASE_GAP : PHASE_REGRESS;
+        bool has_gap = at->stream->has_gap || at->stream->lost;
+        place->phase = has_gap ? PHASE_GAP : PHASE_REGRESS;
         place->node = place->step = 0;
         if (place->phase == PHASE_REGRESS && !has_regressed(at, time_ns))
             place->phase = PHASE_PUSH;
@@ -472,7 +473,10 @@ static bool prepare(pstk_judge *judge, run *at, const pstk_sample *sample) {
         PHASE_GAP) { /* what is ready closes by what was known before the gap ended */
         if (!judge_sweep_all(judge, UINT32_MAX))
             return false;
-        judge_gap_close(judge, at->stream_index, time_ns);
+        if (!judge_lost_tell(judge, at->stream_index, time_ns))
+            return false;
+        if (at->stream->has_gap)
+            judge_gap_close(judge, at->stream_index, time_ns);
         place->phase = has_regressed(at, time_ns) ? PHASE_REGRESS : PHASE_PUSH;
     }
     if (place->phase == PHASE_REGRESS) {

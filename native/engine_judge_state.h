@@ -56,7 +56,7 @@ _Static_assert(sizeof(judge_hot) == 64, "one cache line");
 
 typedef struct judge_instance { /* a rule at a tag, or at what '*' matched; there are millions */
     uint32_t next;              /* free list; in use: its chain of the hash (derived) */
-    uint32_t key;               /* alarms, window: tag + 1; others: judge_capture */
+    uint32_t key;               /* alarms, window: tag + 1; gap: stream + 1; else judge_capture */
     uint32_t asset;             /* judge_asset */
     uint32_t state; /* judge_window, judge_group or judge_limit (alarms); a limit that has never
                        been other than calm has none: 0 */
@@ -332,6 +332,9 @@ void judge_bind_rebuild(pstk_judge *judge, bool may_create);
 void judge_instances_rebuild(pstk_judge *judge); /* the hash */
 uint32_t judge_instance_find(const pstk_judge *judge, uint32_t name, uint8_t kind, uint32_t key);
 void judge_instance_drop(pstk_judge *judge, uint32_t instance); /* alarms and windows only */
+/* A rule of the live table at a key; without its state. 0: refused, and counted. */
+uint32_t judge_instance_make(pstk_judge *judge, uint32_t slot, uint32_t name, uint32_t key,
+                             uint32_t asset);
 /* Does the rule's VALUE name that tag, and as what. */
 bool judge_pattern_of(const pstk_judge *judge, const pstk_rule *rule, uint32_t tag,
                       const char **out_capture, size_t *out_bytes);

@@ -244,6 +244,7 @@ void judge_source_take(pstk_judge *judge, uint16_t source, uint32_t key,
                   (record->change == PSTK_SOURCE_BOOT && record->lost > 0);
     uint32_t only = is_gap ? judge_stream_find(judge, source, key) : 0;
     if (is_gap && only) {
+        judge_lost_take(judge, only, record->lost);
         judge_gap_open(judge, only);
         return;
     }
@@ -332,6 +333,7 @@ static void regress_restart(pstk_judge *judge, uint32_t index) {
     stream->max_ns = stream->run_max_ns;
     stream->run_count = 0;
     stream->gap_count = 0;
+    stream->lost_times = stream->is_first_lost = 0; /* its stamps begin anew */
     judge_stream_alone(judge, index);
 }
 

@@ -29,8 +29,9 @@ typedef struct judge_gap {
 
 typedef struct judge_stream { /* part of a source with one clock */
     uint32_t link;
-    uint32_t next; /* of the source; derived */
-    uint32_t key;  /* index in blocks */
+    uint32_t next;   /* of the source; derived */
+    uint32_t key;    /* index in blocks */
+    uint32_t number; /* as its messages say; PSTK_STREAM_UNNUMBERED: they say none */
     uint32_t boot;
     uint32_t epoch;     /* clock regressions */
     uint32_t run_count; /* samples far behind in a row */
@@ -44,6 +45,11 @@ typedef struct judge_stream { /* part of a source with one clock */
     int64_t quiet_ns; /* idle counts from here: recv_ns, or the source's UP */
     int64_t run_recv_ns, run_max_ns;
     int64_t gap_from_ns;
+    uint64_t lost;         /* samples, since its newest one: told with the next */
+    int64_t lost_from_ns;  /* its newest then, or engine time where it had none */
+    int64_t first_lost_ns; /* the same of what it lost before its first one */
+    uint32_t lost_times;   /* gaps of this lost_from_ns */
+    uint32_t is_first_lost;
     judge_gap gap[JUDGE_GAPS];
 } judge_stream;
 
@@ -95,6 +101,13 @@ void judge_gap_close(pstk_judge *judge, uint32_t stream, int64_t time_ns);
 bool judge_gap_between(const pstk_judge *judge, uint32_t stream, int64_t after_ns,
                        int64_t before_ns);
 bool judge_regress(pstk_judge *judge, uint32_t stream); /* resumable */
+
+/* ---- engine_judge_gap.c: what a numbered stream lost ---------------------------------------- */
+
+void judge_lost_take(pstk_judge *judge, uint32_t stream, uint64_t lost);
+/* With the stream's next sample: by each gap rule of its source. Resumable. */
+bool judge_lost_tell(pstk_judge *judge, uint32_t stream, int64_t time_ns);
+void judge_lost_bind(pstk_judge *judge, uint32_t stream); /* the rules that hear it */
 
 /* ---- engine_judge_heap.c: event order ------------------------------------------------------- */
 

@@ -281,8 +281,10 @@ PSTK_API const char *pstk_drop_name(int reason);
 PSTK_API const char *pstk_event_kind_name(int kind);
 PSTK_API const char *pstk_alarm_level(const pstk_alarm *alarm); /* "HH"; "" where it has none */
 PSTK_API const char *pstk_event_by(const pstk_event *event);    /* who did it; "" = nobody */
-PSTK_API const char *pstk_flag_name(int bit);                   /* NULL behind the last */
-PSTK_API int pstk_has_crash_points(void);                       /* 1 in test builds only */
+/* Gap: "SOURCE/STREAM", which stands for a tag; returns its length, 0 = the event has a tag. */
+PSTK_API int pstk_event_group(const pstk_event *event, char *out_name, size_t capacity);
+PSTK_API const char *pstk_flag_name(int bit); /* NULL behind the last */
+PSTK_API int pstk_has_crash_points(void);     /* 1 in test builds only */
 
 /* Opens the state directory, recovers, judges the journal to its end. No socket is open yet; feed
  * works from here on. */

@@ -40,14 +40,14 @@ typedef struct pstk_event { /* 384 bytes */
     int64_t start_ns;
     int64_t end_ns;   /* PSTK_TIME_NONE while open (a limit trip) */
     pstk_value value; /* limit, stuck, freshness: the sample; rate: the rate; counter, total: the
-                         quantity; state: the code; window: the mean */
+                         quantity; state: the code; window: the mean; gap: the stream's number */
     pstk_value start_reading; /* counter: register at start and end; window: i64, time of the least
                                  and the greatest value where asked */
     pstk_value end_reading;
     double limit;                      /* limit, rate: the level's value */
     double sum, min, max, first, last; /* window */
-    uint64_t count;                    /* samples in it; chattering: crossings folded */
-    uint32_t rule; /* index of a rule name, stable for the life of the state directory */
+    uint64_t count; /* samples in it; chattering: crossings folded; gap: samples lost */
+    uint32_t rule;  /* index of a rule name, stable for the life of the state directory */
     uint32_t tag;
     uint32_t asset; /* index into the engine's asset names */
     uint32_t occurrence;

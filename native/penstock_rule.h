@@ -11,6 +11,7 @@ typedef enum pstk_rule_kind {
     PSTK_RULE_RATE = 6,      /* change over a span */
     PSTK_RULE_STUCK = 7,     /* a value that does not move */
     PSTK_RULE_FRESHNESS = 8, /* a tag that fell silent */
+    PSTK_RULE_GAP = 9,       /* samples of a numbered stream were lost */
 } pstk_rule_kind;
 
 /* The tags a rule reads. Patterns may hold one '*'; what it matches in VALUE names the instance and
@@ -113,6 +114,8 @@ typedef struct pstk_rule { /* pointer-free: its bytes are its meaning, and lie i
     int64_t session_gap_ns, session_max_ns; /* window: ends by silence, or so long; 0 = an hour */
     int64_t expected_ns, correct_ns; /* window: of COMPLETENESS; late samples correct it so long */
     uint32_t count_n, aggregates;    /* window: ends with every n-th sample; PSTK_AGGREGATE_* */
+    char source[64];                 /* gap: whose streams; it has no tags */
+    uint64_t lost_min;               /* gap: fewer make no event; 0 = 1 */
     /* limit, rate, stuck, freshness: trips are kept back while this tag ('*' as above) is in one of
      * the states below, or while another of these rules is active at the same capture */
     char suppress_tag[PSTK_NAME_BYTES];

@@ -89,7 +89,8 @@
     X(FRESHNESS_CHATTERING, "freshness.chattering")                                                \
     X(ALARM_ACKNOWLEDGED, "alarm.acknowledged")                                                    \
     X(ALARM_SHELVED, "alarm.shelved")                                                              \
-    X(ALARM_UNSHELVED, "alarm.unshelved")
+    X(ALARM_UNSHELVED, "alarm.unshelved")                                                          \
+    X(GAP_LOST, "gap.lost")
 
 #define PSTK_FLAG_LIST(X)                                                                          \
     X(PARTIAL, 0, "partial", "the interval began before the engine saw it")                        \

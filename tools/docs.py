@@ -22,10 +22,12 @@ DRAWINGS = {
     "rate": ("rate-falling", "tank1.level", "a level that falls faster than its limit allows"),
     "stuck": ("stuck-sensor", "line1.flow", "a flow that stops moving and moves again"),
     "freshness": ("freshness-silent", "press1.beat", "a heartbeat that falls silent"),
+    "gap": ("gap-lost", "press1.temp", "a temperature, and where six samples of it are missing"),
     "counters": ("counter-lot", "m1.good", "a register, and what is posted for each lot"),
     "states": ("state-stop", "m1.state", "states of a machine, and the stops that end"),
     "windows": ("window-tumbling", "oven1.temp", "a temperature and its ten-second windows"),
 }
+TOLD = {"gap": "line1/7"}  # what the events are of, where it is not the tag that is drawn
 BEGIN, END = "<!-- cases: begin -->", "<!-- cases: end -->"
 
 
@@ -45,7 +47,8 @@ def drawn() -> Iterator[tuple[Path, str]]:
         path = DOCS / f"{page}.md"
         if not path.is_file():
             continue
-        yield DOCS / "drawings" / f"{page}.svg", Drawing(DOCS / "cases" / case, tag).svg()
+        drawing = Drawing(DOCS / "cases" / case, tag, TOLD.get(page, tag))
+        yield DOCS / "drawings" / f"{page}.svg", drawing.svg()
         image = f"![{says}](drawings/{page}.svg)"
         title, _, rest = path.read_text(encoding="utf-8").partition("\n")
         lines = [line for line in rest.split("\n") if not line.startswith("![")]

@@ -36,16 +36,17 @@ class Mark:
 class Drawing:
     """One case, one tag: what was sent, above; what came of it, below."""
 
-    def __init__(self, folder: Path, tag: str) -> None:
+    def __init__(self, folder: Path, tag: str, told: str = "") -> None:
+        """``told``: what the events are of; default the tag."""
         self._config: Config = load_config(folder / "config.toml", is_environment_known=False)
-        self._tag = tag
+        self._tag, self._told_of = tag, told or tag
         self._points = [(t, v) for t, name, v in samples(folder) if name == tag]
         self._zero_ns = min(t for t, _ in self._points)
         made, _ = play(folder)
         self._marks = list(self._read(made["events"], made["results"]))
         ends = [t for t, _ in self._points]
-        told = [m.start_s if m.end_s is None else m.end_s for m in self._marks]
-        self._span_s = max((max(ends) - self._zero_ns) / NS, *told, 1e-9)
+        moments = [m.start_s if m.end_s is None else m.end_s for m in self._marks]
+        self._span_s = max((max(ends) - self._zero_ns) / NS, *moments, 1e-9)
         values = [v for _, v in self._points if isinstance(v, float)]
         levels = [value for value, _ in self._levels()]
         self._low = min([*values, *levels], default=0.0)
@@ -59,7 +60,7 @@ class Drawing:
         self, events: list[Mapping[str, Any]], results: list[Mapping[str, Any]]
     ) -> Iterator[Mark]:
         for each in [*events, *results]:
-            if each["tag"] != self._tag:
+            if each["tag"] != self._told_of:
                 continue
             kind = each.get("kind", "result")
             start = self._seconds(each.get("at", each["start"]))
@@ -194,6 +195,8 @@ def _figure(each: Mapping[str, Any]) -> str:
         return f" {float(each['quantity']):g} {each.get('unit', '')}".rstrip()
     if "text" in each:
         return f" {each['text']}"
+    if each.get("kind") == "gap.lost":
+        return f" {each['count']} samples"
     return f" mean {each['mean']:.4g}" if "mean" in each else ""
 
 

@@ -76,6 +76,8 @@ typedef struct pstk_source_record {
     uint32_t boot;
     uint32_t reserved;
 } pstk_source_record;
+/* And the connection: the clock of a source whose payloads name no stream. */
+#define PSTK_STREAM_UNNUMBERED 0x80000000u
 typedef struct pstk_stream_record {
     uint32_t index;
     uint32_t stream;

@@ -294,8 +294,10 @@ cdef class Engine:
 
     cdef object _event(self, c.pstk_event *e):
         kind = _text(c.pstk_event_kind_name(e.kind))
+        cdef char group[96]
+        is_group = c.pstk_event_group(e, group, sizeof(group)) > 0
         rule, series = self._rule_name(e.rule)
-        tag, value = self.tag_name(e.tag), _value(e.value, e.value_type)
+        tag, value = _text(group) if is_group else self.tag_name(e.tag), _value(e.value, e.value_type)
         is_counter = e.kind == c.PSTK_EVENT_COUNTER_SEGMENT
         is_quantity = is_counter or e.kind == c.PSTK_EVENT_TOTAL_SEGMENT
         is_limit, is_window = kind.startswith(("limit.", "rate.")), e.kind == c.PSTK_EVENT_WINDOW_CLOSE

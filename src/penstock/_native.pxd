@@ -155,6 +155,7 @@ cdef extern from "penstock.h" nogil:
         PSTK_EVENT_ALARM_ACKNOWLEDGED
         PSTK_EVENT_ALARM_SHELVED
         PSTK_EVENT_ALARM_UNSHELVED
+        PSTK_EVENT_GAP_LOST
         PSTK_EVENT_KIND_COUNT
     cdef enum:
         PSTK_FLAG_PARTIAL
@@ -253,6 +254,7 @@ cdef extern from "penstock.h" nogil:
         PSTK_RULE_RATE
         PSTK_RULE_STUCK
         PSTK_RULE_FRESHNESS
+        PSTK_RULE_GAP
     ctypedef enum pstk_role:
         PSTK_ROLE_VALUE
         PSTK_ROLE_LOT
@@ -339,6 +341,8 @@ cdef extern from "penstock.h" nogil:
         int64_t correct_ns
         uint32_t count_n
         uint32_t aggregates
+        char source[64]
+        uint64_t lost_min
         char suppress_tag[96]
         char suppress_by[64]
         uint32_t state_count
@@ -497,6 +501,7 @@ cdef extern from "penstock.h" nogil:
     const char *pstk_event_kind_name(int kind)
     const char *pstk_alarm_level(const pstk_alarm *alarm)
     const char *pstk_event_by(const pstk_event *event)
+    int pstk_event_group(const pstk_event *event, char *out_name, size_t capacity)
     const char *pstk_flag_name(int bit)
     int pstk_has_crash_points()
     int pstk_engine_open(const pstk_engine_options *options, const pstk_source_options *sources, size_t source_count, const pstk_rule *rules, size_t rule_count, pstk_engine **out_engine, pstk_error *err)
@@ -764,6 +769,8 @@ cdef extern from *:
         PSTK_FIELD(pstk_rule, correct_ns, correct_ns, 'q', 0, 0),
         PSTK_FIELD(pstk_rule, count_n, count_n, 'I', 0, 0),
         PSTK_FIELD(pstk_rule, aggregates, aggregates, 'I', 0, 0),
+        PSTK_FIELD(pstk_rule, source, source, 's', 0, 0),
+        PSTK_FIELD(pstk_rule, lost_min, lost_min, 'Q', 0, 0),
         PSTK_FIELD(pstk_rule, suppress_tag, suppress_tag, 's', 0, 0),
         PSTK_FIELD(pstk_rule, suppress_by, suppress_by, 's', 0, 0),
         PSTK_FIELD(pstk_rule, state_count, state_count, 'I', 0, 0),

@@ -50,10 +50,11 @@ class Event:
 
     Times are int64 nanoseconds since 1970 UTC; ``end_ns`` is None while the interval is open (a
     limit trip). ``value`` is the sample of a limit, the quantity of a counter or total, the code of
-    a state, the time in micro-stops, the mean of a window. ``aggregates`` are by name, times in
-    ns; None = no value. Registers and quantities of i64 tags are exact ``int``; those of f64 tags
-    are ``float``. ``quantity`` is the same as an exact ``Decimal`` (shortest text that reads back
-    to the same double), or None where the kind carries none.
+    a state, the time in micro-stops, the mean of a window, the number of a gap's stream.
+    ``aggregates`` are by name, times in ns; None = no value. Registers and quantities of i64 tags
+    are exact ``int``; those of f64 tags are ``float``. ``quantity`` is the same as an exact
+    ``Decimal`` (shortest text that reads back to the same double), or None where the kind carries
+    none.
     """
 
     id: str  # UUIDv8, lower case with hyphens

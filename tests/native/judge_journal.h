@@ -177,6 +177,13 @@ static inline void jj_source(jj *j, uint32_t change, uint64_t lost) {
     jj_put(j, PSTK_RECORD_SOURCE, &record, sizeof record);
 }
 
+/* The stream of what follows bears that number. */
+static inline void jj_stream(jj *j, uint16_t index, uint32_t number) {
+    pstk_stream_record record = {.index = index, .stream = number, .boot = 1};
+    j->stream = index;
+    jj_put(j, PSTK_RECORD_STREAM, &record, sizeof record);
+}
+
 static inline void jj_context(jj *j, const char *asset, int64_t at_ns, const char *order,
                               const char *lot) {
     pstk_context context = {.at_ns = at_ns, .set = (order ? 1u : 0u) | (lot ? 8u : 0u)};

@@ -106,6 +106,14 @@ static inline void jr_wide_rules(jj *j) {
     rule->state_code[1] = 3;
 }
 
+static inline void jr_gaps(jj *j) {
+    for (int k = 0; k < 2; k++) {
+        pstk_rule *rule = jj_rule(j, k ? "lost" : "lost.many", PSTK_RULE_GAP, "");
+        snprintf(rule->source, sizeof rule->source, "line");
+        rule->lost_min = k ? 0 : 3;
+    }
+}
+
 static inline void jr_rules(jj *j) {
     pstk_rule *rule = jj_rule(j, "good", PSTK_RULE_COUNTER, "*.good");
     jj_role(rule, PSTK_ROLE_LOT, "*.lot");
@@ -154,6 +162,7 @@ static inline void jr_rules(jj *j) {
     rule->emit = PSTK_EMIT_EVENT;
     jr_alarms(j);
     jr_wide_rules(j);
+    jr_gaps(j);
 }
 
 static inline pstk_rule *jr_named(jj *j, const char *name) {
@@ -189,7 +198,7 @@ static inline void jr_open(jr *r, uint64_t seed) {
     r->event_ns = r->j.now_ns;
     for (int m = 0; m < 3; m++) {
         r->j.source = m == 2;
-        r->j.stream = (uint16_t)m;
+        jj_stream(&r->j, (uint16_t)m, 10u + (uint32_t)m);
         jr_tags(r, m);
         r->lot_number[m] = 1;
         r->count[m] = (int64_t)jr_draw(r, 1000);
@@ -251,7 +260,8 @@ static inline void jr_surprise(jr *r, int m) {
     char name[32], order[16];
     switch (jr_draw(r, 15)) {
     case 0:
-        jj_source(j, PSTK_SOURCE_GAP, 3);
+        for (uint64_t k = jr_draw(r, 3) + 1; k; k--)
+            jj_source(j, PSTK_SOURCE_GAP, 1 + jr_draw(r, 3));
         break;
     case 1:
         jj_source(j, PSTK_SOURCE_DOWN, 0);

@@ -21,11 +21,12 @@ LIMIT: Table = {"name": "r", "kind": "limit", "tag": "*.temp", "high": 80}
 RATE: Table = {"name": "r", "kind": "rate", "tag": "*.temp", "span_s": 10, "high": 5}
 STUCK: Table = {"name": "r", "kind": "stuck", "tag": "*.temp", "after_s": 60}
 FRESH: Table = {"name": "r", "kind": "freshness", "tag": "*.temp", "after_s": 60}
+GAP: Table = {"name": "r", "kind": "gap", "source": "s"}
 
 
-def parse(*rules: Table, tags: Table | None = None) -> Config:
-    source = {"name": "s", "kind": "feed", "tags": tags or {}}
-    raw = {"plant": {"name": "graz"}, "source": [source], "rule": list(rules)}
+def parse(*rules: Table, tags: Table | None = None, source: str = "s") -> Config:
+    fed = {"name": source, "kind": "feed", "tags": tags or {}}
+    raw = {"plant": {"name": "graz"}, "source": [fed], "rule": list(rules)}
     return parse_config(raw, variables={})
 
 
@@ -35,7 +36,7 @@ def refusals(*rules: Table, tags: Table | None = None) -> list[tuple[str, str, s
     return [(each.path, each.reason, each.fix) for each in caught.value.errors]
 
 
-@pytest.mark.parametrize("rule", [LIMIT, RATE, STUCK, FRESH], ids=lambda rule: rule["kind"])
+@pytest.mark.parametrize("rule", [LIMIT, RATE, STUCK, FRESH, GAP], ids=lambda rule: rule["kind"])
 def test_each_kind_is_accepted_as_it_stands(rule: Table) -> None:
     assert parse(rule).rules[0].kind == rule["kind"]
 
@@ -143,6 +144,54 @@ def test_each_kind_is_accepted_as_it_stands(rule: Table) -> None:
             {**LIMIT, "span_s": 1},
             ("rule[r].span_s", "is no key of a limit rule", "it belongs to rate"),
         ),
+        (
+            {key: value for key, value in LIMIT.items() if key != "tag"},
+            (
+                "rule[r].tag",
+                "is required for a limit rule",
+                'write tag = "line1.temp", or a pattern: "*.temp"',
+            ),
+        ),
+        (
+            {"name": "r", "kind": "gap"},
+            (
+                "rule[r].source",
+                "is required for a gap rule",
+                "write the name of a [[source]] whose streams bear numbers",
+            ),
+        ),
+        (
+            {**GAP, "source": "line"},
+            ("rule[r].source", "'line' is no [[source]]", "known: s"),
+        ),
+        (
+            {**GAP, "tag": "*.temp"},
+            (
+                "rule[r].tag",
+                "is no key of a gap rule",
+                "it belongs to counter, total, state, limit, rate, stuck, freshness, window",
+            ),
+        ),
+        (
+            {**GAP, "events_per_minute_max": 6},
+            (
+                "rule[r].events_per_minute_max",
+                "is no key of a gap rule",
+                "it belongs to limit, rate, stuck, freshness",
+            ),
+        ),
+        (
+            {**GAP, "lost_min": 0},
+            ("rule[r].lost_min", "0 is out of bounds", "1 to 1000000000"),
+        ),
+        (
+            {**GAP, "asset": "*"},
+            ("rule[r].asset", "has a '*', and tag has none", "write one name"),
+        ),
+        (
+            {**FRESH, "source": "s"},
+            ("rule[r].source", "is no key of a freshness rule", "it belongs to gap"),
+        ),
     ],
 )
 def test_what_would_not_work_is_refused_with_path_and_fix(
@@ -176,13 +225,15 @@ def test_the_core_is_given_times_in_ns_and_words_as_numbers() -> None:
         {**RATE, "name": "second"},
         {**STUCK, "name": "stuck", "band": 0.5},
         {**FRESH, "name": "fresh"},
+        {**GAP, "name": "gap", "lost_min": 9},
     ).options_for_core()["rules"]
-    assert [rule["kind"] for rule in rules] == [1, 6, 6, 7, 8]
+    assert [rule["kind"] for rule in rules] == [1, 6, 6, 7, 8, 9]
+    assert [(rule["source"], rule["lost_min"]) for rule in rules[4:]] == [("", 1), ("s", 9)]
     assert rules[0]["level"][1] == {
         "is_set": 1, "value": 80.0, "deadband": 1.0, "on_delay_ns": 2 * 10**9,
         "off_delay_ns": 3 * 10**9, "re_alarm_ns": 600 * 10**9,
     }  # fmt: skip
-    assert [rule["quality"] for rule in rules] == [1, 2, 0, 0, 0]
+    assert [rule["quality"] for rule in rules] == [1, 2, 0, 0, 0, 0]
     assert [rule["rate_unit_ns"] for rule in rules[1:3]] == [60 * 10**9, 10**9]
     assert rules[1]["span_ns"] == 10**10
     assert (rules[3]["after_ns"], rules[3]["band"], rules[4]["after_ns"]) == (
@@ -192,16 +243,16 @@ def test_the_core_is_given_times_in_ns_and_words_as_numbers() -> None:
     )
 
 
-@pytest.mark.parametrize("page", ["limits", "rate", "stuck", "freshness", "alarms"])
+@pytest.mark.parametrize("page", ["limits", "rate", "stuck", "freshness", "gap", "alarms"])
 def test_the_example_of_each_page_is_valid_as_printed(page: str) -> None:
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     for example in re.findall(r"```toml\n(.*?)```", text, re.S):
-        assert parse(*tomllib.loads(example)["rule"]).rules
+        assert parse(*tomllib.loads(example)["rule"], source="line1").rules
 
 
 def test_each_page_is_linked_from_the_index() -> None:
     index = (DOCS / "rules.md").read_text(encoding="utf-8")
-    for page in ("limits", "rate", "stuck", "freshness", "alarms"):
+    for page in ("limits", "rate", "stuck", "freshness", "gap", "alarms"):
         assert f"]({page}.md)" in index
 
 

@@ -100,6 +100,11 @@ name = "f"
 kind = "freshness"
 tag = "t"
 after_s = 60
+[[rule]]
+name = "g"
+kind = "gap"
+source = "a"
+lost_min = 5
 [[target]]
 name = "erp"
 kind = "tryton"

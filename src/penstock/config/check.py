@@ -15,7 +15,8 @@ from penstock.config.forms import Problems, suggest
 from penstock.config.model import Notice, Rule, Source
 from penstock.errors import ConfigError
 
-_COMMON = {"name", "kind", "series", "tag", "asset", "unit", "order_by"}
+_ALL = {"name", "kind", "series", "asset"}
+_COMMON = _ALL | {"tag", "unit", "order_by"}
 _QUANTITY = {"lot", "order", "cut_on", "emits_zero", "every_s", "offset_s"}
 _ALARM = {"events_per_minute_max", "suppress_when", "suppress_by"}
 RULE_KEYS: Mapping[str, frozenset[str]] = {
@@ -30,18 +31,20 @@ RULE_KEYS: Mapping[str, frozenset[str]] = {
     "rate": frozenset(_COMMON | _ALARM | set(words.LEVELS) | {"quality", "span_s", "per"}),
     "stuck": frozenset(_COMMON | _ALARM | {"quality", "after_s", "band"}),
     "freshness": frozenset(_COMMON | _ALARM | {"after_s"}),
+    "gap": frozenset(_ALL | {"source", "lost_min"}),
     "window": frozenset(_COMMON | WINDOW_KEYS),
 }
 ALL_KEYS = frozenset().union(*RULE_KEYS.values())
 RULE_REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "counter": ("unit",),
-    "total": ("unit", "per"),
-    "state": ("states",),
-    "limit": (),
-    "rate": ("span_s",),
-    "stuck": ("after_s",),
-    "freshness": ("after_s",),
-    "window": (),
+    "counter": ("tag", "unit"),
+    "total": ("tag", "unit", "per"),
+    "state": ("tag", "states"),
+    "limit": ("tag",),
+    "rate": ("tag", "span_s"),
+    "stuck": ("tag", "after_s"),
+    "freshness": ("tag", "after_s"),
+    "gap": ("source",),
+    "window": ("tag",),
 }
 
 
@@ -159,7 +162,8 @@ def check_rule(rule: Rule, keys: frozenset[str], path: str, problems: Problems) 
         refuse("unit", f"{rule.unit!r} is no known UN/ECE Rec 20 code", _REQUIRED_HELP["unit"])
     for key in ("lot", "order", "start", "since", "asset"):
         if "*" in getattr(rule, key) and "*" not in rule.tag:
-            refuse(key, "has a '*', and tag has none", "put the '*' into tag too")
+            fix = "put the '*' into tag too" if "tag" in RULE_KEYS[rule.kind] else "write one name"
+            refuse(key, "has a '*', and tag has none", fix)
     roles = [getattr(rule, role) for role in words.ROLES if getattr(rule, role)]
     if len(set(roles)) < len(roles):
         refuse("tag", "two roles read the same tag", "name a tag for each role")
@@ -168,6 +172,8 @@ def check_rule(rule: Rule, keys: frozenset[str], path: str, problems: Problems) 
 
 Refuse = Callable[..., None]
 _REQUIRED_HELP = {
+    "tag": 'write tag = "line1.temp", or a pattern: "*.temp"',
+    "source": "write the name of a [[source]] whose streams bear numbers",
     "unit": "write the UN/ECE Rec 20 code of what is counted, such as C62 (pieces), KGM or LTR",
     "per": 'write per = "h", "min" or "s": the time the flow is given in',
     "states": "list the states that make an event when they end",
@@ -231,6 +237,19 @@ def _check_named(rule: Rule, names: Mapping[int, str], refuse: Refuse) -> None:
         refuse("states", "lists a code and its name", "leave one out")
 
 
+def check_gaps(
+    rules: Iterable[tuple[str, Rule]], sources: Iterable[Source], problems: Problems
+) -> None:
+    """A gap rule names a source that is there."""
+    names = [each.name for each in sources]
+    for path, rule in rules:
+        if rule.kind == "gap" and rule.source and rule.source not in names:
+            known = suggest(rule.source, names) if names else "write a [[source]] of that name"
+            problems.append(
+                ConfigError(f"{path}.source", f"{rule.source!r} is no [[source]]", known)
+            )
+
+
 _KIND_CHECKS: Mapping[str, Callable[[Rule, Refuse], None]] = {
     "counter": _check_quantity,
     "total": _check_quantity,
@@ -239,6 +258,7 @@ _KIND_CHECKS: Mapping[str, Callable[[Rule, Refuse], None]] = {
     "rate": check_alarm.check_rate,
     "stuck": check_alarm.check_stuck,
     "freshness": check_alarm.check_freshness,
+    "gap": lambda *_: None,  # held against the sources, below
     "window": check_window,
 }
 

@@ -34,7 +34,7 @@ def options_for_core(config: Config) -> dict[str, Any]:
                     events_per_minute_max level (list of 4 dict, HH H L LL: is_set value deadband
                     on_delay_ns off_delay_ns re_alarm_ns) rollover size_ns offset_ns since_unit_ns
                     rate_unit_ns min_duration_ns micro_every_ns span_ns after_ns band
-                    suppress_tag suppress_by
+                    suppress_tag suppress_by source lost_min
                     hop_ns session_gap_ns session_max_ns expected_ns correct_ns count_n aggregates
                     is_any_state state_on micro negative state_count state_code (list of int) and
                     state_text (list of str), both state_count long
@@ -155,6 +155,8 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "band": rule.band,
         "suppress_tag": when.tag if when else "",
         "suppress_by": rule.suppress_by,
+        "source": rule.source,
+        "lost_min": rule.lost_min,
     }
 
 

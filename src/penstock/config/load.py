@@ -254,6 +254,7 @@ class _Reading:
                 rule = check.finish_rule(item.model, item.keys)
                 check.check_rule(rule, item.keys, item.path, self._problems)
                 found.append((item.path, rule))
+        check.check_gaps(found, sources, self._problems)
         check_panes(found, sources, self._problems)
         check_tags.check_types(found, sources, self._problems)
         check_alarm.check_suppression(found, self._problems)

@@ -290,7 +290,8 @@ class Rule:
         "What the rule does with the samples; a page of the docs for each.",
     )
     series: str = _key(Text(words.SERIES_BYTES), "Change it to start a new series of ids.", "1")
-    tag: str = _key(_ROLE, "Tag or pattern; what '*' matches names the instance.")
+    tag: str = _key(_ROLE, "Tag or pattern; what '*' matches names the instance.", "")
+    source: str = _key(_WORD, "gap: the source whose numbered streams it watches.", "")
     lot: str = _key(_ROLE, "Tag of the lot number; a change cuts.", "")
     order: str = _key(
         _ROLE, "Tag of the order number; a change cuts counters, totals and windows.", ""
@@ -386,6 +387,10 @@ class Rule:
         Integer(1, 1_000_000),
         "limit, rate, stuck, freshness: beyond it one chattering event stands for the rest.",
         60,
+    )
+    # gap
+    lost_min: int = _key(
+        Integer(1, words.LOST_MIN_MAX), "gap: a gap of fewer samples makes no event.", 1
     )
     # window
     size_s: float = _key(_SECONDS, "window: its length.", 0.0)

@@ -37,6 +37,7 @@ JOURNAL_BYTES_MAX: Final = 1 << 40
 PANES_MAX: Final = 64
 HOPS_MAX: Final = 64
 SESSION_MAX_S: Final = 3600.0
+LOST_MIN_MAX: Final = 1_000_000_000
 
 SOURCE_KINDS: Final[Mapping[str, int]] = MappingProxyType(
     {"feed": 0, "zmq_pull": 1, "zmq_sub": 2, "nats": 3, "replay": 4}
@@ -48,7 +49,7 @@ TYPES: Final[Mapping[str, int]] = MappingProxyType({"f64": 1, "i64": 2, "bool": 
 RULE_KINDS: Final[Mapping[str, int]] = MappingProxyType(
     {
         "limit": 1, "counter": 2, "total": 3, "state": 4, "window": 5, "rate": 6, "stuck": 7,
-        "freshness": 8,
+        "freshness": 8, "gap": 9,
     }
 )  # fmt: skip
 ALARM_KINDS: Final = ("limit", "rate", "stuck", "freshness")  # suppressed, shelved, acknowledged
@@ -125,6 +126,7 @@ EVENT_KINDS: Final = (
     "alarm.acknowledged",
     "alarm.shelved",
     "alarm.unshelved",
+    "gap.lost",
 )
 
 # Each flag of an event with the sentence a planner reads when a document waits because of it.
@@ -162,6 +164,7 @@ _INTERVAL = (
     *(kind for kind in EVENT_KINDS if kind.endswith(".clear")),
     "alarm.shelved",
     "alarm.unshelved",
+    "gap.lost",
 )
 _LIMIT = tuple(kind for kind in EVENT_KINDS if kind.startswith(("limit.", "rate.")))
 _BY = tuple(kind for kind in EVENT_KINDS if kind.startswith("alarm.") or kind.endswith(".clear"))

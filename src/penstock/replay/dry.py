@@ -103,6 +103,7 @@ class Dry:
             raise
         self._position = 0
         self._known: set[str] = set()
+        self._streams: dict[int, tuple[int, int, int]] = {}  # first number, last one, boot
         self.now_ns: int | None = None  # T
         self.first_ns: int | None = None
         self.used = 0  # samples
@@ -230,11 +231,24 @@ class Dry:
                 with suppress(ValueError, RingFull):  # then its samples are dropped, and counted
                     self.engine.tag(tag, table.kind(tag), source=source)
         for start in range(0, len(cells), _CELLS_MAX):
-            payload = _payload(time_ns, cells[start : start + _CELLS_MAX])
+            payload = _payload(time_ns, cells[start : start + _CELLS_MAX], self._head(table.number))
             self._position += 1
             while not self._take_in(payload):
                 yield self.take()
                 self.engine.tick(self.now_ns or 0)
+
+    def _head(self, number: tuple[int, int] | None) -> str:
+        """What a message says of its stream: the numbers of a file begin anywhere and go on by
+        one; one that is not above the last begins a new boot.
+        """
+        if number is None:
+            return ""
+        stream, at = number
+        first, last, boot = self._streams.get(stream, (at, at - 1, 1))
+        if at <= last:
+            first, boot = at, boot + 1
+        self._streams[stream] = first, at, boot
+        return f'"stream":{stream},"boot":{boot},"seq":{at - first},'
 
     def _take_in(self, payload: bytes) -> bool:
         try:
@@ -250,13 +264,13 @@ class Dry:
         return True
 
 
-def _payload(time_ns: int, cells: list[Cell]) -> bytes:
+def _payload(time_ns: int, cells: list[Cell], head: str) -> bytes:
     time = str(time_ns) if time_ns >= _NS_WORD else f'"{time_text(time_ns)}"'
     samples = ",".join(
         f'{{"name":{encode_basestring(tag)},"value":{value},"time":{time},"quality":{quality}}}'
         for tag, value, quality in cells
     )
-    return f'{{"samples":[{samples}]}}'.encode()
+    return f'{{{head}"samples":[{samples}]}}'.encode()
 
 
 def _source_name(config: Config, wanted: str) -> str:

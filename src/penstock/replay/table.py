@@ -1,8 +1,8 @@
 """Table: a CSV file as people and historians write them becomes rows of samples.
 
 What is not declared is detected, and what was detected is said. Two forms: wide (a time column and
-a column for each tag) and long (time, tag, value and perhaps quality). A cell that cannot be used
-is counted by reason and the first of them are named; an empty one is no sample.
+a column for each tag) and long (time, tag, value and perhaps quality, number and stream). A cell
+that cannot be used is counted by reason and the first of them are named; an empty one is no sample.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ _TIMES: Final = ("time", "timestamp", "datetime", "date", "ts", "t", "zeit", "ze
 _TAGS: Final = ("tag", "tagname", "tag_name", "name", "variable", "signal", "item")
 _VALUES: Final = ("value", "val", "v", "wert")
 _QUALITIES: Final = ("quality", "q", "status", "qualität")
+_NUMBERS: Final = ("number", "seq", "sequence", "nummer")
+_STREAMS: Final = ("stream",)
+_NUMBER_MAX: Final = 1 << 62
+_STREAM_MAX: Final = (1 << 31) - 1
 _QUALITY_WORDS: Final = {"good": 0, "ok": 0, "uncertain": 0x4000, "bad": 0x8000}
 
 _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
@@ -100,6 +104,7 @@ class Table:
         self.path = path
         self.rejected = Rejected()
         self.count = 0  # rows read
+        self.number: tuple[int, int] | None = None  # stream and number of the row given last
         self._kinds = kinds
         self._names = dict(form.names)
         self._tag_kinds: dict[str, str] = {}
@@ -189,6 +194,7 @@ class Table:
         quality = 0
         if 0 <= look.quality_at < len(cells):
             quality = self._quality(cells[look.quality_at].strip(), line)
+        self.number = self._numbered(cells, line) if look.number_at >= 0 else None
         return (time_ns, [(tag, value, quality)]) if value else None
 
     def _time(self, cells: Sequence[str], line: int) -> int | None:
@@ -212,6 +218,20 @@ class Table:
             self.rejected.add("is no quality, taken as bad", f"line {line}", text)
             return 0x8000
         return number if number < 1 << 16 else number >> 16
+
+    def _numbered(self, cells: Sequence[str], line: int) -> tuple[int, int] | None:
+        """Stream and number of a row; a cell that is none is counted, and the row bears none."""
+        found = []
+        for at, most in ((self._look.stream_at, _STREAM_MAX), (self._look.number_at, _NUMBER_MAX)):
+            text = cells[at].strip() if 0 <= at < len(cells) else ""
+            if not text and at == self._look.number_at:
+                return None
+            number = int(text or "0") if re.fullmatch(r"\d{0,20}", text, re.ASCII) else most + 1
+            if number > most:
+                self.rejected.add(f"is no whole number up to {most}", f"line {line}", text)
+                return None
+            found.append(number)
+        return found[0], found[1]
 
     def _value(self, tag: str, text: str, line: int) -> str:
         """The cell as JSON; "" where it cannot be used, which is counted."""
@@ -259,7 +279,7 @@ class _Look:
         self.columns = [each.strip() for each in rows[0]]
         if len(self.columns) > COLUMNS_MAX:
             raise InputError(f"{path}: more than {COLUMNS_MAX} columns")
-        self.tag_at = self.value_at = self.quality_at = -1
+        self.tag_at = self.value_at = self.quality_at = self.number_at = self.stream_at = -1
         self.time_at = self._find_time(rows)
         self.shape = self._find_shape()
         self.decimal = self._find_decimal(rows[1:])
@@ -343,14 +363,14 @@ class _Look:
         lower = [each.lower() for each in self.columns]
         places = [
             next((lower.index(each) for each in words if each in lower), -1)
-            for words in (_TAGS, _VALUES, _QUALITIES)
+            for words in (_TAGS, _VALUES, _QUALITIES, _NUMBERS, _STREAMS)
         ]
         is_long = places[0] >= 0 and places[1] >= 0 and self.time_at not in places[:2]
         shape = self.form.shape or ("long" if is_long else "wide")
         if shape == "long":
             if not is_long:
                 raise InputError(f"{self.path}: the long form wants columns time, tag and value")
-            self.tag_at, self.value_at, self.quality_at = places
+            self.tag_at, self.value_at, self.quality_at, self.number_at, self.stream_at = places
         self._say("form", shape, is_declared=self.form.shape)
         return shape
 
