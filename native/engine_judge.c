@@ -120,6 +120,8 @@ static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
     cut_table(&judge->captures, map, &at, judge->arena[JUDGE_CAPTURE].max);
     judge->deadline =
         cut(map, &at, (uint64_t)judge->arena[JUDGE_LIMIT].max * sizeof *judge->deadline);
+    judge->newest_of =
+        cut(map, &at, (uint64_t)judge->arena[JUDGE_CLOCK].max * sizeof *judge->newest_of);
     judge->is_live = cut(map, &at, PSTK_RULES_MAX);
     judge->name_of = cut(map, &at, PSTK_RULES_MAX * sizeof *judge->name_of);
     judge->suppression.suppressor_of =

@@ -157,6 +157,7 @@ void judge_event_set_by(pstk_event *event, const char *by);
 
 void judge_limit_schedule(pstk_judge *judge, uint32_t limit);
 void judge_limit_unschedule(pstk_judge *judge, uint32_t limit);
+bool judge_limit_is_calm(const pstk_judge *judge, uint32_t limit, const pstk_limit_sample *sample);
 void judge_quiet_refresh(pstk_judge *judge, uint32_t tag); /* and judge_until_refresh */
 void judge_deadlines_rebuild(pstk_judge *judge);
 

@@ -1,9 +1,11 @@
 /* judge heap: samples of event order wait here until the watermark passes them.
- * Method: one skew heap a clock in a common pool, ordered by (event time, journal order). What has
- * the same time on one clock is one instant: first every role takes its value, then each touched
- * instance makes its transition once. Full     the oldest instant of the clock is taken early and
- * counted reorder_overflow. */
-#include "engine_judge_state.h"
+ * Method: one skew heap a clock in a common pool, ordered by (event time, journal order). What
+ * comes in order hangs below what came before it, so a stream in order is a row and costs no walk.
+ * What has the same time on one clock is one instant: first every role takes its value, then each
+ * touched instance makes its transition once; an instant of one sample that one instance hears
+ * skips the list. Full     the oldest instant of the clock is taken early and counted
+ * reorder_overflow. */
+#include "engine_judge_order.h"
 
 static bool is_before(const judge_node *a, const judge_node *b) {
     return a->time_ns < b->time_ns || (a->time_ns == b->time_ns && a->ordinal < b->ordinal);
@@ -30,22 +32,46 @@ static uint32_t merge(pstk_judge *judge, uint32_t a, uint32_t b) {
     return root;
 }
 
-static void set_top(pstk_judge *judge, judge_clock *clock, uint32_t root) {
+static inline void set_top(pstk_judge *judge, judge_clock *clock, uint32_t root) {
     clock->heap = root;
     clock->heap_ns = root ? judge_node_raw(judge, root)->time_ns : INT64_MAX;
 }
 
+/* Below the one that came before it on this clock, where that still waits, has nothing below it and
+ * is no later. */
+static inline bool hang(pstk_judge *judge, uint32_t before, uint32_t index, int64_t time_ns) {
+    const judge_node *last = judge_node_raw(judge, before);
+    if (!before || last->time_ns > time_ns || last->left || last->right || judge->is_plain)
+        return false;
+    judge_node_at(judge, before)->left = index;
+    return true;
+}
+
 bool judge_heap_push(pstk_judge *judge, uint32_t clock_index, const judge_node *from) {
-    uint32_t index = judge_arena_take(judge, JUDGE_NODE);
+    uint32_t index = judge_node_take(judge);
     if (!index)
         return false;
-    judge_clock *clock = judge_clock_at(judge, clock_index);
     judge_node *node = judge_node_at(judge, index);
     *node = *from;
     node->link = node->left = node->right = 0;
     node->ordinal = judge->head.ordinal++;
-    set_top(judge, clock, merge(judge, clock->heap, index));
+    if (!hang(judge, judge->newest_of[clock_index], index, node->time_ns)) {
+        judge_clock *clock = judge_clock_at(judge, clock_index);
+        set_top(judge, clock, clock->heap ? merge(judge, clock->heap, index) : index);
+    }
+    judge->newest_of[clock_index] = index;
     return true;
+}
+
+/* The first one leaves the heap. */
+static inline judge_node *pop(pstk_judge *judge, uint32_t clock_index, judge_clock *clock) {
+    uint32_t index = clock->heap;
+    judge_node *node = judge_node_at(judge, index);
+    uint32_t left = node->left, right = node->right;
+    set_top(judge, clock, left && right ? merge(judge, left, right) : left | right);
+    if (judge->newest_of[clock_index] == index)
+        judge->newest_of[clock_index] = 0;
+    return node;
 }
 
 /* Behind those that are touched: what one tag says reaches its rules in the order of the table. */
@@ -74,33 +100,37 @@ void judge_alarm_touch(pstk_judge *judge, uint32_t index) {
     judge->touched = index;
 }
 
+/* An alarm of event order takes one value an instant. */
+static void set_sample(pstk_judge *judge, const judge_instance *instance, const judge_hot *hot,
+                       const judge_node *node) {
+    judge_delay *delay = judge_delay_at(judge, judge_limit_raw(judge, instance->state)->delay);
+    double x = hot->is_integer ? (double)node->value.i64 : node->value.f64;
+    delay->sample = (pstk_limit_sample){.x = x,
+                                        .value = node->value,
+                                        .time_ns = node->time_ns,
+                                        .recv_ns = judge->head.now_ns,
+                                        .flags = judge_quality_flags(node->quality),
+                                        .is_bad = judge_is_bad(node->quality)};
+    delay->is_set = 1;
+}
+
 /* One sample reaches every instance that hears its tag. */
 static void deliver(pstk_judge *judge, const judge_node *node) {
     const judge_hot *hot = judge_hot_raw(judge, node->tag);
-    judge_suppress_state(judge, node->tag, node->value, node->quality, true);
+    if (judge->suppression.latch_of[node->tag])
+        judge_suppress_state(judge, node->tag, node->value, node->quality, true);
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
         const judge_bind *bind = judge_bind_raw(judge, b);
         const judge_instance *instance = judge_instance_raw(judge, bind->instance);
-        if (instance->kind == PSTK_RULE_WINDOW) {
+        if (instance->kind == PSTK_RULE_WINDOW)
             continue; /* they take it behind the instant: judge_wide_run_held */
-        } else if (!judge_is_alarm(instance->kind)) {
+        else if (!judge_is_alarm(instance->kind))
             judge_group_role(judge, instance->state, bind->role, node, hot->type);
-        } else if (bind->role == JUDGE_BIND_SUPPRESS) {
+        else if (bind->role != JUDGE_BIND_SUPPRESS &&
+                 judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT)
+            set_sample(judge, instance, hot, node);
+        else
             continue;
-        } else if (judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT) {
-            judge_delay *delay =
-                judge_delay_at(judge, judge_limit_raw(judge, instance->state)->delay);
-            double x = hot->is_integer ? (double)node->value.i64 : node->value.f64;
-            delay->sample = (pstk_limit_sample){.x = x,
-                                                .value = node->value,
-                                                .time_ns = node->time_ns,
-                                                .recv_ns = judge->head.now_ns,
-                                                .flags = judge_quality_flags(node->quality),
-                                                .is_bad = judge_is_bad(node->quality)};
-            delay->is_set = 1;
-        } else {
-            continue;
-        }
         touch(judge, bind->instance);
     }
 }
@@ -122,28 +152,6 @@ static void wake(pstk_judge *judge, uint32_t index, bool is_early) {
         touch(judge, index);
     else if (is_early && !is_alarm) /* its time has not come: the next instant cuts, wakes again */
         judge_group_at(judge, instance->state)->wake_ns = PSTK_TIME_NONE;
-}
-
-void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_early) {
-    judge_clock *clock = judge_clock_at(judge, clock_index);
-    judge->instant_ns = clock->heap_ns;
-    judge->is_early = is_early;
-    judge->instant_clock = clock_index;
-    while (clock->heap && clock->heap_ns == judge->instant_ns) {
-        uint32_t index = clock->heap;
-        judge_node *node = judge_node_at(judge, index);
-        set_top(judge, clock, merge(judge, node->left, node->right));
-        if (!node->instance)
-            deliver(judge, node);
-        if (judge_wide_hold(judge, index))
-            continue;
-        if (!node->instance) {
-            judge_arena_drop(judge, JUDGE_NODE, index);
-            continue;
-        }
-        wake(judge, node->instance, is_early);
-        judge_arena_drop(judge, JUDGE_NODE, index);
-    }
 }
 
 /* An alarm of event order: one value an instant, the last in the journal. False: come again. */
@@ -168,6 +176,18 @@ static int64_t known_until(const pstk_judge *judge) {
     return PSTK_MAX(PSTK_MIN(clock->watermark_ns, clock->heap_ns), judge->instant_ns + 1);
 }
 
+/* The sample changes nothing but what is newest: nothing is told, nothing falls due. */
+static bool takes_calmly(const pstk_judge *judge, uint32_t index, judge_delay *delay) {
+    if (judge->is_plain || delay->sample.time_ns <= delay->last_ns ||
+        !judge_limit_is_calm(judge, index, &delay->sample))
+        return false;
+    delay->delay.newest = delay->sample.value;
+    delay->delay.has_newest = UINT8_MAX;
+    delay->is_set = 0;
+    delay->last_ns = delay->sample.time_ns;
+    return true;
+}
+
 static bool alarm_transit(pstk_judge *judge, uint32_t index) {
     const judge_limit *limit = judge_limit_raw(judge, index);
     judge_delay *delay = judge_delay_at(judge, limit->delay);
@@ -177,6 +197,8 @@ static bool alarm_transit(pstk_judge *judge, uint32_t index) {
         return false;
     }
     if (!is_ordered_alarm(judge, judge_instance_raw(judge, limit->instance)))
+        return true;
+    if (delay->is_set && takes_calmly(judge, index, delay))
         return true;
     if (delay->is_set) {
         if (!alarm_sample(judge, index, delay))
@@ -207,10 +229,81 @@ bool judge_touched_run(pstk_judge *judge) {
     return judge_wide_run_held(judge);
 }
 
+/* ---- an instant of one sample that one instance hears --------------------------------------- */
+
+/* The only binding of the sample's tag; 0: there are others, or none, or its sample says a state.
+ */
+static inline uint32_t sole_bind(const pstk_judge *judge, const judge_node *node) {
+    if (node->instance)
+        return 0;
+    uint32_t b = judge_hot_raw(judge, node->tag)->bind; /* item 0 is none */
+    bool is_sole = !judge_bind_raw(judge, b)->link && !judge->suppression.latch_of[node->tag];
+    return is_sole && !judge->is_plain ? b : 0;
+}
+
+/* Steps now; where events have no room, as any that is touched. */
+static inline void step_now(pstk_judge *judge, uint32_t index) {
+    const judge_instance *instance = judge_instance_raw(judge, index);
+    if (!judge_has_room(judge))
+        touch(judge, index);
+    else if (!judge_is_alarm(instance->kind))
+        judge_group_step(judge, instance->state, judge->instant_ns);
+    else if (!alarm_transit(judge, instance->state))
+        judge_alarm_touch(judge, index); /* there is more */
+}
+
+/* False: it takes the long way. */
+static bool take_alone(pstk_judge *judge, uint32_t index, uint32_t b) {
+    const judge_node *node = judge_node_raw(judge, index);
+    const judge_hot *hot = judge_hot_raw(judge, node->tag);
+    const judge_bind *bind = judge_bind_raw(judge, b);
+    const judge_instance *instance = judge_instance_raw(judge, bind->instance);
+    if (bind->role == JUDGE_BIND_SUPPRESS)
+        return false;
+    if (instance->kind == PSTK_RULE_WINDOW)
+        return judge_wide_take_alone(judge, index, b);
+    if (!judge_is_alarm(instance->kind))
+        judge_group_role(judge, instance->state, bind->role, node, hot->type);
+    else if (judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT)
+        set_sample(judge, instance, hot, node);
+    else
+        return false;
+    judge_node_drop(judge, index);
+    step_now(judge, bind->instance);
+    return true;
+}
+
+static void take_node(pstk_judge *judge, uint32_t index, judge_node *node) {
+    if (!node->instance)
+        deliver(judge, node);
+    if (judge_wide_hold(judge, index))
+        return;
+    if (node->instance)
+        wake(judge, node->instance, judge->is_early);
+    judge_node_drop(judge, index);
+}
+
+void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock_index, bool is_early) {
+    judge_clock *clock = judge_clock_at(judge, clock_index);
+    judge->instant_ns = clock->heap_ns;
+    judge->is_early = is_early;
+    judge->instant_clock = clock_index;
+    uint32_t index = clock->heap;
+    judge_node *node = pop(judge, clock_index, clock);
+    uint32_t bind = clock->heap_ns == judge->instant_ns ? 0 : sole_bind(judge, node);
+    if (bind && take_alone(judge, index, bind))
+        return;
+    take_node(judge, index, node);
+    while (clock->heap && clock->heap_ns == judge->instant_ns) {
+        index = clock->heap;
+        take_node(judge, index, pop(judge, clock_index, clock));
+    }
+}
+
 static bool drain_below(pstk_judge *judge, uint32_t clock_index, bool is_all) {
     judge_clock *clock = judge_clock_at(judge, clock_index);
     for (;;) {
-        if (!judge_touched_run(judge))
+        if ((judge->touched || judge->held) && !judge_touched_run(judge))
             return false;
         if (!clock->heap || (!is_all && clock->heap_ns >= clock->watermark_ns))
             return true;

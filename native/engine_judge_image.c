@@ -103,6 +103,7 @@ int pstk_judge_restore(pstk_judge *judge, const pstk_image *image, pstk_error *e
     if (status != PSTK_OK)
         return status;
     judge->touched = 0;
+    memset(judge->newest_of, 0, (size_t)judge->arena[JUDGE_CLOCK].max * sizeof *judge->newest_of);
     judge->place = (judge_place){0};
     judge_names_rebuild(judge);
     judge_streams_rebuild(judge);

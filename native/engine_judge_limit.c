@@ -102,6 +102,18 @@ static void narrow(const pstk_judge *judge, const judge_bind *bind, judge_hot *h
         hot->calm_ns = PSTK_MIN(hot->calm_ns, pstk_fold_end_ns(&at->fold));
 }
 
+/* Strictly between its levels, with nothing running, folded or kept back, a good sample is the
+ * newest, and that is all. */
+bool judge_limit_is_calm(const pstk_judge *judge, uint32_t index, const pstk_limit_sample *sample) {
+    const judge_limit *at = judge_limit_raw(judge, index);
+    const pstk_rule *rule = judge_rule_of(judge, judge_instance_raw(judge, at->instance));
+    double low = -__builtin_inf(), high = __builtin_inf();
+    if (rule->kind != PSTK_RULE_LIMIT || sample->is_bad || at->fold.folded || at->limit.untold)
+        return false;
+    pstk_limit_quiet(rule, &at->limit, &low, &high);
+    return sample->x > low && sample->x < high;
+}
+
 void judge_quiet_refresh(pstk_judge *judge, uint32_t tag) {
     judge_hot *hot = judge_hot_at(judge, tag);
     double low = -__builtin_inf(), high = __builtin_inf();

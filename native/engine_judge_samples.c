@@ -3,7 +3,7 @@
  * window's pane in place and needs no order by time touches two lines of its tag and goes on.
  * Everything else takes the slow path, which may stop for want of room in the event ring after any
  * step and goes on from there. */
-#include "engine_judge_state.h"
+#include "engine_judge_order.h"
 
 enum { /* place.phase of the slow path */
        PHASE_NEW,
@@ -17,35 +17,11 @@ enum { /* place.phase of the slow path */
        PHASE_DRAIN,
 };
 
-typedef struct run { /* what holds for the whole block */
-    const pstk_sample *sample;
-    uint32_t count;
-    uint32_t stream_index;
-    judge_stream *stream;
-    uint32_t clock_index;
-    judge_clock *clock;
-    int64_t others_ns; /* other streams of the source hold the watermark at this */
-    int64_t recv_ns;
-} run;
-
-static int64_t time_of(const run *at, const pstk_sample *sample) {
-    return sample->time_ns == PSTK_TIME_NONE ? at->recv_ns : sample->time_ns;
-}
-
-static bool is_time(int64_t time_ns) {
-    return time_ns <= PSTK_RULE_TIME_MAX && time_ns >= -PSTK_RULE_TIME_MAX;
-}
-
-static void set_clock(pstk_judge *judge, run *at) {
+static void set_clock(pstk_judge *judge, judge_run *at) {
     at->clock_index = at->stream->is_alone ? judge_stream_clock(at->stream_index)
                                            : judge_source_clock(at->stream->source);
     at->clock = judge_clock_at(judge, at->clock_index);
     at->others_ns = judge_others_ns(judge, at->stream_index);
-}
-
-/* The watermark where the stream has come as far as newest_ns. */
-static int64_t mark_of(const run *at, int64_t newest_ns) {
-    return pstk_time_add(PSTK_MIN(newest_ns, at->others_ns), -at->clock->lateness_ns);
 }
 
 /* ---- the fast path -------------------------------------------------------------------------- */
@@ -89,17 +65,17 @@ static __attribute__((noinline)) void add_to_all(const pstk_judge *judge, judge_
 }
 
 /* A stamp that does not lead: neither far behind nor, its window, behind the watermark. */
-static inline bool may_follow(const run *at, int64_t newest_ns, const judge_hot *hot,
+static inline bool may_follow(const judge_run *at, int64_t newest_ns, const judge_hot *hot,
                               int64_t time_ns) {
-    int64_t mark_ns = PSTK_MAX(at->clock->watermark_ns, mark_of(at, newest_ns));
+    int64_t mark_ns = PSTK_MAX(at->clock->watermark_ns, judge_run_mark(at, newest_ns));
     return time_ns >= newest_ns - JUDGE_REGRESS_NS && hot->until_ns > mark_ns;
 }
 
 /* Goes on while samples need nothing special; stands then at the first one that does, or at the one
  * that has woken something. What the loop needs is held in locals: a store to a tag might be to
  * anything. */
-static inline __attribute__((always_inline)) void run_quiet(const pstk_judge *judge, const run *at,
-                                                            lane *in, bool is_far) {
+static inline __attribute__((always_inline)) void
+run_quiet(const pstk_judge *judge, const judge_run *at, lane *in, bool is_far) {
     judge_hot *const hots = (void *)judge->arena[JUDGE_HOT].base; /* touched by keep_tags */
     judge_window *const windows = (void *)judge->arena[JUDGE_WINDOW].base;
     const uint32_t tags = judge_count(judge, JUDGE_HOT), stream = at->stream_index;
@@ -120,7 +96,7 @@ static inline __attribute__((always_inline)) void run_quiet(const pstk_judge *ju
             !(x > hot->low) || !(x < hot->high))
             break;
         if (PSTK_UNLIKELY(time_ns <= hot->last_ns)) { /* PSTK_TIME_NONE is always among these */
-            time_ns = time_of(at, sample);
+            time_ns = judge_run_time(at, sample);
             if (time_ns <= hot->last_ns)
                 break;
         }
@@ -149,17 +125,19 @@ static inline __attribute__((always_inline)) void run_quiet(const pstk_judge *ju
     in->ahead_ns = ahead_ns;
 }
 
-static __attribute__((noinline)) void run_near(const pstk_judge *judge, const run *at, lane *in) {
+static __attribute__((noinline)) void run_near(const pstk_judge *judge, const judge_run *at,
+                                               lane *in) {
     run_quiet(judge, at, in, false);
 }
 
-static __attribute__((noinline)) void run_far(const pstk_judge *judge, const run *at, lane *in) {
+static __attribute__((noinline)) void run_far(const pstk_judge *judge, const judge_run *at,
+                                              lane *in) {
     run_quiet(judge, at, in, true);
 }
 
 /* While a snapshot is open and its walk under way: what the fast path may write is touched
  * beforehand, for the whole block, so that its loop asks nothing. */
-static void keep_tags(const pstk_judge *judge, const run *at, uint32_t i) {
+static void keep_tags(const pstk_judge *judge, const judge_run *at, uint32_t i) {
     const uint32_t tags = judge_count(judge, JUDGE_HOT);
     for (; i < at->count; i++) {
         uint32_t tag = at->sample[i].tag_id;
@@ -183,11 +161,11 @@ static void keep_tags(const pstk_judge *judge, const run *at, uint32_t i) {
 
 /* Goes on while samples need nothing special; returns the index of the first one that does. The
  * watermark is told at the end: nothing in between reads it. */
-static uint32_t run_fast(pstk_judge *judge, run *at, uint32_t i) {
+static uint32_t run_fast(pstk_judge *judge, judge_run *at, uint32_t i) {
     judge_stream *stream = at->stream;
     judge_clock *clock = at->clock;
     if (judge->is_plain || !stream->has_max || stream->has_gap || stream->run_count ||
-        stream->is_idle || mark_of(at, stream->max_ns) > clock->watermark_ns)
+        stream->is_idle || judge_run_mark(at, stream->max_ns) > clock->watermark_ns)
         return i;
     int64_t wake_ns = pstk_time_add(clock->heap_ns, clock->lateness_ns);
     const pstk_sample *end = at->sample + at->count;
@@ -206,18 +184,30 @@ static uint32_t run_fast(pstk_judge *judge, run *at, uint32_t i) {
     }
     if (in.newest_ns != stream->max_ns) {
         stream->max_ns = in.newest_ns;
-        clock->watermark_ns = PSTK_MAX(clock->watermark_ns, mark_of(at, in.newest_ns));
+        clock->watermark_ns = PSTK_MAX(clock->watermark_ns, judge_run_mark(at, in.newest_ns));
     }
     if (in.has_woken)
         judge->place.phase = PHASE_DRAIN;
     return (uint32_t)(in.sample - at->sample);
 }
 
+/* Samples that go to the heap alone; false: it took none, or stands at one that is not done. */
+static bool run_ordered(pstk_judge *judge, judge_run *at) {
+    judge_place *place = &judge->place;
+    uint32_t from = place->sample;
+    bool is_full = false;
+    if (from < at->count)
+        place->sample = judge_order_run(judge, at, from, &is_full);
+    if (is_full)
+        place->phase = PHASE_DRAIN;
+    return place->sample != from && !is_full;
+}
+
 /* ---- the slow path -------------------------------------------------------------------------- */
 
 /* A sample the judge can use: known tag of this source, finite number, possible time. */
-static bool is_usable(const pstk_judge *judge, const run *at, const pstk_sample *sample) {
-    if (!judge_is_tag(judge, sample->tag_id) || !is_time(time_of(at, sample)))
+static bool is_usable(const pstk_judge *judge, const judge_run *at, const pstk_sample *sample) {
+    if (!judge_is_tag(judge, sample->tag_id) || !judge_is_time(judge_run_time(at, sample)))
         return false;
     const judge_hot *hot = judge_hot_raw(judge, sample->tag_id);
     if (hot->source != at->stream->source)
@@ -226,7 +216,7 @@ static bool is_usable(const pstk_judge *judge, const run *at, const pstk_sample 
 }
 
 /* The tag came with another stream than before. */
-static void move_tag(pstk_judge *judge, const run *at, judge_hot *hot) {
+static void move_tag(pstk_judge *judge, const judge_run *at, judge_hot *hot) {
     if (hot->stream == at->stream_index)
         return;
     bool is_moved = hot->clock != at->clock_index;
@@ -238,7 +228,7 @@ static void move_tag(pstk_judge *judge, const run *at, judge_hot *hot) {
 
 /* Streams of one source that begin more than an hour apart do not share a watermark: whichever lies
  * behind, the new one or one that is there, goes by its own. */
-static void part_far_streams(pstk_judge *judge, const run *at, int64_t time_ns) {
+static void part_far_streams(pstk_judge *judge, const judge_run *at, int64_t time_ns) {
     for (uint32_t i = judge_source_at(judge, at->stream->source)->streams; i;) {
         const judge_stream *other = judge_stream_raw(judge, i);
         uint32_t next = other->next;
@@ -252,7 +242,7 @@ static void part_far_streams(pstk_judge *judge, const run *at, int64_t time_ns) 
 }
 
 /* A stream's first sample: whatever the source lost before is a gap of this one too. */
-static void start_stream(pstk_judge *judge, run *at, int64_t time_ns) {
+static void start_stream(pstk_judge *judge, judge_run *at, int64_t time_ns) {
     judge_stream *stream = at->stream;
     for (uint32_t i = judge_source_raw(judge, stream->source)->streams; i;) {
         const judge_stream *other = judge_stream_raw(judge, i);
@@ -272,7 +262,7 @@ static void start_stream(pstk_judge *judge, run *at, int64_t time_ns) {
 }
 
 /* True once the stream's clock has certainly gone back. */
-static bool has_regressed(const run *at, int64_t time_ns) {
+static bool has_regressed(const judge_run *at, int64_t time_ns) {
     judge_stream *stream = at->stream;
     if (time_ns >= stream->max_ns - JUDGE_REGRESS_NS) {
         stream->run_count = 0;
@@ -288,7 +278,7 @@ static bool has_regressed(const run *at, int64_t time_ns) {
            at->recv_ns - stream->run_recv_ns >= JUDGE_REGRESS_T_NS;
 }
 
-static void count_late(pstk_judge *judge, const run *at, uint64_t count) {
+static void count_late(pstk_judge *judge, const judge_run *at, uint64_t count) {
     JUDGE_COUNT(judge->head.counters.late, count);
     JUDGE_COUNT(judge_source_at(judge, at->stream->source)->late, count);
 }
@@ -317,14 +307,14 @@ static uint64_t ordered_rules(const pstk_judge *judge, const judge_hot *hot) {
 }
 
 /* Into the heap; a full pool gives up its oldest instant first. */
-static bool push(pstk_judge *judge, const run *at, const pstk_sample *sample) {
+static bool push(pstk_judge *judge, const judge_run *at, const pstk_sample *sample) {
     if (!judge_touched_run(judge))
         return false;
     const judge_hot *hot = judge_hot_raw(judge, sample->tag_id);
     judge_clock *clock = judge_clock_at(judge, hot->clock);
     judge_node node = {.tag = sample->tag_id,
                        .quality = sample->quality,
-                       .time_ns = time_of(at, sample),
+                       .time_ns = judge_run_time(at, sample),
                        .value = sample->value};
     if (!hot->is_integer)
         node.value.f64 += 0.0;
@@ -360,11 +350,11 @@ static bool stays_calm(const pstk_judge *judge, const judge_instance *instance,
 }
 
 /* False: it has more to tell; come again. */
-static bool alarm_one(pstk_judge *judge, const run *at, const pstk_sample *sample,
+static bool alarm_one(pstk_judge *judge, const judge_run *at, const pstk_sample *sample,
                       uint32_t instance) {
     bool is_integer = judge_hot_at(judge, sample->tag_id)->is_integer;
     pstk_limit_sample it = {.value = sample->value,
-                            .time_ns = time_of(at, sample),
+                            .time_ns = judge_run_time(at, sample),
                             .recv_ns = at->recv_ns,
                             .flags = judge_quality_flags(sample->quality),
                             .is_bad = judge_is_bad(sample->quality)};
@@ -379,9 +369,9 @@ static bool alarm_one(pstk_judge *judge, const run *at, const pstk_sample *sampl
 }
 
 /* Arrival alarms, one binding a step. */
-static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sample) {
+static bool run_binds(pstk_judge *judge, const judge_run *at, const pstk_sample *sample) {
     judge_hot *hot = judge_hot_at(judge, sample->tag_id);
-    int64_t time_ns = time_of(at, sample);
+    int64_t time_ns = judge_run_time(at, sample);
     if (PSTK_UNLIKELY(judge->suppression.latch_of[sample->tag_id]))
         judge_suppress_state(judge, sample->tag_id, sample->value, sample->quality, false);
     if (!hot->has_limit) {
@@ -417,24 +407,25 @@ static bool run_binds(pstk_judge *judge, const run *at, const pstk_sample *sampl
     return true;
 }
 
-static bool run_windows(pstk_judge *judge, const run *at, const pstk_sample *sample) {
+static bool run_windows(pstk_judge *judge, const judge_run *at, const pstk_sample *sample) {
     const judge_hot *hot = judge_hot_raw(judge, sample->tag_id);
     double x = (hot->is_integer ? (double)sample->value.i64 : sample->value.f64) + 0.0;
     for (; judge->place.node;
          judge->place.node = judge_window_raw(judge, judge->place.node)->link) {
         if (!judge_has_room(judge))
             return false;
-        if (!judge_window_add(judge, judge->place.node, time_of(at, sample), x, sample->quality))
+        if (!judge_window_add(judge, judge->place.node, judge_run_time(at, sample), x,
+                              sample->quality))
             count_late(judge, at, 1);
     }
     return true;
 }
 
 /* Wide windows of arrival order, one binding a step. */
-static bool run_wide(pstk_judge *judge, const run *at, const pstk_sample *sample) {
+static bool run_wide(pstk_judge *judge, const judge_run *at, const pstk_sample *sample) {
     judge_node node = {.tag = sample->tag_id,
                        .quality = sample->quality,
-                       .time_ns = time_of(at, sample),
+                       .time_ns = judge_run_time(at, sample),
                        .value = sample->value};
     for (; judge->place.node; judge->place.node = judge_bind_raw(judge, judge->place.node)->link) {
         const judge_bind *bind = judge_bind_raw(judge, judge->place.node);
@@ -450,16 +441,16 @@ static bool run_wide(pstk_judge *judge, const run *at, const pstk_sample *sample
     return true;
 }
 
-static void advance(const run *at, int64_t time_ns) {
+static void advance(const judge_run *at, int64_t time_ns) {
     judge_stream *stream = at->stream;
     stream->max_ns = PSTK_MAX(stream->max_ns, time_ns);
-    at->clock->watermark_ns = PSTK_MAX(at->clock->watermark_ns, mark_of(at, stream->max_ns));
+    at->clock->watermark_ns = PSTK_MAX(at->clock->watermark_ns, judge_run_mark(at, stream->max_ns));
 }
 
 /* PHASE_NEW..PHASE_REGRESS: what must be settled before the sample itself. False: come again. */
-static bool prepare(pstk_judge *judge, run *at, const pstk_sample *sample) {
+static bool prepare(pstk_judge *judge, judge_run *at, const pstk_sample *sample) {
     judge_place *place = &judge->place;
-    int64_t time_ns = time_of(at, sample);
+    int64_t time_ns = judge_run_time(at, sample);
     if (place->phase == PHASE_NEW) {
         if (!at->stream->has_max)
             start_stream(judge, at, time_ns);
@@ -488,7 +479,7 @@ static bool prepare(pstk_judge *judge, run *at, const pstk_sample *sample) {
     return true;
 }
 
-static bool run_slow(pstk_judge *judge, run *at, const pstk_sample *sample) {
+static bool run_slow(pstk_judge *judge, judge_run *at, const pstk_sample *sample) {
     judge_place *place = &judge->place;
     if (place->phase == PHASE_NEW && !is_usable(judge, at, sample))
         return true;
@@ -522,7 +513,7 @@ static bool run_slow(pstk_judge *judge, run *at, const pstk_sample *sample) {
     if (place->phase == PHASE_ADVANCE) {
         if (hot->until_ns == INT64_MIN)
             judge_until_refresh(judge, sample->tag_id);
-        advance(at, time_of(at, sample));
+        advance(at, judge_run_time(at, sample));
         place->phase = PHASE_DRAIN;
     }
     if (!judge_clock_drain(judge, at->clock_index))
@@ -533,7 +524,7 @@ static bool run_slow(pstk_judge *judge, run *at, const pstk_sample *sample) {
 
 /* ---- the block ------------------------------------------------------------------------------ */
 
-static bool begin(pstk_judge *judge, const pstk_block *block, run *at) {
+static bool begin(pstk_judge *judge, const pstk_block *block, judge_run *at) {
     if (block->bytes < sizeof *block || block->bytes > PSTK_BLOCK_BYTES_MAX)
         return false;
     uint32_t room = (uint32_t)((block->bytes - sizeof *block) / sizeof(pstk_sample));
@@ -548,7 +539,7 @@ static bool begin(pstk_judge *judge, const pstk_block *block, run *at) {
 }
 
 bool judge_samples_run(pstk_judge *judge, const pstk_block *block) {
-    run at;
+    judge_run at;
     judge_place *place = &judge->place;
     if (!begin(judge, block, &at))
         return true;
@@ -564,6 +555,8 @@ bool judge_samples_run(pstk_judge *judge, const pstk_block *block) {
     for (;;) {
         if (place->phase == PHASE_NEW)
             place->sample = run_fast(judge, &at, place->sample);
+        if (place->phase == PHASE_NEW && run_ordered(judge, &at))
+            continue;
         if (place->sample >= at.count)
             break;
         if (!run_slow(judge, &at, &at.sample[place->sample]))

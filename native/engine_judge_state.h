@@ -207,6 +207,7 @@ struct pstk_judge {
     uint32_t held_bind;             /* where the first of them stands; 0 = at the beginning */
     uint32_t held_cuts;             /* so many of them may cut: they come first */
     uint32_t held_cut;              /* the one that is at it; 0 = the first */
+    uint32_t *newest_of;            /* by clock: the node pushed last, while it waits; 0 = none */
     int64_t instant_ns;
     uint32_t instant_clock;
     judge_suppression suppression;
@@ -295,7 +296,7 @@ static inline uint32_t judge_count(const pstk_judge *judge, int arena) {
 /* The rule an instance lives by; only for one that is bound. */
 static inline const pstk_rule *judge_rule_of(const pstk_judge *judge,
                                              const judge_instance *instance) {
-    return judge_rule_at(judge, instance->rule - 1);
+    return judge_rule_raw(judge, instance->rule - 1);
 }
 static inline bool judge_is_bad(uint16_t quality) { return (quality & 0xC000u) == 0x8000u; }
 static inline bool judge_is_uncertain(uint16_t quality) { return (quality & 0xC000u) == 0x4000u; }

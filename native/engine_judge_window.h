@@ -133,14 +133,24 @@ bool judge_wide_take(pstk_judge *judge, uint32_t wide, const struct judge_node *
 bool judge_wide_cut(pstk_judge *judge, uint32_t wide, int64_t at_ns, uint32_t flags);
 /* What time alone brings until then. False: come again. */
 bool judge_wide_advance(pstk_judge *judge, uint32_t wide, int64_t until_ns);
+void judge_wide_plan(pstk_judge *judge, uint32_t wide); /* when something is due by time */
+/* Tells everything as it stands. False: come again. */
+bool judge_wide_close_all(pstk_judge *judge, uint32_t wide, uint32_t flags);
+/* ---- engine_judge_window_place.c ------------------------------------------------------------- */
+
+/* True where the sample goes to the pane used last, and that is all it does. */
+bool judge_wide_take_in_place(pstk_judge *judge, uint32_t wide, const struct judge_node *sample,
+                              int64_t watermark_ns);
+void judge_wide_enter(judge_wide_pane *pane, const struct judge_node *sample, double x);
+void judge_wide_hold_from(const pstk_judge *judge, judge_wide *at, const pstk_rule *rule,
+                          const struct judge_node *sample, double x);
+double judge_wide_number(const pstk_judge *judge, const struct judge_node *sample);
 /* A good sample, later than every one before it, in the pane that each of the tag's windows filled
  * last: what the fast path may do where judge_wide_until says so. */
 void judge_wide_add_newest(const pstk_judge *judge, const struct judge_hot *hot, int64_t time_ns,
                            double x);
 /* Until when it may; INT64_MIN: not now. */
 int64_t judge_wide_until(const pstk_judge *judge, const struct judge_hot *hot);
-/* Tells everything as it stands. False: come again. */
-bool judge_wide_close_all(pstk_judge *judge, uint32_t wide, uint32_t flags);
 /* ---- engine_judge_window_held.c -------------------------------------------------------------- */
 
 /* Keeps a sample that the heap let out for the windows that hear its tag; false: none does. */

@@ -1,6 +1,6 @@
 /* judge window, held: samples that the heap let out wait here until their instant is whole: first
  * what cuts, then what enters, each step asking for room. */
-#include "engine_judge_state.h"
+#include "engine_judge_order.h"
 
 static void count_late(pstk_judge *judge, const judge_hot *hot) {
     JUDGE_COUNT(judge->head.counters.late, 1);
@@ -40,6 +40,26 @@ bool judge_wide_hold(pstk_judge *judge, uint32_t index) {
     else
         judge->held = index;
     judge->held_tail = index;
+    return true;
+}
+
+bool judge_wide_take_alone(pstk_judge *judge, uint32_t index, uint32_t b) {
+    const judge_node *node = judge_node_raw(judge, index);
+    const judge_hot *hot = judge_hot_raw(judge, node->tag);
+    const judge_bind *bind = judge_bind_raw(judge, b);
+    const judge_instance *instance = judge_instance_raw(judge, bind->instance);
+    bool is_out = false;
+    if (hot->has_cut || !hot->has_ordered || bind->role != PSTK_ROLE_VALUE)
+        return false;
+    if (!judge_wide_take(judge, instance->state, node, &is_out)) {
+        judge_node_at(judge, index)->right = 0;
+        judge->held = judge->held_tail = index;
+        judge->held_bind = b;
+        return true;
+    }
+    if (is_out)
+        count_late(judge, hot);
+    judge_node_drop(judge, index);
     return true;
 }
 
@@ -84,7 +104,7 @@ bool judge_wide_run_held(pstk_judge *judge) {
         if (!sample.instance && !take_for_all(judge, &sample))
             return false;
         judge->held = sample.right;
-        judge_arena_drop(judge, JUDGE_NODE, index);
+        judge_node_drop(judge, index);
     }
     return true;
 }

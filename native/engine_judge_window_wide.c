@@ -92,37 +92,6 @@ static void hold_until(pstk_judge *judge, judge_wide *at, const pstk_rule *rule,
     at->held_ns = PSTK_MAX(at->held_ns, until_ns);
 }
 
-static bool is_listed(const pstk_judge *judge, const pstk_rule *rule, const judge_node *sample) {
-    uint8_t type = judge_hot_raw(judge, sample->tag)->type;
-    pstk_value whole;
-    if (type == PSTK_TYPE_CODE) {
-        const char *text = pstk_tags_code_text(judge->tags, sample->tag, sample->value.i64);
-        for (uint32_t k = 0; text && k < PSTK_MIN(rule->state_count, PSTK_STATES_MAX); k++)
-            if (rule->state_text[k][0] &&
-                strncmp(rule->state_text[k], text, sizeof rule->state_text[k]) == 0)
-                return true;
-        return false;
-    }
-    bool is_whole = judge_convert(type, sample->value, PSTK_TYPE_I64, &whole);
-    for (uint32_t k = 0; is_whole && k < PSTK_MIN(rule->state_count, PSTK_STATES_MAX); k++)
-        if (!rule->state_text[k][0] && rule->state_code[k] == whole.i64)
-            return true;
-    return false;
-}
-
-static void hold_from(const pstk_judge *judge, judge_wide *at, const pstk_rule *rule,
-                      const judge_node *sample, double x) {
-    bool is_bad = judge_is_bad(sample->quality);
-    at->flags &= (uint8_t)~(JUDGE_WIDE_HELD | JUDGE_WIDE_LISTED);
-    at->held_ns = sample->time_ns;
-    at->held = x;
-    if (is_bad || !pstk_window_is_weighted(rule))
-        return;
-    at->flags |= JUDGE_WIDE_HELD;
-    if ((rule->aggregates & PSTK_AGGREGATE_SHARE) && is_listed(judge, rule, sample))
-        at->flags |= JUDGE_WIDE_LISTED;
-}
-
 /* ---- aligned windows ------------------------------------------------------------------------ */
 
 static int64_t expiry_of(const pstk_judge *judge, const judge_wide *at, const pstk_rule *rule) {
@@ -239,17 +208,6 @@ static bool is_late(const judge_wide *at, const pstk_rule *rule, int64_t start_n
     return start_ns + pstk_window_hop(rule) + rule->correct_ns <= until_ns;
 }
 
-static void enter(judge_wide_pane *pane, const judge_node *sample, double x) {
-    if (judge_is_bad(sample->quality)) {
-        pane->flags |= JUDGE_PANE_BAD;
-        pane->figures.bad++;
-        return;
-    }
-    if (judge_is_uncertain(sample->quality))
-        pane->flags |= JUDGE_PANE_UNCERTAIN;
-    pstk_figures_add(&pane->figures, sample->time_ns, x);
-}
-
 /* until_ns: the watermark; of a rule in order of time the sample's own. False: late. */
 static bool take_aligned(pstk_judge *judge, uint32_t index, const judge_node *sample, double x,
                          int64_t until_ns) {
@@ -275,7 +233,7 @@ static bool take_aligned(pstk_judge *judge, uint32_t index, const judge_node *sa
     bool is_start = time_ns <= PSTK_MAX(start_ns, at->floor_ns);
     if (is_start && !judge_is_bad(sample->quality))
         pane->flags |= JUDGE_PANE_KNOWN;
-    enter(pane, sample, x);
+    judge_wide_enter(pane, sample, x);
     if (!is_over)
         at->next_ns = PSTK_MIN(at->next_ns, start_ns + hop_ns);
     return true;
@@ -329,18 +287,11 @@ static bool take_single(pstk_judge *judge, uint32_t index, const judge_node *sam
     uint32_t found = at->first ? at->first : find_pane(judge, at, sample->time_ns);
     if (!found)
         return false;
-    enter(judge_wide_pane_at(judge, found), sample, x);
+    judge_wide_enter(judge_wide_pane_at(judge, found), sample, x);
     return true;
 }
 
 /* ---- one sample ----------------------------------------------------------------------------- */
-
-static double number_of(const pstk_judge *judge, const judge_node *sample) {
-    const judge_hot *hot = judge_hot_raw(judge, sample->tag);
-    if (hot->type == PSTK_TYPE_CODE)
-        return 0;
-    return (hot->is_integer ? (double)sample->value.i64 : sample->value.f64) + 0.0;
-}
 
 static int64_t due_of(const pstk_judge *judge, const judge_wide *at) {
     const pstk_rule *rule = rule_of(judge, at);
@@ -360,7 +311,7 @@ static int64_t due_of(const pstk_judge *judge, const judge_wide *at) {
 }
 
 /* What is due later than before is looked at when it would have been, and put back then. */
-static void plan(pstk_judge *judge, uint32_t index) {
+void judge_wide_plan(pstk_judge *judge, uint32_t index) {
     judge_wide *at = judge_wide_at(judge, index);
     int64_t due_ns = due_of(judge, at);
     if (at->clock && due_ns >= at->due_ns && due_ns != INT64_MAX &&
@@ -380,7 +331,7 @@ bool judge_wide_advance(pstk_judge *judge, uint32_t index, int64_t until_ns) {
         is_done = advance_aligned(judge, index, until_ns, 0);
     else if (kind == PSTK_WINDOW_SESSION)
         is_done = end_session(judge, index, until_ns, false);
-    plan(judge, index);
+    judge_wide_plan(judge, index);
     return is_done;
 }
 
@@ -388,7 +339,7 @@ static void take(pstk_judge *judge, uint32_t index, const judge_node *sample, in
                  bool *out_is_late) {
     judge_wide *at = judge_wide_at(judge, index);
     const pstk_rule *rule = rule_of(judge, at);
-    double x = number_of(judge, sample);
+    double x = judge_wide_number(judge, sample);
     bool is_aligned = pstk_window_kind_of(rule) == PSTK_WINDOW_ALIGNED;
     bool is_taken = is_aligned ? take_aligned(judge, index, sample, x, until_ns)
                                : take_single(judge, index, sample, x);
@@ -396,24 +347,8 @@ static void take(pstk_judge *judge, uint32_t index, const judge_node *sample, in
     if (!is_taken)
         return;
     if (pstk_window_is_weighted(rule))
-        hold_from(judge, at, rule, sample, x);
+        judge_wide_hold_from(judge, at, rule, sample, x);
     at->newest_ns = PSTK_MAX(at->newest_ns, sample->time_ns);
-}
-
-/* As on the fast path, a sample of the pane used last closes no other. */
-static bool takes_in_place(pstk_judge *judge, judge_wide *at, const judge_node *sample,
-                           int64_t watermark_ns) {
-    const pstk_rule *rule = rule_of(judge, at);
-    if (!at->at || pstk_window_is_ordered(rule))
-        return false;
-    const judge_wide_pane *pane = judge_wide_pane_raw(judge, at->at);
-    int64_t start_ns = pane->figures.pane.start_ns, end_ns = start_ns + pstk_window_hop(rule);
-    if (sample->time_ns < PSTK_MAX(start_ns, at->floor_ns) || sample->time_ns >= end_ns ||
-        end_ns <= watermark_ns || (pane->flags & JUDGE_PANE_TOLD))
-        return false;
-    enter(judge_wide_pane_at(judge, at->at), sample, number_of(judge, sample));
-    at->newest_ns = PSTK_MAX(at->newest_ns, sample->time_ns);
-    return true;
 }
 
 bool judge_wide_take(pstk_judge *judge, uint32_t index, const judge_node *sample,
@@ -424,7 +359,7 @@ bool judge_wide_take(pstk_judge *judge, uint32_t index, const judge_node *sample
     int64_t until_ns = sample->time_ns;
     if (!pstk_window_is_ordered(rule))
         until_ns = judge_clock_raw(judge, judge_hot_raw(judge, at->tag)->clock)->watermark_ns;
-    if (takes_in_place(judge, at, sample, until_ns))
+    if (judge_wide_take_in_place(judge, index, sample, until_ns))
         return true;
     if (kind == PSTK_WINDOW_ALIGNED && !advance_aligned(judge, index, until_ns, 0))
         return false;
@@ -438,41 +373,8 @@ bool judge_wide_take(pstk_judge *judge, uint32_t index, const judge_node *sample
     if (kind == PSTK_WINDOW_COUNT && at->first &&
         judge_wide_pane_raw(judge, at->first)->figures.pane.count >= rule->count_n)
         tell_pane(judge, index, sample->time_ns, 0);
-    plan(judge, index);
+    judge_wide_plan(judge, index);
     return true;
-}
-
-/* ---- the fast path's part ------------------------------------------------------------------- */
-
-void judge_wide_add_newest(const pstk_judge *judge, const judge_hot *hot, int64_t time_ns,
-                           double x) {
-    for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
-        const judge_instance *instance =
-            judge_instance_raw(judge, judge_bind_raw(judge, b)->instance);
-        if (instance->kind != PSTK_RULE_WINDOW)
-            continue;
-        judge_wide *at = judge_wide_at(judge, instance->state);
-        pstk_figures_add(&judge_wide_pane_at(judge, at->at)->figures, time_ns, x);
-        at->newest_ns = PSTK_MAX(at->newest_ns, time_ns);
-    }
-}
-
-int64_t judge_wide_until(const pstk_judge *judge, const judge_hot *hot) {
-    int64_t until_ns = INT64_MAX;
-    for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
-        const judge_instance *instance =
-            judge_instance_raw(judge, judge_bind_raw(judge, b)->instance);
-        if (instance->kind != PSTK_RULE_WINDOW)
-            continue;
-        const judge_wide *at = judge_wide_raw(judge, instance->state);
-        const judge_wide_pane *pane = judge_wide_pane_raw(judge, at->at);
-        int64_t start_ns = pane->figures.pane.start_ns;
-        bool is_open = at->at && !(pane->flags & JUDGE_PANE_TOLD) && pane->figures.pane.count;
-        if (!is_open || start_ns > hot->last_ns || at->floor_ns > hot->last_ns)
-            return INT64_MIN;
-        until_ns = PSTK_MIN(until_ns, start_ns + pstk_window_hop(judge_rule_of(judge, instance)));
-    }
-    return until_ns;
 }
 
 /* ---- cuts ----------------------------------------------------------------------------------- */
@@ -516,7 +418,7 @@ bool judge_wide_cut(pstk_judge *judge, uint32_t index, int64_t at_ns, uint32_t f
         is_done = false;
     else if (is_done && is_open)
         tell_pane(judge, index, at_ns, flags);
-    plan(judge, index);
+    judge_wide_plan(judge, index);
     return is_done;
 }
 
@@ -562,7 +464,7 @@ bool judge_wide_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
     if (!at->first) /* held values alone keep nothing open */
         at->next_ns = INT64_MAX;
     if (!close_windows(judge, index, flags)) {
-        plan(judge, index);
+        judge_wide_plan(judge, index);
         return false;
     }
     while (at->first)
@@ -578,6 +480,6 @@ bool judge_wide_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
     at->partial_ns = at->newest_ns = at->held_ns = INT64_MIN;
     at->empties = 0;
     at->next_ns = INT64_MAX;
-    plan(judge, index);
+    judge_wide_plan(judge, index);
     return true;
 }

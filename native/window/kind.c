@@ -1,31 +1,10 @@
 /* kind: which window a rule describes, what it needs, and when a session ends. */
 #include "window.h"
 
-#define WEIGHTED                                                                                   \
-    ((uint32_t)PSTK_AGGREGATE_TW_MEAN | (uint32_t)PSTK_AGGREGATE_INTEGRAL |                        \
-     (uint32_t)PSTK_AGGREGATE_SHARE)
-
-pstk_window_kind pstk_window_kind_of(const pstk_rule *rule) {
-    if (rule->session_gap_ns > 0)
-        return PSTK_WINDOW_SESSION;
-    return rule->count_n > 0 ? PSTK_WINDOW_COUNT : PSTK_WINDOW_ALIGNED;
-}
-
-int64_t pstk_window_hop(const pstk_rule *rule) {
-    return rule->hop_ns > 0 ? rule->hop_ns : rule->size_ns;
-}
-
 bool pstk_window_is_wide(const pstk_rule *rule) {
     return rule->aggregates || rule->cut_on || rule->correct_ns > 0 ||
            pstk_window_kind_of(rule) != PSTK_WINDOW_ALIGNED ||
            pstk_window_hop(rule) != rule->size_ns;
-}
-
-bool pstk_window_is_weighted(const pstk_rule *rule) { return rule->aggregates & WEIGHTED; }
-
-bool pstk_window_is_ordered(const pstk_rule *rule) {
-    return pstk_window_kind_of(rule) != PSTK_WINDOW_ALIGNED || rule->cut_on ||
-           pstk_window_is_weighted(rule);
 }
 
 static bool is_duration(int64_t ns) { return ns >= 0 && ns <= (INT64_C(1) << 60); }

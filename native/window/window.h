@@ -103,14 +103,30 @@ typedef enum pstk_window_kind {
     PSTK_WINDOW_COUNT = 3,
 } pstk_window_kind;
 
-pstk_window_kind pstk_window_kind_of(const pstk_rule *rule);
+#define PSTK_WINDOW_WEIGHTED                                                                       \
+    ((uint32_t)PSTK_AGGREGATE_TW_MEAN | (uint32_t)PSTK_AGGREGATE_INTEGRAL |                        \
+     (uint32_t)PSTK_AGGREGATE_SHARE)
+
+static inline pstk_window_kind pstk_window_kind_of(const pstk_rule *rule) {
+    if (rule->session_gap_ns > 0)
+        return PSTK_WINDOW_SESSION;
+    return rule->count_n > 0 ? PSTK_WINDOW_COUNT : PSTK_WINDOW_ALIGNED;
+}
 /* More than a tumbling window's plain figures: kept apart from the fast path. */
 bool pstk_window_is_wide(const pstk_rule *rule);
+/* By the time a value held. */
+static inline bool pstk_window_is_weighted(const pstk_rule *rule) {
+    return rule->aggregates & PSTK_WINDOW_WEIGHTED;
+}
 /* Needs its samples in order of time, so they wait for the watermark. */
-bool pstk_window_is_ordered(const pstk_rule *rule);
-bool pstk_window_is_weighted(const pstk_rule *rule); /* by the time a value held */
+static inline bool pstk_window_is_ordered(const pstk_rule *rule) {
+    return pstk_window_kind_of(rule) != PSTK_WINDOW_ALIGNED || rule->cut_on ||
+           pstk_window_is_weighted(rule);
+}
+static inline int64_t pstk_window_hop(const pstk_rule *rule) {
+    return rule->hop_ns > 0 ? rule->hop_ns : rule->size_ns;
+}
 bool pstk_window_is_valid(const pstk_rule *rule);
-int64_t pstk_window_hop(const pstk_rule *rule);
 /* Panes a rule may hold open at this lateness; 0 = out of bounds. */
 uint32_t pstk_window_panes_of(const pstk_rule *rule, int64_t lateness_ns);
 

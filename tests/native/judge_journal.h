@@ -228,7 +228,7 @@ static inline void jj_role(pstk_rule *rule, pstk_role role, const char *pattern)
 
 /* ---- judging -------------------------------------------------------------------------------- */
 
-static inline pstk_judge *jj_judge(const jj *j, uint32_t event_slots) {
+static inline pstk_judge *jj_judge_of(const jj *j, uint32_t event_slots, uint32_t reorder_slots) {
     pstk_judge_options options = {.plant = "plant",
                                   .tags_max = 4096,
                                   .instances_max = 4096,
@@ -236,7 +236,7 @@ static inline pstk_judge *jj_judge(const jj *j, uint32_t event_slots) {
                                   .assets_max = 256,
                                   .event_slots = event_slots,
                                   .result_slots = 65536,
-                                  .reorder_slots = 4096,
+                                  .reorder_slots = reorder_slots,
                                   .tags = j->tags};
     pstk_judge *judge;
     pstk_error err;
@@ -245,6 +245,10 @@ static inline pstk_judge *jj_judge(const jj *j, uint32_t event_slots) {
         fprintf(stderr, "%s\n", err.text);
     REQUIRE(status == PSTK_OK);
     return judge;
+}
+
+static inline pstk_judge *jj_judge(const jj *j, uint32_t event_slots) {
+    return jj_judge_of(j, event_slots, 4096);
 }
 
 static inline void jj_drain(pstk_judge *judge, jj_out *out, size_t most) {

@@ -3,8 +3,8 @@
  *   tool_engine_rules STATE_DIR RING_DIR RULE MESSAGES
  *
  * Feeds MESSAGES packed messages of 64 samples, 1,000 tags in order, each every 100 ms of event
- * time, into an engine with one rule, and prints "used N results N". Everything from the frame to
- * the closed window happens within pstk_engine_feed_frame. */
+ * time, into an engine with one rule, and prints "used N results N events N". Everything from the
+ * frame to the closed window or segment happens within pstk_engine_feed_frame. */
 #include "penstock.h"
 
 #include <stdio.h>
@@ -27,6 +27,7 @@ typedef struct choice {
     pstk_rule rule;
 } choice;
 
+#define INTERVAL .size_ns = 30 * S, .offset_ns = 22 * S /* ends 2 s behind the start */
 #define WINDOW .kind = PSTK_RULE_WINDOW, .emit = PSTK_EMIT_RESULT
 static const choice choices[] = {
     {"limit", {.kind = PSTK_RULE_LIMIT}},
@@ -49,6 +50,11 @@ static const choice choices[] = {
     {"hopping", {WINDOW, .size_ns = 2 * S, .hop_ns = S}},
     {"session", {WINDOW, .session_gap_ns = S, .session_max_ns = 2 * S}},
     {"count", {WINDOW, .count_n = 10}},
+    {"limit.ordered", {.kind = PSTK_RULE_LIMIT, .order = PSTK_ORDER_EVENT}},
+    {"counter", {.kind = PSTK_RULE_COUNTER, INTERVAL}},
+    {"total", {.kind = PSTK_RULE_TOTAL, .rate_unit_ns = S, INTERVAL}},
+    {"state",
+     {.kind = PSTK_RULE_STATE, .state_on = PSTK_ON_BOTH, .state_count = 1, .state_code[0] = 1}},
 };
 
 static pstk_rule rule_of(const char *name) {
@@ -68,7 +74,7 @@ static pstk_rule rule_of(const char *name) {
     exit(2);
 }
 
-static pstk_engine *open_engine(char **argv) {
+static pstk_engine *open_engine(char **argv, const pstk_rule *rule) {
     pstk_engine_options options = {.abi_version = PSTK_ABI_VERSION,
                                    .clock = PSTK_CLOCK_MANUAL,
                                    .plant = "rules",
@@ -95,10 +101,9 @@ static pstk_engine *open_engine(char **argv) {
                                   .frame_bytes_max = 1u << 20,
                                   .connections_max = 8,
                                   .ring_share = 1.0};
-    pstk_rule rule = rule_of(argv[3]);
     pstk_engine *engine;
     pstk_error err;
-    if (pstk_engine_open(&options, &source, 1, &rule, 1, &engine, &err) != PSTK_OK)
+    if (pstk_engine_open(&options, &source, 1, rule, 1, &engine, &err) != PSTK_OK)
         die("open", &err);
     return engine;
 }
@@ -108,8 +113,17 @@ static void put(uint8_t **at, const void *bytes, size_t size) {
     *at += size;
 }
 
+/* A register grows, a state holds but for one sample in a thousand, anything else moves about. */
+static double value_of(pstk_rule_kind kind, uint64_t number) {
+    if (kind == PSTK_RULE_COUNTER)
+        return (double)(number / TAGS * 3 + number % TAGS);
+    if (kind == PSTK_RULE_STATE)
+        return (number / TAGS * 7 + number % TAGS) % 1000 == 0;
+    return 20.0 + (double)(number * 7919 % 4000) / 64;
+}
+
 /* native/README.md, packed v1; the box is little-endian, as the whole engine is. */
-static size_t make_frame(uint8_t *frame, uint64_t first) {
+static size_t make_frame(uint8_t *frame, pstk_rule_kind kind, uint64_t first) {
     uint8_t *at = frame;
     uint16_t count = MESSAGE;
     uint8_t names[2] = {MESSAGE, 0};
@@ -130,7 +144,7 @@ static size_t make_frame(uint8_t *frame, uint64_t first) {
     }
     for (uint64_t k = 0; k < MESSAGE; k++) {
         uint64_t number = first + k;
-        double value = 20.0 + (double)(number * 7919 % 4000) / 64;
+        double value = value_of(kind, number);
         uint32_t dt_ns = (uint32_t)(k * STEP_NS);
         uint16_t tail[2] = {(uint16_t)k, 0};
         put(&at, &value, 8);
@@ -140,30 +154,46 @@ static size_t make_frame(uint8_t *frame, uint64_t first) {
     return (size_t)(at - frame);
 }
 
+/* Whatever came of it, so that neither ring fills. */
+static void take_all(pstk_engine *engine, uint64_t *results, uint64_t *events) {
+    static pstk_result result[1024];
+    static pstk_event event[1024];
+    pstk_error err;
+    size_t taken;
+    do {
+        if (pstk_engine_results(engine, result, NULL, 1024, &taken, &err) != PSTK_OK)
+            die("results", &err);
+        *results += taken;
+    } while (taken == 1024);
+    do {
+        if (pstk_engine_poll(engine, event, 1024, &taken, &err) != PSTK_OK ||
+            (taken && pstk_engine_acknowledge(engine, event[taken - 1].seq, &err) != PSTK_OK))
+            die("events", &err);
+        *events += taken;
+    } while (taken == 1024);
+}
+
 int main(int argc, char **argv) {
-    static pstk_result results[1024];
     uint8_t frame[FRAME_BYTES];
     pstk_error err;
     if (argc != 5)
         return 2;
-    pstk_engine *engine = open_engine(argv);
-    uint64_t messages = strtoull(argv[4], NULL, 10), told = 0;
+    pstk_rule rule = rule_of(argv[3]);
+    pstk_engine *engine = open_engine(argv, &rule);
+    uint64_t messages = strtoull(argv[4], NULL, 10), results = 0, events = 0;
     for (uint64_t m = 0; m < messages; m++) {
         pstk_feed_result fed;
-        size_t taken, bytes = make_frame(frame, m * MESSAGE);
+        size_t bytes = make_frame(frame, rule.kind, m * MESSAGE);
         int64_t now_ns = START_NS + (int64_t)((m + 1) * MESSAGE) * STEP_NS;
         if (pstk_engine_feed_frame(engine, 0, NULL, 0, frame, bytes, UINT64_MAX, now_ns, &fed,
                                    &err) != PSTK_OK)
             die("feed", &err);
-        do {
-            if (pstk_engine_results(engine, results, NULL, 1024, &taken, &err) != PSTK_OK)
-                die("results", &err);
-            told += taken;
-        } while (taken == 1024);
+        take_all(engine, &results, &events);
     }
     pstk_source_stats stats;
     (void)pstk_engine_source_stats(engine, 0, &stats);
-    printf("used %llu results %llu\n", (unsigned long long)stats.used, (unsigned long long)told);
+    printf("used %llu results %llu events %llu\n", (unsigned long long)stats.used,
+           (unsigned long long)results, (unsigned long long)events);
     if (pstk_engine_close(engine, &err) != PSTK_OK)
         die("close", &err);
     pstk_engine_free(engine);
