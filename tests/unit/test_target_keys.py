@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,18 @@ def test_a_key_that_a_kind_needs_is_asked_for(kind: str) -> None:
         config = parse_config(table, variables={"PENSTOCK_SECRET_P": "x"})
         with pytest.raises(ConfigError, match=rf"target\[t\]\.{key}: is required for a {kind}"):
             open_target(config.targets[0], "target[t]")
+
+
+def test_the_memory_target_opens_where_no_extra_is_installed() -> None:
+    """Keys are known without any kind's client: in an empty environment memory needs nothing."""
+    code = (
+        "import sys; sys.modules['httpx2'] = None\n"
+        "from penstock.config import parse_config\nfrom penstock.post import open_target\n"
+        "raw = {'plant': {'name': 'p'}, 'target': [{'name': 't', 'kind': 'memory'}]}\n"
+        "target, _ = open_target(parse_config(raw).targets[0], 't')\nprint(target.name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "t\n", done.stderr
 
 
 def test_every_wrong_key_is_told_at_once() -> None:

@@ -10,10 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.errors import ConfigError
-from penstock.post.http import Answer
+
+if TYPE_CHECKING:  # places are read without the client that fetches answers
+    from penstock.post.http import Answer
 
 STEPS_MAX: Final = 16
 TEXT_CHARS_MAX: Final = 500
