@@ -297,7 +297,7 @@ int pstk_engine_evidence(pstk_engine *engine, uint32_t tag, uint64_t pos, size_t
     PSTK_GUEST(engine);
     *out_before = *out_count = 0;
     int status = pstk_engine_check(engine, err);
-    if (status != PSTK_OK)
+    if (status != PSTK_OK || pstk_engine_tag_type(engine, tag) < 0) /* a gap has no tag */
         return status;
     sieve before = {.tag = tag, .max = before_max, .out = out_samples};
     uint64_t behind = pos + 1; /* the block at pos belongs to what lies before */

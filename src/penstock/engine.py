@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 EVIDENCE_BEFORE = 192  # samples kept of what led to an event
 EVIDENCE_AFTER = 64  # and of what followed it
+NO_TAG = 0xFFFFFFFF
 BATCH_EVENTS = 256  # most a poll gives
 POSITIONS_END = 2**64 - 1  # one above the last position a batch may bear
 CLOCKS = {"system": 0, "manual": 1}
@@ -536,8 +537,9 @@ class Engine:
         return found
 
     def evidence_after(self, event: Event, *, source: str | None = None) -> Evidence:
-        """Up to 64 samples of the event's tag that followed it."""
-        found: Evidence = self._core.evidence(self._id_of(event.tag), event.pos, 0, EVIDENCE_AFTER)
+        """Up to 64 samples of the event's tag that followed it; none where it has no tag."""
+        tag = self._id_of(event.tag) if event.has_tag else NO_TAG
+        found: Evidence = self._core.evidence(tag, event.pos, 0, EVIDENCE_AFTER)
         return found
 
     def _id_of(self, name: str) -> int:

@@ -103,6 +103,11 @@ class Event:
         return f"<Event {what} by rule {self.rule}{lot}{flags}>"
 
     @property
+    def has_tag(self) -> bool:
+        """Whether ``tag`` names a tag; of a gap it names a stream, which has no samples to show."""
+        return self.kind != "gap.lost"
+
+    @property
     def duration_ns(self) -> int | None:
         """Length of the interval (of micro-stops: the time in them), or None while it is open."""
         if self.kind == "state.micro":

@@ -206,6 +206,31 @@ def test_long_form_with_empty_cells_text_states_and_quality(tmp_path: Path) -> N
     assert dict(table.said.lines)["form"] == "long (detected)"
 
 
+def test_numbers_of_a_long_file_tell_what_is_missing(tmp_path: Path) -> None:
+    lines = ["time;tag;value;stream;number"]
+    numbers = [(7, 501), (7, 502), (8, 3), (7, 505), (8, 4), (7, 506), (7, 9), (7, 10), (7, 13)]
+    lines += [f"01.03.2026 06:{k:02}:00;t{s};1;{s};{n}" for k, (s, n) in enumerate(numbers, 1)]
+    lines += [
+        "01.03.2026 06:20:00;t7;1;7;x",
+        "01.03.2026 06:21:00;t7;1;-7;14",
+        "01.03.2026 06:22:00;t7;1;2147483648;14",
+        "01.03.2026 06:23:00;t7;1;7;",
+    ]
+    gap = {"name": "lost", "kind": "gap", "source": "s"}
+    rules = [gap, {"name": "w", "kind": "window", "tag": "*", "size_s": 86400}]
+    events, results, table = replay(write(tmp_path / "n.csv", lines), Form(), rules)
+    assert [(e["tag"], e["at"][14:16], e["end"][14:16], e["count"]) for e in events] == [
+        ("s/7", "02", "04", 2),
+        ("s/7", "08", "09", 2),  # 9 is not above 506: the sender began anew there
+    ]
+    assert table.rejected.named == [
+        "line 11: 'x' is no whole number up to 4611686018427387904",
+        "line 12: '-7' is no whole number up to 2147483647",
+        "line 13: '2147483648' is no whole number up to 2147483647",
+    ]
+    assert sum(each["count"] for each in results) == 13, "every row is a sample, numbered or not"
+
+
 def test_cells_that_cannot_be_used_are_counted_and_named(tmp_path: Path) -> None:
     lines = [
         "time,temp,on",

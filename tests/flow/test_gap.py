@@ -4,6 +4,7 @@ are what the source says it lost; a process that dies in the middle of a gap tel
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -17,10 +18,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "border"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from border_kit import ENCODERS, Sample, drain, make_config, packed, wait_until
+from border_kit import ENCODERS, Sample, as_json, drain, make_config, packed, wait_until
+from clock_kit import config_text, parse, plant
 from test_nats_peers import Publisher, Server
 
-from penstock import Engine, Event
+from penstock import Engine, Event, cli, run
 from penstock.config import Config
 from penstock.emit import Emitter, PushPeer
 from penstock.stats import SourceStats
@@ -40,6 +42,7 @@ source = "line"
 lost_min = 3
 asset = "hall"
 """
+GAP = '\n[[rule]]\nname = "lost"\nkind = "gap"\nsource = "plc"\n'
 
 
 def config_of(folder: Path, ring_dir: Path, *, kind: str = "feed", source: str = "") -> Config:
@@ -200,3 +203,37 @@ def test_a_kill_in_a_gap_changes_nothing_of_it(
     (event,) = found
     assert (event.at_ns, event.end_ns) == (START_NS + 2 * S, START_NS + 9 * S)
     assert (event.tag, event.count, event.occurrence) == ("line/7", 4, 0)
+
+
+def test_a_running_plant_keeps_gaps_in_its_ledger_and_explains_them(
+    tmp_path: Path,
+    ring_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(run, "EVIDENCE_AFTER_S", 0.0)  # samples behind an event are asked for too
+    text = config_text(tmp_path / "state", ring_dir) + GAP
+    file = tmp_path / "plant.toml"
+    file.write_text(text)
+
+    frames = [as_json(rows(k, 1), stream=7, seq=k) for k in (0, 9, 10)]
+
+    def say(engine: Engine) -> None:
+        for k, frame in enumerate(frames):
+            engine.feed_frames([frame], source="plc", recv_time_ns=START_NS + (20 + k) * S)
+
+    with Engine(parse(config_text(tmp_path / "other", ring_dir) + GAP), clock="manual") as other:
+        say(other)
+        (event,) = gaps(drain(other))
+
+    async def go() -> None:
+        async with plant(parse(text), clock="manual") as it:
+            say(it.engine)
+            await it.until(lambda: it.engine.stats().events_pending == 0, "the gap is committed")
+            assert it.runner.ledger.reader.event(event.id).tag == "plc/7"
+
+    asyncio.run(go())
+    assert cli.main(["explain", event.id, "--config", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "gap.lost" in said
+    assert "plc/7" in said
