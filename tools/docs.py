@@ -23,6 +23,7 @@ DRAWINGS = {
     "stuck": ("stuck-sensor", "line1.flow", "a flow that stops moving and moves again"),
     "freshness": ("freshness-silent", "press1.beat", "a heartbeat that falls silent"),
     "gap": ("gap-lost", "press1.temp", "a temperature, and where six samples of it are missing"),
+    "alarms": ("alarm-shelve", "oven1.temp", "a temperature, its trips, and two shelvings"),
     "counters": ("counter-lot", "m1.good", "a register, and what is posted for each lot"),
     "states": ("state-stop", "m1.state", "states of a machine, and the stops that end"),
     "windows": ("window-tumbling", "oven1.temp", "a temperature and its ten-second windows"),

@@ -131,3 +131,81 @@ def test_a_file_that_cannot_be_read_is_1_with_its_place(
     (case / file).write_text(text)
     assert cli.main(["test", str(case)]) == 1
     assert says in capsys.readouterr().err
+
+
+DONE = "2026-03-02T06:00:02Z"
+LATER = "2026-03-02T14:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("soon,acknowledge,hot,oven1.temp,me,,", "line 2: time 'soon' is no time; write it as in"),
+        (
+            f"{DONE},acknowlege,hot,oven1.temp,me,,",
+            "line 2: action 'acknowlege' is unknown; did you mean 'acknowledge'?",
+        ),
+        (f"{DONE},,hot,oven1.temp,me,,", "line 2: action is empty; write acknowledge, shelve"),
+        (f"{DONE},reset,hot,oven1.temp,,,", "line 2: by is empty; write who did it"),
+        (
+            f"{DONE},reset,hto,oven1.temp,me,,",
+            "line 2: no rule is named 'hto'; did you mean 'hot'?",
+        ),
+        (
+            f"{DONE},reset,cold,oven1.temp,me,,",
+            "line 2: 'cold' is a window rule; actions are about",
+        ),
+        (f"{DONE},shelve,hot,oven1.temp,me,,", "line 2: until belongs to shelve; write until when"),
+        (f"{DONE},reset,hot,oven1.temp,me,{LATER},", "until belongs to shelve; leave it empty"),
+        (f"{DONE},shelve,hot,oven1.temp,me,later,", "line 2: until 'later' is no time"),
+        (f"{LATER},shelve,hot,oven1.temp,me,{DONE},", "line 2: operate: an alarm is shelved until"),
+        (f"{DONE},reset,hot,oven2.temp,me,,", "line 2: rule hot judges no tag oven2.temp"),
+        ("2026-03-02T05:59:59Z,reset,hot,oven1.temp,me,,", "at or behind the first row of its tag"),
+        (f"{DONE},reset,hot,oven1.temp,me,,a,b", "line 2: has more cells than the header"),
+        (f"{DONE},reset,hot,oven1.temp,me,,{'n' * 96}", "is longer than 95 bytes"),
+    ],
+)
+def test_a_wrong_action_is_1_with_file_line_and_fix(
+    tmp_path: Path, row: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "shelve"
+    shutil.copytree(CASES / "alarm-shelve", folder)
+    with (folder / "config.toml").open("a") as file:
+        file.write('[[rule]]\nname = "cold"\nkind = "window"\ntag = "*.temp"\nsize_s = 5\n')
+    path = folder / "operator.csv"
+    path.write_text(f"time,action,rule,tag,by,until,note\n{row}\n")
+    assert cli.main(["test", str(folder)]) == 1
+    err = capsys.readouterr().err
+    assert str(path) in err
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "time,action,rule,tag\n",
+            "line 1: the column 'by' is missing; write time,action,rule,tag",
+        ),
+        ("time,action,rule,tag,by,untill\n", "no column 'untill'; did you mean 'until'?"),
+        ("", "line 1: the column 'time' is missing"),
+    ],
+)
+def test_columns_of_actions_that_are_wrong_are_named(
+    tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "shelve"
+    shutil.copytree(CASES / "alarm-shelve", folder)
+    (folder / "operator.csv").write_text(text)
+    assert cli.main(["test", str(folder)]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_actions_beside_a_capture_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "gap"
+    shutil.copytree(CASES / "counter-gap", folder)
+    shutil.copy(CASES / "alarm-shelve" / "operator.csv", folder)
+    assert cli.main(["test", str(folder)]) == 1
+    assert "stands beside a capture, which holds what persons did" in capsys.readouterr().err

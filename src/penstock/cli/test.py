@@ -31,7 +31,7 @@ def play(folder: Path, /, *, update: bool = False, json: bool = False) -> int:
     ----------
     folder
         A case, or a folder of cases: ``config.toml``, ``input.csv`` or ``capture.bin``,
-        ``events.jsonl``, ``results.jsonl``, ``commands.jsonl``.
+        ``context.csv``, ``operator.csv``, ``events.jsonl``, ``results.jsonl``, ``commands.jsonl``.
     update
         Write what came out as what is expected; look at the changes before you commit them.
     json

@@ -2,7 +2,8 @@
 
 ``config.toml`` and ``input.csv`` or ``capture.bin`` go in; events.jsonl, results.jsonl and
 commands.jsonl say what must come out, line by line. A file that is absent expects nothing.
-``case.toml`` says how the input is written, ``context.csv`` what ran at the assets.
+``case.toml`` says how the input is written, ``context.csv`` what ran at the assets,
+``operator.csv`` what persons did about alarms.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from penstock.errors import InputError, StateError
 from penstock.replay.dry import Dry, Outcome, Told
 from penstock.replay.lines import CONTEXT_KEYS, Commands, event_line, result_lines, to_text
 from penstock.replay.moment import Clock, NoTime
+from penstock.replay.operator import Operation, read_operations
 from penstock.replay.table import Form, Table
 
 EXPECTED: Final = ("events", "results", "commands")
@@ -156,9 +158,16 @@ def _open_input(folder: Path, dry: Dry, given: _Input) -> tuple[Iterator[Outcome
     """What comes of the case's recording, and the list that cells which cannot be used go to."""
     capture = folder / "capture.bin"
     if capture.is_file():
+        if (folder / "operator.csv").is_file():
+            raise InputError(
+                f"{folder / 'operator.csv'}: stands beside a capture, which holds what persons "
+                "did; remove it, or write the recording as input.csv"
+            )
         return _from_capture(capture, dry, given.after_s), []
     table = Table(folder / "input.csv", given.form, dry.config.plant.timezone, dry.kinds())
-    told = list(_read_context(folder / "context.csv", dry.config))
+    told: list[Told | Operation] = list(_read_context(folder / "context.csv", dry.config))
+    if (operator := folder / "operator.csv").is_file():
+        told += read_operations(operator, dry.config)
     return dry.rows(table, told=told, after_s=given.after_s), table.rejected.named
 
 

@@ -24,6 +24,7 @@ from penstock.contracts import time_text
 from penstock.engine import Engine, Results, Stats
 from penstock.errors import EngineError, InputError, RingFull
 from penstock.events import Event
+from penstock.replay.operator import Operation
 from penstock.replay.table import Cell, Table
 
 AFTER_S: Final = 60.0  # how long T goes on behind the last row, above what the source may wait
@@ -45,6 +46,10 @@ class Told:
     at_ns: int
     asset: str
     values: Mapping[str, str]
+
+    def tell(self, engine: Engine) -> None:
+        """A CONTEXT record."""
+        engine.context(self.asset, at_ns=self.at_ns, **self.values)
 
 
 @dataclass(slots=True)
@@ -143,7 +148,7 @@ class Dry:
         self,
         table: Table,
         *,
-        told: Iterable[Told] = (),
+        told: Iterable[Told | Operation] = (),
         after_s: float | None = None,
     ) -> Iterator[Outcome]:
         """Feeds a whole table; what the engine makes comes in pieces, also an empty one now and
@@ -154,7 +159,7 @@ class Dry:
         for time_ns, cells in table.rows():
             while waiting and waiting[0].at_ns <= time_ns:
                 self._move(waiting[0].at_ns)
-                self.tell(waiting.pop(0))
+                waiting.pop(0).tell(self.engine)
             self._move(time_ns)
             yield from self._feed(time_ns, cells, table)
             samples, rows = samples + len(cells), rows + 1
@@ -163,7 +168,7 @@ class Dry:
                 yield self.take()
         for each in waiting:
             self._move(each.at_ns)
-            self.tell(each)
+            each.tell(self.engine)
         yield from self.finish(after_s)
 
     def capture(self, capture: Capture, *, step: int = STEP_BYTES) -> Iterator[Outcome]:
@@ -189,10 +194,6 @@ class Dry:
         if now_ns > 0:
             self.first_ns = now_ns if self.first_ns is None else self.first_ns
             self.now_ns = now_ns
-
-    def tell(self, told: Told) -> None:
-        """What runs at an asset from a moment on."""
-        self.engine.context(told.asset, at_ns=told.at_ns, **told.values)
 
     def finish(self, after_s: float | None = None) -> Iterator[Outcome]:
         """T goes on behind the last sample, in steps; left out, by the source's lateness and
