@@ -304,6 +304,7 @@ static bool bind_role(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t 
     judge_group *group = judge_group_at(judge, group_index);
     judge_role *role = &group->role[role_index];
     judge_hot_at(judge, tag)->slow |= JUDGE_SLOW_EVENT;
+    judge_quiet_refresh(judge, tag); /* a shared one may have been known before */
     if (role->is_bound)
         return true;
     bool is_other = role->tag && role->tag != tag + 1;
@@ -330,6 +331,7 @@ static bool bind_cut(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t r
     judge_cut_role *role = role_index == PSTK_ROLE_LOT ? &at->lot : &at->order;
     hot->slow |= JUDGE_SLOW_EVENT;
     hot->has_ordered = hot->has_cut = 1;
+    judge_quiet_refresh(judge, tag); /* it may have been known before what it cuts */
     if (at->is_bound & 1u << role_index)
         return true;
     if (role->tag && role->tag != tag + 1)

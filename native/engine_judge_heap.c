@@ -168,14 +168,6 @@ static bool alarm_sample(pstk_judge *judge, uint32_t index, judge_delay *delay) 
     return true;
 }
 
-/* All samples of the instant are known, and none will come before the next one: what falls due up
- * to there is taken. */
-/* No sample will come before the next that waits, nor before the watermark. */
-static int64_t known_until(const pstk_judge *judge) {
-    const judge_clock *clock = judge_clock_raw(judge, judge->instant_clock);
-    return PSTK_MAX(PSTK_MIN(clock->watermark_ns, clock->heap_ns), judge->instant_ns + 1);
-}
-
 /* The sample changes nothing but what is newest: nothing is told, nothing falls due. */
 static bool takes_calmly(const pstk_judge *judge, uint32_t index, judge_delay *delay) {
     if (judge->is_plain || delay->sample.time_ns <= delay->last_ns ||
@@ -188,6 +180,7 @@ static bool takes_calmly(const pstk_judge *judge, uint32_t index, judge_delay *d
     return true;
 }
 
+/* What falls due behind the instant waits for its own node: other alarms may come before it. */
 static bool alarm_transit(pstk_judge *judge, uint32_t index) {
     const judge_limit *limit = judge_limit_raw(judge, index);
     judge_delay *delay = judge_delay_at(judge, limit->delay);
@@ -207,7 +200,7 @@ static bool alarm_transit(pstk_judge *judge, uint32_t index) {
             return false;
     }
     bool is_here = judge->instant_clock == judge_hot_raw(judge, limit->tag)->clock;
-    if (is_here && !judge->is_early && !judge_limit_pass(judge, index, known_until(judge)))
+    if (is_here && !judge->is_early && !judge_limit_pass(judge, index, judge->instant_ns + 1))
         return false;
     judge_limit_wake(judge, index);
     return true;

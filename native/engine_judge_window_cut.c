@@ -56,7 +56,13 @@ bool judge_wide_cut_by(pstk_judge *judge, uint32_t index, uint32_t role, const j
     return true;
 }
 
+/* What it ran under: of a change that was told late the old one. */
 void judge_wide_roles(const pstk_judge *judge, const judge_wide *at, pstk_event *event) {
+    uint8_t cut_on = rule_of(judge, at)->cut_on;
+    if ((cut_on & PSTK_CUT_CONTEXT_LOT) && at->context_lot[0])
+        memcpy(event->context.lot, at->context_lot, sizeof event->context.lot);
+    if ((cut_on & PSTK_CUT_CONTEXT_ORDER) && at->context_order[0])
+        memcpy(event->context.order, at->context_order, sizeof event->context.order);
     if (at->lot.type)
         judge_role_text(judge, at->lot.tag, (uint8_t)at->lot.type, at->lot.value,
                         event->context.lot);

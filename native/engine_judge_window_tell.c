@@ -95,7 +95,8 @@ static void set_flags(const pstk_judge *judge, judge_wide *at, judge_telling *it
         it->flags |= PSTK_FLAG_PARTIAL;
 }
 
-/* Those that begin in or before the first one's last hop began before they were seen. */
+/* Those that begin in or before the first one's last pane began before they were seen; a cut leaves
+ * a part of a pane. */
 static void mark_seen(const pstk_judge *judge, judge_wide *at, const judge_telling *it) {
     const pstk_rule *rule = rule_of(judge, at);
     bool is_aligned = pstk_window_kind_of(rule) == PSTK_WINDOW_ALIGNED;
@@ -103,8 +104,10 @@ static void mark_seen(const pstk_judge *judge, judge_wide *at, const judge_telli
         return;
     at->flags |= JUDGE_WIDE_SEEN;
     at->partial_ns = it->start_ns;
-    if (is_aligned)
-        at->partial_ns = PSTK_MAX(it->start_ns, it->end_ns - pstk_window_hop(rule));
+    if (is_aligned) {
+        int64_t pane_ns = pstk_time_floor(it->end_ns - 1, pstk_window_hop(rule), rule->offset_ns);
+        at->partial_ns = PSTK_MAX(it->start_ns, pane_ns);
+    }
 }
 
 void judge_wide_tell(pstk_judge *judge, uint32_t index, judge_telling *it) {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from oracle.feed import Operate, Sample
-from oracle.made import Made
+from oracle.made import Made, Standing
 from oracle.plan import Level, Rule
 
 Number = float | int
@@ -41,9 +41,10 @@ class Alarm:
 
     def __init__(self, rule: AlarmRule, prefix: str, level: Level, limit: float | None) -> None:
         self._rule, self._prefix, self.level, self._limit = rule, prefix, level, limit
+        self.name = prefix.partition(".")[2]  # HH, H, L or LL
         self.active: Crossing | None = None
         self.waiting: Crossing | None = None
-        self._is_told = self._is_acknowledged = False
+        self._is_told = self.is_acknowledged = False
         self._re_alarms = 0  # whose time has come
 
     # ---- turns ----------------------------------------------------------------------------------
@@ -51,7 +52,7 @@ class Alarm:
     def trip(self, crossing: Crossing) -> list[Made]:
         """An excursion is on; told unless somebody wants quiet."""
         self.active, self.waiting = crossing, None
-        self._is_told = self._is_acknowledged = False
+        self._is_told = self.is_acknowledged = False
         self._re_alarms = 0
         return self.tell()
 
@@ -75,7 +76,7 @@ class Alarm:
     def _re_alarm(self, at_ns: int) -> list[Made]:
         assert self.active is not None
         is_going_off = self.waiting is not None
-        if is_going_off or self._is_acknowledged or not self._is_told or self._rule.is_quiet:
+        if is_going_off or self.is_acknowledged or not self._is_told or self._rule.is_quiet:
             return []
         newest = self._rule.newest
         is_behind = newest is not None and newest.event_ns > self.active.event_ns
@@ -104,7 +105,7 @@ class Alarm:
         while True:
             due = [
                 (own_ns, turn)
-                for own_ns, heard_ns, turn in self._deadlines()
+                for own_ns, heard_ns, turn in self.deadlines()
                 if (event_ns is not None and own_ns <= event_ns)
                 or (engine_ns is not None and heard_ns <= engine_ns)
             ]
@@ -124,9 +125,9 @@ class Alarm:
     @property
     def is_open(self) -> bool:
         """Whether time alone will do something."""
-        return bool(self._deadlines())
+        return bool(self.deadlines())
 
-    def _deadlines(self) -> list[tuple[int, int, str]]:
+    def deadlines(self) -> list[tuple[int, int, str]]:
         """Own time, engine time at which a silent tag's is taken, and what it is."""
         found = []
         if self.active is None and self.waiting is not None:
@@ -165,7 +166,7 @@ class Alarm:
 
     def acknowledge(self) -> None:
         """The excursion that is on re-alarms no more."""
-        self._is_acknowledged = True
+        self.is_acknowledged = True
 
     def reset(self, at_ns: int) -> list[Made]:
         """A person ends the excursion."""
@@ -236,14 +237,31 @@ class AlarmRule(ABC):
         """Whether time alone will do something."""
         return self._shelved_ns is not None or any(alarm.is_open for alarm in self.alarms)
 
-    def tick(self, engine_ns: int, watermark_ns: int | None) -> list[Made]:
-        """Engine time passed: a silent tag's delays end, and a shelf's time. In event order the
-        watermark must have reached a delay's end: all that was before it has been judged.
+    def tick(self, engine_ns: int) -> list[Made]:
+        """Its turn at a TICK: what a silent tag has due; of a shelf what was due until its end,
+        then that end, and another turn for the rest.
         """
-        made = self._unshelve(engine_ns)
-        if self.rule.is_event_order:
-            return made + self.take_due(watermark_ns, None)
-        return made + self.take_due(None, engine_ns)
+        if self._shelved_ns is None or self._shelved_ns[1] > engine_ns:
+            return [] if self.rule.is_event_order else self.take_due(None, engine_ns)
+        until_ns = self._shelved_ns[1]
+        made = [] if self.rule.is_event_order else self.take_due(None, until_ns)
+        return made + self._unshelve(until_ns)
+
+    def next_tick_ns(self) -> int | None:
+        """Engine time at which the next thing ends by it."""
+        times = [] if self._shelved_ns is None else [self._shelved_ns[1]]
+        if not self.rule.is_event_order:
+            times += self.heard_ns()
+        return min(times, default=None)
+
+    def heard_ns(self) -> list[int]:
+        """When a silent tag's deadlines are taken."""
+        return [heard for alarm in self.alarms for _, heard, _ in alarm.deadlines()]
+
+    def next_due_ns(self) -> int | None:
+        """Event time at which the next deadline ends."""
+        due = [own for alarm in self.alarms for own, _, _ in alarm.deadlines()]
+        return min(due, default=None)
 
     # ---- quiet ----------------------------------------------------------------------------------
 
@@ -255,12 +273,11 @@ class AlarmRule(ABC):
     def _tell(self) -> list[Made]:
         return [made for alarm in self.alarms for made in alarm.tell()]
 
-    def _unshelve(self, engine_ns: int) -> list[Made]:
-        if self._shelved_ns is None or engine_ns < self._shelved_ns[1]:
+    def _unshelve(self, at_ns: int) -> list[Made]:
+        if self._shelved_ns is None:
             return []
-        since_ns, until_ns = self._shelved_ns
-        self._shelved_ns = None
-        return [Made("alarm.unshelved", until_ns, since_ns, until_ns), *self._tell()]
+        since_ns, self._shelved_ns = self._shelved_ns[0], None
+        return [Made("alarm.unshelved", at_ns, since_ns, at_ns), *self._tell()]
 
     def operate(self, operation: Operate, now_ns: int) -> list[Made]:
         """What a person does, at engine time ``now_ns``."""
@@ -279,7 +296,7 @@ class AlarmRule(ABC):
         assert on[0].active is not None
         highest = on[0].active
         kind = "alarm.acknowledged"
-        return [Made(kind, now_ns, highest.start_ns, None, value=highest.value)]
+        return [Made(kind, now_ns, highest.event_ns, None, value=highest.value)]
 
     def _shelve(self, operation: Operate, now_ns: int) -> list[Made]:
         assert operation.until_ns is not None
@@ -287,10 +304,22 @@ class AlarmRule(ABC):
         return [Made("alarm.shelved", now_ns, now_ns, operation.until_ns)]
 
     def _unshelve_now(self, operation: Operate, now_ns: int) -> list[Made]:
-        if self._shelved_ns is None:
-            return []
-        since_ns, self._shelved_ns = self._shelved_ns[0], None
-        return [Made("alarm.unshelved", now_ns, since_ns, now_ns), *self._tell()]
+        return self._unshelve(now_ns)
+
+    def standing(self) -> Standing | None:
+        """What a person sees of it; None where there is nothing to see."""
+        on = [alarm for alarm in self.alarms if alarm.active]
+        if not on and not self.is_quiet:
+            return None
+        until_ns = None if self._shelved_ns is None else self._shelved_ns[1]
+        seen = Standing(shelved_until_ns=until_ns, is_suppressed=self.is_suppressed)
+        if on:
+            highest = on[0]
+            assert highest.active is not None
+            seen.level = highest.name
+            seen.since_ns, seen.value = highest.active.event_ns, highest.active.value
+            seen.is_acknowledged = all(alarm.is_acknowledged for alarm in on)
+        return seen
 
     def _reset(self, operation: Operate, now_ns: int) -> list[Made]:
         return [made for alarm in self.alarms for made in alarm.reset(now_ns)]

@@ -62,13 +62,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Operate:
-    """A person acknowledges, shelves, unshelves or resets one alarm."""
+    """A person acknowledges, shelves, unshelves or resets one alarm; ``at_ns`` is engine time."""
 
     action: str
     rule: str
     tag: str
     by: str = "uid:1000"
     until_ns: int | None = None
+    at_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

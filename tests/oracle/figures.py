@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from oracle.made import Held, Pane, compensated, exact_sum
+from oracle.made import Held, Pane, compensated, exact_squares, exact_sum
 
 S = 10**9
+NORMAL = 1e-300
 ALWAYS = ("count", "sum", "mean", "min", "max", "first", "last")
 _ROUNDING = Fraction(1, 2**53)  # relative, of one operation
 
@@ -26,6 +27,10 @@ class Figure:
             return math.isnan(found)
         if not math.isfinite(found):
             return False
+        if not self.tolerance:
+            return found.as_integer_ratio() == self.exact.as_integer_ratio()
+        if found == float(self.exact) and abs(found) > NORMAL:  # the double nearest to it
+            return True
         return abs(Fraction(found) - self.exact) <= self.tolerance
 
 
@@ -88,11 +93,11 @@ def _range(pane: Pane) -> Figure:
 
 def _variance(pane: Pane) -> Figure:
     """Of a sample (n - 1); nobody knows it of one value."""
-    terms = [Fraction(each) for each in pane.terms]
+    terms = pane.terms
     if len(terms) < 2:
         return Figure(None)
-    mean = sum(terms) / len(terms)
-    exact = sum(((each - mean) ** 2 for each in terms), Fraction(0)) / (len(terms) - 1)
+    spread = exact_squares(terms) - exact_sum(terms) ** 2 / len(terms)
+    exact = spread / (len(terms) - 1)
     return Figure(exact, exact / 10**9)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from oracle.alarm import AlarmRule, Chatter
 from oracle.counter import Counter
-from oracle.feed import Sample, Value
+from oracle.feed import Context, Sample, Value
 from oracle.limit import Limit, Rate
 from oracle.made import Made, Pane, Point
 from oracle.plan import ALARMS, Rule
@@ -40,6 +41,14 @@ def _logic(rule: Rule) -> Logic:
     return TimedGrid(rule) if rule.is_event_order else Window(rule)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A context, and whether the watermark had passed its time when it came."""
+
+    context: Context
+    is_late: bool
+
+
 class Instance:
     """One rule on one value tag."""
 
@@ -50,17 +59,13 @@ class Instance:
         self.logic = _logic(rule)
         self.chatter = Chatter(rule)
         self.late = 0
+        self.is_alarm = rule.kind in ALARMS
         self._cut_values: dict[str, Value] = {}  # window: lot and order, newest
-        self._history: list[tuple[int, str, str]] = []  # window: from when which lot and order
+        self._history: dict[str, list[tuple[int, str]]] = {"lot": [], "order": []}  # of windows
         self.suppress_tag = rule.suppress_tag.replace("*", star)
         self._machine_state: Value | None = None
 
     # ---- alarms ---------------------------------------------------------------------------------
-
-    @property
-    def is_alarm(self) -> bool:
-        """Whether a person may act on it."""
-        return self.rule.kind in ALARMS
 
     def hear_machine(self, sample: Sample) -> None:
         """The state that may suppress it."""
@@ -76,9 +81,30 @@ class Instance:
             return []
         return self.logic.suppress(is_suppressed)
 
+    # ---- what runs ------------------------------------------------------------------------------
+
+    def context(self, contexts: list[Told]) -> dict[str, Value]:
+        """What this instance's asset is told, by role."""
+        return {
+            f"context.{name}": value
+            for each in contexts
+            if each.context.asset == self.asset
+            for name, value in each.context.values.items()
+        }
+
+    def is_told_late(self, contexts: list[Told]) -> bool:
+        """Whether it should have heard of it before."""
+        return any(
+            each.is_late and each.context.asset == self.asset
+            for each in contexts
+            if any(f"context.{name}" in self.rule.cut_on for name in each.context.values)
+        )
+
     # ---- windows in order of event time ---------------------------------------------------------
 
-    def window_instant(self, event_ns: int, samples: list[Sample]) -> list[Pane]:
+    def window_instant(
+        self, event_ns: int, samples: list[Sample], contexts: list[Told]
+    ) -> list[Pane]:
         """All samples of one stamp, in the order they came."""
         assert isinstance(self.logic, TIMED)
         made = self.logic.pass_time(event_ns)
@@ -87,16 +113,21 @@ class Instance:
             role = self.roles[sample.tag]
             if role in ("lot", "order") and not sample.is_bad:
                 self._cut_values[role] = sample.value
+        self._cut_values |= self.context(contexts)
         is_cut = any(
             role in before and before[role] != self._cut_values[role]
             for role in self.rule.cut_on
             if role in self._cut_values
         )
         if is_cut:
-            made += self.logic.cut(event_ns)
-        lot, order = (str(self._cut_values.get(role, "")) for role in ("lot", "order"))
-        if self._cut_values != before:
-            self._history.append((event_ns, lot, order))
+            pieces = self.logic.cut(event_ns)
+            for piece in pieces:
+                piece.is_cut_late = self.is_told_late(contexts)
+            made += pieces
+        for role in ("lot", "order"):
+            name, history = self.rule.ran(self._cut_values, role), self._history[role]
+            if name and (not history or history[-1][1] != name):
+                history.append((event_ns, name))
         for sample in samples:
             if sample.tag == self.tag:
                 made += self.logic.sample(point(sample, event_ns))
@@ -105,9 +136,16 @@ class Instance:
     def name_window(self, pane: Pane) -> None:
         """What ran when it began."""
         pane.rule, pane.tag = self.rule.name, self.tag
-        for event_ns, lot, order in self._history:
-            if event_ns <= pane.start_ns:
-                pane.lot, pane.order = lot, order
+        pane.lot, pane.order = (self._ran(role, pane) for role in ("lot", "order"))
+
+    def _ran(self, role: str, pane: Pane) -> str:
+        """What is known for the first time holds for the window that is open then."""
+        ran = ""
+        for event_ns, name in self._history[role]:
+            is_open = event_ns < pane.end_ns + bool(self.rule.count_n)  # a count's end is its own
+            if event_ns <= pane.start_ns or (not ran and is_open):
+                ran = name
+        return ran
 
 
 def point(sample: Sample, event_ns: int) -> Point:

@@ -12,10 +12,12 @@ from oracle.alarm import AlarmRule
 from oracle.counter import Counter
 from oracle.feed import Context, Operate, Receive, Record, Reload, Restart, Sample, Tick, Value
 from oracle.identity import event_id
-from oracle.instance import TIMED, Instance, point
-from oracle.made import Made, Pane
+from oracle.instance import TIMED, Instance, Told, point
+from oracle.made import Made, Pane, Standing
 from oracle.plan import Source, plan
+from oracle.segment import Segments
 from oracle.state import State
+from oracle.timed import Counted, Session, TimedGrid
 from oracle.total import Total
 from oracle.watermark import Watermark
 from oracle.window import Window
@@ -35,6 +37,7 @@ class Outcome:
     suppressed: int = 0
     micro_dropped: int = 0
     folded: dict[tuple[str, str], int] = field(default_factory=dict)
+    alarms: list[Standing] = field(default_factory=list)
 
 
 class _Feed:
@@ -44,13 +47,35 @@ class _Feed:
         self.source = source
         self.watermark = Watermark(source)
         self.waiting: dict[int, list[tuple[Sample, int]]] = {}
+        self.contexts: dict[int, list[Told]] = {}  # by the event time from which they hold
         self.instances: list[Instance] = []
         self.by_tag: dict[str, list[Instance]] = defaultdict(list)
+        self.alarms: list[tuple[Instance, AlarmRule]] = []
+        self.ordered: list[tuple[Instance, AlarmRule]] = []  # alarms of event order
+        self.followers: list[Instance] = []  # alarms that may be suppressed
+        self.panes: list[tuple[Instance, Window | TimedGrid | Session | Counted]] = []
+        self.segments: list[tuple[Instance, Counter | Total | State]] = []
         self.newest_ns: dict[int, int] = {}  # event time, by stream
+
+    def clear(self) -> None:
+        """Other instances follow."""
+        self.instances, self.by_tag, self.alarms, self.ordered = [], defaultdict(list), [], []
+        self.panes, self.segments, self.followers = [], [], []
 
     def add(self, instance: Instance) -> None:
         """In the order of the configuration."""
         self.instances.append(instance)
+        logic = instance.logic
+        if isinstance(logic, AlarmRule):
+            self.alarms.append((instance, logic))
+            if instance.rule.is_event_order:
+                self.ordered.append((instance, logic))
+            if instance.suppress_tag or instance.rule.suppress_by:
+                self.followers.append(instance)
+        elif isinstance(logic, (Window, *TIMED)):
+            self.panes.append((instance, logic))
+        else:
+            self.segments.append((instance, logic))
         for tag in {*instance.roles, instance.suppress_tag}:
             self.by_tag[tag].append(instance)
 
@@ -86,10 +111,13 @@ class Judge:
                 case Restart():
                     self._restart()
                 case Context():
-                    raise NotImplementedError
+                    self._context(record)
         for feed in self._feeds.values():
             for each in feed.instances:
                 self._count(each)
+                if isinstance(each.logic, AlarmRule) and (seen := each.logic.standing()):
+                    seen.rule, seen.tag = each.rule.name, each.tag
+                    self.outcome.alarms.append(seen)
         return self.outcome
 
     def _count(self, each: Instance) -> None:
@@ -115,7 +143,7 @@ class Judge:
     def _bind(self, kept: Mapping[tuple[str, str], Instance]) -> None:
         """An instance of each rule on each tag that it reads; those kept go on."""
         for feed in self._feeds.values():
-            feed.instances, feed.by_tag = [], defaultdict(list)
+            feed.clear()
         for rule in self._rules:
             for tag, feed in self._tags.items():
                 star = rule.match(tag)
@@ -195,9 +223,8 @@ class Judge:
 
     def _settle(self, feed: _Feed) -> None:
         """Who is suppressed now."""
-        for each in feed.instances:
-            if each.suppress_tag or each.rule.suppress_by:
-                self._emit(each, each.settle(self._named(feed, each)))
+        for each in feed.followers:
+            self._emit(each, each.settle(self._named(feed, each)))
 
     def _named(self, feed: _Feed, each: Instance) -> Instance | None:
         """The other rule's instance with the same capture."""
@@ -206,7 +233,18 @@ class Judge:
                 return other
         return None
 
+    def _context(self, context: Context) -> None:
+        """What runs from its time on, or from the watermark on where that has passed it."""
+        for feed in self._feeds.values():
+            from_ns = self._engine_ns if context.at_ns is None else context.at_ns
+            reached_ns = feed.watermark.now_ns
+            is_late = reached_ns is not None and reached_ns > from_ns
+            from_ns = reached_ns if is_late else from_ns
+            feed.contexts.setdefault(from_ns, []).append(Told(context, is_late))
+
     def _operate(self, operation: Operate) -> None:
+        if operation.at_ns is not None:
+            self._engine_ns = max(self._engine_ns, operation.at_ns)
         feed = self._tags[operation.tag]
         for each in feed.instances:
             if (each.rule.name, each.tag) == (operation.rule, operation.tag):
@@ -223,13 +261,34 @@ class Judge:
             return
         self._engine_ns = now_ns
         for feed in self._feeds.values():
+            self._tick_alarms(feed)
             feed.watermark.tick(self._engine_ns)
             self._pass_time(feed)
-            for each in feed.instances:
-                if isinstance(each.logic, AlarmRule):
-                    now_ns = feed.watermark.now_ns
-                    self._emit(each, each.logic.tick(self._engine_ns, now_ns))
-                    self._settle(feed)
+
+    def _tick_alarms(self, feed: _Feed) -> None:
+        """Alarms take turns, the one whose deadline is the first by engine time."""
+        alarms = feed.alarms
+        while ends := [
+            (due_ns, number)
+            for number, (_, logic) in enumerate(alarms)
+            if (due_ns := logic.next_tick_ns()) is not None and due_ns <= self._engine_ns
+        ]:
+            each, logic = alarms[min(ends)[1]]
+            self._emit(each, logic.tick(self._engine_ns))
+            self._settle(feed)
+
+    def _take_due(self, feed: _Feed, event_ns: int) -> None:
+        """Delays of event order end once the watermark is there, before what happens then."""
+        alarms = feed.ordered
+        while ends := [
+            (due_ns, number)
+            for number, (_, logic) in enumerate(alarms)
+            if (due_ns := logic.next_due_ns()) is not None and due_ns <= event_ns
+        ]:
+            due_ns, number = min(ends)
+            each, logic = alarms[number]
+            self._emit(each, logic.take_due(due_ns, None))
+            self._settle(feed)
 
     @staticmethod
     def _is_due(feed: _Feed, engine_ns: int) -> bool:
@@ -242,20 +301,30 @@ class Judge:
         now_ns = feed.watermark.now_ns
         if now_ns is None:
             return
-        for event_ns in sorted(each for each in feed.waiting if each < now_ns):
-            self._instant(feed, event_ns, feed.waiting.pop(event_ns))
-        for each in feed.instances:
-            if isinstance(each.logic, (Window, *TIMED)):
-                self._close_panes(each, each.logic.pass_time(now_ns))
-            elif isinstance(each.logic, (Counter, Total, State)):
-                self._emit(each, each.logic.pass_time(now_ns))
+        for event_ns in sorted(t for t in {*feed.waiting, *feed.contexts} if t < now_ns):
+            self._take_due(feed, event_ns)
+            contexts = feed.contexts.pop(event_ns, [])
+            self._instant(feed, event_ns, feed.waiting.pop(event_ns, []), contexts)
+        self._take_due(feed, now_ns)
+        for each, window in feed.panes:
+            self._close_panes(each, window.pass_time(now_ns))
+        for each, segment in feed.segments:
+            self._emit(each, segment.pass_time(now_ns))
 
-    def _instant(self, feed: _Feed, event_ns: int, samples: list[tuple[Sample, int]]) -> None:
+    def _instant(
+        self,
+        feed: _Feed,
+        event_ns: int,
+        samples: list[tuple[Sample, int]],
+        contexts: list[Told],
+    ) -> None:
         tags = {sample.tag for sample, _ in samples}
+        assets = {told.context.asset for told in contexts}
         concerned = [
             each
             for each in feed.instances
-            if each.rule.is_event_order and not tags.isdisjoint({*each.roles, each.suppress_tag})
+            if each.rule.is_event_order
+            and (each.asset in assets or not tags.isdisjoint({*each.roles, each.suppress_tag}))
         ]
         for each in concerned:
             for sample, _ in samples:
@@ -265,16 +334,18 @@ class Judge:
         for each in concerned:
             mine = [(sample, heard) for sample, heard in samples if sample.tag in each.roles]
             if isinstance(each.logic, TIMED):
-                panes = each.window_instant(event_ns, [sample for sample, _ in mine])
+                panes = each.window_instant(event_ns, [sample for sample, _ in mine], contexts)
                 self._close_panes(each, panes)
             elif isinstance(each.logic, AlarmRule):
                 self._alarm_instant(feed, each, event_ns, mine)
             elif isinstance(each.logic, (Counter, Total, State)):
+                if isinstance(each.logic, Segments):
+                    each.logic.is_told_late = each.is_told_late(contexts)
                 judged = [s for s, _ in mine if each.roles[s.tag] == "tag"]
                 each.logic.is_uncertain = any(sample.is_uncertain for sample in judged)
                 values: dict[str, Value] = {
                     each.roles[sample.tag]: sample.value for sample, _ in mine if not sample.is_bad
-                }
+                } | each.context(contexts)
                 if judged and judged[-1].is_bad and isinstance(each.logic, Total):
                     values.pop("tag", None)  # of one instant the last in the journal holds
                     self._emit(each, each.logic.pass_time(event_ns))
@@ -308,7 +379,7 @@ class Judge:
 
     def _emit(self, instance: Instance, events: list[Made]) -> None:
         for made in events:
-            if isinstance(instance.logic, AlarmRule) and not instance.chatter.passes(made):
+            if instance.is_alarm and not instance.chatter.passes(made):
                 continue
             made.rule, made.series = instance.rule.name, instance.rule.series
             made.tag, made.asset = instance.tag, instance.asset

@@ -40,6 +40,7 @@ class Pane:
     points: list[Point]
     held: list[Held] = field(default_factory=list)
     is_partial: bool = False  # nobody knows what came before the tag's first sample
+    is_cut_late: bool = False  # by a change told after the watermark had passed it
     revision: int = 0
     rule: str = ""
     tag: str = ""
@@ -56,7 +57,11 @@ class Pane:
     def flags(self) -> frozenset[str]:
         """What is to be said of it."""
         is_uncertain = any(point.is_uncertain for point in self.points)
-        said = {"partial": self.is_partial, "uncertain": is_uncertain}
+        said = {
+            "partial": self.is_partial,
+            "uncertain": is_uncertain,
+            "cut_late": self.is_cut_late,
+        }
         return frozenset(flag for flag, is_so in said.items() if is_so)
 
     @property
@@ -87,8 +92,18 @@ class Pane:
 
 
 def exact_sum(terms: list[float]) -> Fraction:
-    """Without any rounding."""
-    return sum((Fraction(each) for each in terms), Fraction(0))
+    """Without any rounding: every double is a whole number over a power of two."""
+    ratios = [each.as_integer_ratio() for each in terms]
+    common = max((below for _, below in ratios), default=1)
+    return Fraction(sum(above * (common // below) for above, below in ratios), common)
+
+
+def exact_squares(terms: list[float]) -> Fraction:
+    """The sum of their squares, without any rounding."""
+    ratios = [each.as_integer_ratio() for each in terms]
+    common = max((below for _, below in ratios), default=1)
+    squares = sum((above * (common // below)) ** 2 for above, below in ratios)
+    return Fraction(squares, common * common)
 
 
 def compensated(terms: list[float]) -> Fraction:
@@ -96,6 +111,22 @@ def compensated(terms: list[float]) -> Fraction:
     rounded one.
     """
     return Fraction(len(terms) ** 2, 2**104) * exact_sum([abs(each) for each in terms])
+
+
+@dataclass(slots=True)
+class Standing:
+    """An alarm that is active, shelved or suppressed; ``level``, ``since_ns`` and ``value`` are of
+    its highest active level. The judge fills in ``rule`` and ``tag``.
+    """
+
+    rule: str = ""
+    tag: str = ""
+    level: str = ""
+    since_ns: int | None = None
+    value: float | int | None = None
+    is_acknowledged: bool = False
+    shelved_until_ns: int | None = None
+    is_suppressed: bool = False
 
 
 @dataclass(slots=True)

@@ -99,6 +99,12 @@ class Rule:
             pattern.replace("*", star): role for role, pattern in self.patterns.items() if pattern
         }
 
+    def ran(self, values: Mapping[str, Value], role: str) -> str:
+        """The lot or order that runs: as its tag says where the rule names one, else as the
+        asset's context does.
+        """
+        return str(values.get(role if role in self.patterns else f"context.{role}", ""))
+
     def is_listed(self, state: Value | None) -> bool:
         """Whether a state is one of ``states``: by code, by text or by its name."""
         if state is None:

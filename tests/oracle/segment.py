@@ -16,10 +16,12 @@ class Segments(ABC):
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.role: dict[str, Value] = {}
+        self.ran: dict[str, Value] = {}  # what is known of the open interval's beginning
         self.start_ns: int | None = None
         self.flags: set[str] = set()
         self.is_uncertain = False  # the reading of the instant that is judged
         self.is_counted = True  # that reading, not passed over
+        self.is_told_late = False  # what ran at that instant was told behind the watermark
         self.is_boundary = False  # a fixed interval ends at the instant that is judged
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
@@ -34,12 +36,17 @@ class Segments(ABC):
         if self.start_ns is None:
             if "tag" in values:  # before the first one nothing is measured
                 self.start_ns = event_ns
+                self.ran = dict(self.role)
                 self.begin(event_ns)
         elif any(self._is_cut(cut, before, values) for cut in self.rule.cut_on):
+            if self.is_told_late:
+                self.flags.add("cut_late")
             made += self.turn(event_ns, before, values)
             self.start_ns = event_ns
+            self.ran = dict(self.role)
             self.next(event_ns)
         else:
+            self.ran = {**values, **self.ran}
             made += self.pass_time(event_ns + 1)
             self.stay(before, values)
         if "tag" in values:
@@ -81,28 +88,29 @@ class Segments(ABC):
         while self._is_due(event_ns):
             end_ns = self.next_end_ns()
             assert end_ns is not None
-            made += self._close(end_ns, self.role)
+            made += self._close(end_ns)
             self.start_ns = end_ns
+            self.ran = dict(self.role)
             self.next(end_ns)
         return made
 
-    def _close(self, end_ns: int, roles: Mapping[str, Value]) -> list[Made]:
+    def _close(self, end_ns: int) -> list[Made]:
         assert self.start_ns is not None
         made = self.close(end_ns)
         flags, self.flags = frozenset(self.flags), set()
         if made is None or (float(made.quantity) == 0 and not self.rule.emits_zero):
             return []
-        if "lot" in self.rule.patterns and "lot" not in roles:
+        if "lot" in self.rule.patterns and "lot" not in self.ran:
             flags |= {"unknown_lot"}
         made.flags = flags
-        made.lot, made.order = (str(roles.get(role, "")) for role in ("lot", "order"))
+        made.lot, made.order = (self.rule.ran(self.ran, role) for role in ("lot", "order"))
         return [made]
 
     def turn(
         self, event_ns: int, before: Mapping[str, Value], values: Mapping[str, Value]
     ) -> list[Made]:
         """The lot or order changed: closes the old interval with its own lot and order."""
-        return self._close(event_ns, before)
+        return self._close(event_ns)
 
     @abstractmethod
     def begin(self, event_ns: int) -> None:

@@ -68,6 +68,12 @@ class Freshness(AlarmRule):
         """Silence will make an alarm."""
         return (self._newest is not None and not self._has_tripped) or super().is_open
 
+    def heard_ns(self) -> list[int]:
+        """When silence is certain."""
+        if self._newest is None or self._has_tripped:
+            return []
+        return [self._newest.engine_ns + self.rule.after_ns]
+
     def take_due(self, event_ns: int | None, engine_ns: int | None) -> list[Made]:
         """Silent for so long, by event time or by engine time."""
         if self._newest is None or self._has_tripped:

@@ -45,7 +45,11 @@ class TimedGrid:
     def cut(self, event_ns: int) -> list[Pane]:
         """What is open ends here, and goes on anew; samples before this have been taken."""
         self._cuts.append(event_ns)
-        return []
+        begun = self._starts(event_ns)
+        empties = self._empties
+        made = [pane for start in begun for pane in self._close(start, event_ns)]
+        self._empties = min(self._empties, empties)  # a piece without a sample does not count
+        return made
 
     @property
     def is_open(self) -> bool:
@@ -107,9 +111,11 @@ class TimedGrid:
             points = [point for point in points if point.value is not None]
         self._empties = 0 if points else self._empties + 1
         pane = Pane(start_ns, end_ns, points, held, plan=self._rule)
-        if self._first_ns is None:
-            self._first_ns = start_ns
-        pane.is_partial = start_ns <= self._first_ns
+        if self._first_ns is None and points:  # the first pane that closed, as far as a cut left it
+            first_ns = self._grid.pane_start_ns(points[0].event_ns)
+            parts = [cut for cut in self._cuts if first_ns < cut <= points[0].event_ns]
+            self._first_ns = max([first_ns, *parts])
+        pane.is_partial = self._first_ns is not None and start_ns <= self._first_ns
         if self._is_held:
             pane.is_partial = not held or held[0].start_ns > start_ns
         return [pane] if points or held else []

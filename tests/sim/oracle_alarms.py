@@ -14,20 +14,20 @@ LEVELS = {"high_high": 4.0, "high": 2.0, "low": -2.0, "low_low": -4.0}
 STEPS_MS = ((1,), (0, 1, 1, 1, 2, 3, 6), (1, 1, 20), (5, 5, 5, 200), (40, 300, 700))
 
 
-def _level(draw: Random, value: float, has_delays: bool) -> dict[str, Any]:
+def _level(draw: Random, value: float) -> dict[str, Any]:
     level: dict[str, Any] = {"value": value, "deadband": draw.choice((0, 0.5, 1.0, 2.5))}
     for delay in ("on_delay_s", "off_delay_s"):
-        if draw.random() < 0.4 and has_delays:
+        if draw.random() < 0.4:
             level[delay] = draw.choice((0.001, 0.002, 0.005, 0.02, 0.5))
-    if draw.random() < 0.4 and has_delays:
+    if draw.random() < 0.4:
         level["re_alarm_s"] = draw.choice((1, 2, 1.5))
     return level
 
 
-def levels(draw: Random, *, has_delays: bool = True) -> dict[str, Any]:
+def levels(draw: Random) -> dict[str, Any]:
     """Some of the four levels."""
     chosen = [name for name in LEVELS if draw.random() < 0.6] or ["high"]
-    return {name: _level(draw, LEVELS[name], has_delays) for name in chosen}
+    return {name: _level(draw, LEVELS[name]) for name in chosen}
 
 
 def walk(draw: Random, steps: int, most: float = 6.0) -> list[float]:
@@ -66,17 +66,63 @@ def tag_of(draw: Random, steps: int, rule: dict[str, Any], most: float = 6.0) ->
     return Part([{"name": "p", "tag": "*.p", **EVERY_EVENT, **rule}], samples, {"m.p": kind})
 
 
+def quietened(draw: Random, part: Part) -> Part:
+    """Now and then by what the machine does, by another rule, or by both."""
+    rule, samples, types = {**part.rules[0]}, list(part.samples), {**part.types}
+    rules = [rule]
+    if draw.random() < 0.3:
+        rule["suppress_when"] = {"tag": "*.state", "states": draw.choice(([2], [2, 3], [0, 5]))}
+        types["m.state"] = "i64"
+        state = draw.randint(0, 3)
+        for time_ns in times(draw, len(samples) // draw.choice((2, 5, 20))):
+            samples.append(Sample("m.state", time_ns, state))
+            state = draw.choice((state, state, draw.randint(0, 3)))
+    if draw.random() < 0.3:
+        rule["suppress_by"] = "z"
+        tag = draw.choice(("p", "q"))
+        other = {"name": "z", "tag": f"*.{tag}", **EVERY_EVENT, **draw.choice(OTHERS)(draw)}
+        if rule.get("order_by") and other["kind"] != "freshness":
+            other["order_by"] = rule["order_by"]
+        rules.insert(0, _apart(other))
+        if tag == "q":
+            types["m.q"] = "f64"
+            count = len(samples) // draw.choice((1, 3, 10))
+            pairs = zip(times(draw, count), walk(draw, count), strict=True)
+            samples += [Sample("m.q", time_ns, value) for time_ns, value in pairs]
+    return Part(rules, sorted(samples, key=lambda s: (s.time_ns, draw.random())), types)
+
+
+def _other_limit(draw: Random) -> dict[str, Any]:
+    return {"kind": "limit", **levels(draw)}
+
+
+def _other_stuck(draw: Random) -> dict[str, Any]:
+    return {"kind": "stuck", "band": 0.5, "after_s": draw.choice((0.001, 0.003, 0.01))}
+
+
+def _other_freshness(draw: Random) -> dict[str, Any]:
+    return {"kind": "freshness", "after_s": draw.choice((0.001, 0.005, 0.02))}
+
+
+def _apart(rule: dict[str, Any]) -> dict[str, Any]:
+    """Deadlines of its own: of two alarms that are due at one moment nobody says who is first."""
+    for table in (rule, *(rule[name] for name in LEVELS if name in rule)):
+        for key in ("after_s", "on_delay_s", "off_delay_s", "re_alarm_s"):
+            if key in table:
+                table[key] = round(table[key] + 1e-6, 9)
+    return rule
+
+
+OTHERS = (_other_limit, _other_limit, _other_stuck, _other_freshness)
+
+
 def limits(draw: Random, steps: int) -> Part:
     """One tag around up to four levels, judged as it comes or by event time."""
     rule: dict[str, Any] = {"kind": "limit", **qualities(draw, "hold", "trip", "suppress")}
-    by_event = draw.random() < 0.3
-    rule |= levels(draw, has_delays=not by_event)
-    if by_event:
+    rule |= levels(draw)
+    if draw.random() < 0.3:
         rule["order_by"] = "event"
-    if rule.get("quality") == "trip":
-        for name in LEVELS:
-            rule.get(name, {}).pop("re_alarm_s", None)
-    return tag_of(draw, steps, rule)
+    return quietened(draw, tag_of(draw, steps, rule))
 
 
 def rates(draw: Random, steps: int) -> Part:
@@ -88,7 +134,9 @@ def rates(draw: Random, steps: int) -> Part:
     for name, level in levels(draw).items():
         level |= {key: level[key] * scale for key in ("value", "deadband")}
         rule[name] = level
-    return tag_of(draw, steps, rule)
+    if draw.random() < 0.2:
+        rule["order_by"] = "event"
+    return quietened(draw, tag_of(draw, steps, rule))
 
 
 def stuck(draw: Random, steps: int) -> Part:
@@ -97,10 +145,10 @@ def stuck(draw: Random, steps: int) -> Part:
     rule |= {"after_s": draw.choice((0.001, 0.003, 0.01, 0.05)), **qualities(draw, "suppress")}
     if draw.random() < 0.2:
         rule["order_by"] = "event"
-    return tag_of(draw, steps, rule)
+    return quietened(draw, tag_of(draw, steps, rule))
 
 
 def freshness(draw: Random, steps: int) -> Part:
     """A tag that pauses."""
     rule = {"kind": "freshness", "after_s": draw.choice((0.001, 0.002, 0.005, 0.02, 0.3))}
-    return tag_of(draw, steps, rule)
+    return quietened(draw, tag_of(draw, steps, rule))

@@ -6,13 +6,15 @@ Everything is drawn from a Random, so that a seed is a recording.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 from oracle_recordings import BASE, MS, Part, Recording, S, config_of, machine
 
-from oracle import Receive, Record, Sample, Tick
+from oracle import Context, Operate, Receive, Record, Sample, Tick
+from oracle.plan import ALARMS
 
 BAD, UNCERTAIN = 0x8000, 0x4000
 NAN = (float("nan"), float("inf"), float("-inf"))
@@ -20,6 +22,8 @@ BATCHES = ((1,), (1, 1, 1, 2, 5, 20), (1, 3, 64), (7,), (700,))  # samples a rec
 LATENESSES_MS = (0, 0, 5, 20)
 FUTURE_MAX_S = 100_000
 INTERVALS = {"every_s", "micro_every_s"}
+ACTIONS = ("acknowledge", "shelve", "shelve", "unshelve", "reset")
+SHELVES_MS = (1, 5, 50, 300, 2_000, 60_000, 7 * 86_400_000)
 
 
 class Channel:
@@ -39,6 +43,8 @@ class Channel:
         is_windowed = any(rule["kind"] == "window" for part in parts for rule in part.rules)
         self.streams = 1 if is_windowed else draw.choice((1, 1, 1, 3))
         self.batches = draw.choice(BATCHES)
+        rules = [rule for part in parts for rule in part.rules]
+        self.is_fine = any(INTERVALS & rule.keys() for rule in rules)  # each makes an event
 
     # ---- samples --------------------------------------------------------------------------------
 
@@ -89,9 +95,7 @@ class Channel:
         """Silence: from some samples on, everything comes later."""
         if not self.has_silence:
             return samples
-        rules = [rule for part in self.parts for rule in part.rules]
-        is_fine = any(INTERVALS & rule.keys() for rule in rules)  # each interval makes an event
-        seconds = self.draw.choice((0.2, 1, 3) if is_fine else (1, 70, 3600))
+        seconds = self.draw.choice((0.2, 0.5, 1) if self.is_fine else (1, 70, 3600))
         at = {self.draw.randrange(len(samples)): round(seconds * S)}
         shift_ns, made = 0, []
         for i, sample in enumerate(samples):
@@ -132,8 +136,69 @@ class Channel:
                 now_ns += draw.choice((0, 1, 2, 5, 60, 300)) * MS
                 records.append(Tick(now_ns))
         if self.has_ticks:
-            records += [Tick(now_ns + after) for after in (2 * S, 90 * S)]
+            lasts = (300 * MS, S) if self.is_fine else (2 * S, 90 * S)
+            records += [Tick(now_ns + after_ns) for after_ns in lasts]
         return records
+
+    def told(self, records: list[Record]) -> list[Record]:
+        """What runs at the assets, where a rule cuts on it."""
+        roles: dict[str, list[str]] = {}
+        for part in self.parts:
+            cuts = sorted({role for rule in part.rules for role in rule.get("cut_on", ())})
+            told = [role.removeprefix("context.") for role in cuts if role.startswith("context.")]
+            roles |= {machine(sample): told for sample in part.samples if told}
+        if not roles:
+            return records
+        draw, newest_ns, share = self.draw, 0, self.draw.choice((0.02, 0.1))
+        now = Counter[tuple[str, str]]()
+        assets = sorted(roles)
+        at_ns = dict.fromkeys(assets, BASE - 10 * S)
+        made: list[Record] = [
+            Context(asset, {role: f"{role} 0" for role in roles[asset]}, at_ns[asset])
+            for asset in assets
+        ]
+        for record in records:
+            if draw.random() < share and newest_ns:
+                asset = draw.choice(assets)
+                told = [role for role in roles[asset] if draw.random() < 0.7]
+                now.update((asset, role) for role in told if draw.random() < 0.8)
+                wanted_ns = newest_ns + draw.choice((-30, -3, 0, 0, 1, 20)) * MS
+                at_ns[asset] = max(at_ns[asset] + 1, wanted_ns)
+                values = {role: f"{role} {now[asset, role]}" for role in told}
+                made.append(Context(asset, values, at_ns[asset]))
+            made.append(record)
+            if isinstance(record, Receive):
+                stamps = [s.time_ns for s in record.samples if s.time_ns is not None]
+                near = [t for t in stamps if t < BASE + FUTURE_MAX_S * S]
+                newest_ns = max([newest_ns, *near])
+        return made
+
+    def operated(self, records: list[Record]) -> list[Record]:
+        """People act on alarms, somewhere."""
+        draw, made, now_ns = self.draw, list[Record](), 0
+        rules = [r for part in self.parts for r in part.rules if r["kind"] in ALARMS]
+        if not rules or draw.random() < 0.5:
+            return records
+        share, known = draw.choice((0.02, 0.1, 0.3)), set[str]()
+        for record in records:
+            made.append(record)
+            if isinstance(record, Receive):
+                known |= {sample.tag for sample in record.samples}
+                now_ns = max(now_ns, record.recv_time_ns)
+            elif isinstance(record, Tick):
+                now_ns = max(now_ns, record.now_ns)
+            rule = draw.choice(rules)
+            tags = sorted(tag for tag in known if tag.endswith(rule["tag"].removeprefix("*")))
+            if tags and draw.random() < share:
+                action, at_ns = draw.choice(ACTIONS), now_ns + draw.choice((0, 0, 1)) * MS
+                if action == "reset":  # two clears of one stamp that others lie between: bugs
+                    at_ns += 1
+                until_ns = at_ns + draw.choice(SHELVES_MS) * MS if action == "shelve" else None
+                by = draw.choice(("uid:0", "uid:1000", "Frau Ä"))
+                tag = draw.choice(tags)
+                now_ns = at_ns
+                made.append(Operate(action, rule["name"], tag, by, until_ns, at_ns))
+        return made
 
     def _fitting(self, piece: list[Sample]) -> list[Sample]:
         """As many as one packed message can hold: stamps all or none, within 4 s."""
@@ -165,7 +230,7 @@ class Channel:
             future_max_s=FUTURE_MAX_S,
             **source,
         )
-        records = self.records(samples)
+        records = self.operated(self.told(self.records(samples)))
         types |= {f"hello{stream}": "i64" for stream in range(1, self.streams + 1)}
         wire = "columns" if self.streams == 1 else "packed"
         return Recording(config, tuple(records), types, wire)

@@ -12,14 +12,16 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from oracle import (
+    Context,
     Figure,
     Made,
+    Operate,
     Outcome,
     Pane,
     Receive,
@@ -31,21 +33,30 @@ from oracle import (
     times,
 )
 from oracle.feed import Value
+from oracle.made import Standing
 from penstock import Engine
 from penstock.config import Config
 from penstock.config.load import parse_config
-from penstock.engine import Stats
 from penstock.events import Event
+from penstock.stats import Alarm, Stats
 
 NO_TIME = -(2**63)  # penstock.h, PSTK_TIME_NONE
-FLAGS = {"partial": 1, "uncertain": 1 << 10}  # penstock.h
+FLAGS = {"partial": 1, "cut_late": 1 << 6, "uncertain": 1 << 10}  # penstock.h
 _NUMBERS = ("count", "sum", "min", "max", "first", "last")
 NUMBERS = (*_NUMBERS, "mean")
 NUMBERS_ASKED = {
     "range", "variance", "rate", "completeness", "quality_share", "integral", "tw_mean", "share",
 }  # fmt: skip
 TIMES = ("min_ns", "max_ns")
+COUNTED = ("late", "out_of_order", "suppressed", "micro_dropped")  # of stats
 UNCOMPARED_FLAGS = {"incomplete", "bridged", "baseline"}  # these are about gaps
+
+
+UNTAKEN = 64  # samples whose events wait, at most
+SMALL = {  # quick to open
+    "tags_max": 64, "instances_max": 256, "streams_max": 64, "assets_max": 64, "codes_max": 32,
+    "reorder_slots": 4096, "result_slots": 8192,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -57,6 +68,7 @@ class Run:
     used: int = 0
     dropped: int = 0
     stats: Stats | None = None
+    alarms: list[Alarm] = field(default_factory=list)
 
 
 @contextmanager
@@ -72,7 +84,7 @@ def folder_in_memory() -> Iterator[Path]:
 def placed(config: Mapping[str, Any], folder: Path) -> Config:
     """A configuration whose engine lives in a folder."""
     places = {"state_dir": str(folder / "state"), "ring_dir": str(folder), "ring_bytes": 1 << 20}
-    return parse_config({**config, "engine": {**places, **config.get("engine", {})}})
+    return parse_config({**config, "engine": {**places, **SMALL, **config.get("engine", {})}})
 
 
 @contextmanager
@@ -116,6 +128,17 @@ class Life:
         """One record, journaled on return."""
         if isinstance(record, Tick):
             self.engine.tick(record.now_ns)
+        elif isinstance(record, Operate):
+            self.engine.operate(
+                record.action,
+                rule=record.rule,
+                tag=record.tag,
+                by=record.by,
+                at_ns=record.at_ns,
+                until_ns=record.until_ns,
+            )
+        elif isinstance(record, Context):
+            self.engine.context(record.asset, **record.values, at_ns=record.at_ns)
         elif isinstance(record, Reload):
             self.engine.reconfigure(placed(record.config, self._way.folder))
         elif isinstance(record, Receive):
@@ -144,10 +167,15 @@ def play(
     recording, run = _Recorded(config, tuple(records), types), Run()
     with engine_of(config) as engine:
         life = Life(engine, recording, run, Way(wire, cut))
+        untaken = 0
         for record in recording.records:
             life.feed(record)
-            life.take()
-        run.stats = engine.stats()
+            untaken += len(record.samples) if isinstance(record, Receive) else UNTAKEN
+            if untaken >= UNTAKEN:
+                life.take()
+                untaken = 0
+        life.take()
+        run.stats, run.alarms = engine.stats(), engine.alarms()
     return run
 
 
@@ -262,12 +290,20 @@ def differences(outcome: Outcome, run: Run) -> list[str]:
     if (outcome.used, dropped) != (run.used, run.dropped):
         wrong.append(f"used {run.used} dropped {run.dropped}, not {outcome.used} {dropped}")
     if run.stats is not None:
-        want = {"residual": 0, "late": outcome.late, "out_of_order": outcome.out_of_order}
+        want = {"residual": 0} | {name: getattr(outcome, name) for name in COUNTED}
         have = {name: getattr(run.stats, name) for name in want}
         wrong += [
             f"{name} is {have[name]}, not {want[name]}" for name in want if want[name] != have[name]
         ]
-    return wrong
+    return [*wrong, *_alarm_differences(outcome.alarms, run.alarms)]
+
+
+def _alarm_differences(expected: list[Standing], found: list[Alarm]) -> Iterator[str]:
+    wanted = {(each.rule, each.tag): asdict(each) for each in expected}
+    given = {(each.rule, each.tag): asdict(each) for each in found}
+    for key in sorted(wanted.keys() | given.keys()):
+        if wanted.get(key) != given.get(key):
+            yield f"{key} stands as {given.get(key)}, not {wanted.get(key)}"
 
 
 def _event_differences(expected: list[Made], found: list[Event]) -> Iterator[str]:
@@ -310,6 +346,7 @@ def _fields(made: Made, event: Event) -> Iterator[tuple[str, Any, Any]]:
     pairs.append(("lot", made.lot, event.context.lot))
     pairs.append(("order", made.order, event.context.order))
     pairs.append(("text", made.text, event.text))
+    pairs.append(("by", made.by, event.by))
     if made.limit is not None:
         pairs.append(("limit", made.limit, event.limit))
     if made.value is not None and not isinstance(made.value, str):

@@ -61,6 +61,7 @@ FAMILIES: dict[str, Family] = {
     "session": Family(windows.sessions, 240, weight=4),
     "count": Family(windows.counts, 240, weight=4),
     "held": Family(windows.held, 240, weight=3),
+    "cut": Family(windows.cuts, 240, weight=4),
 }
 
 

@@ -42,7 +42,7 @@ def play_lives(recording: Recording, way: Way, draw: Random) -> Run:
             whole.events += run.events
             lives.append(run.results)
             whole.used, whole.dropped = whole.used + run.used, whole.dropped + run.dropped
-            whole.stats = run.stats
+            whole.stats, whole.alarms = run.stats, run.alarms
     return replace(whole, events=_once(whole.events), results=_once_each(lives))
 
 
@@ -84,7 +84,7 @@ class _OneLife:
                 life.take()
             while len(results := engine.results()):
                 run.results += results.rows()
-            run.stats = engine.stats()
+            run.stats, run.alarms = engine.stats(), engine.alarms()
         return run
 
     def killed(self) -> Run:

@@ -44,7 +44,9 @@ class Part:
             return f"{machine}{number}.{role}{number}"
 
         def pattern(key: str, value: Any) -> Any:
-            return f"{value}{number}" if key in (*ROLES, "name") else value
+            if key == "suppress_when":
+                return {**value, "tag": f"{value['tag']}{number}"}
+            return f"{value}{number}" if key in (*ROLES, "name", "suppress_by") else value
 
         return Part(
             [{key: pattern(key, value) for key, value in rule.items()} for rule in self.rules],
@@ -231,6 +233,9 @@ def counters(draw: Random, steps: int) -> Part:
         rule["rollover"] = rollover
     if not is_exact and draw.random() < 0.5:  # with START only today's meaning is specified
         rule["negative"] = draw.choice(("reset", "subtract", "ignore"))
+    if "order" not in rule and not is_exact and draw.random() < 0.4:
+        on = ["lot", "context.order"] if "lot" in rule else ["context.lot"]
+        rule["cut_on"] = on
     if not rule.get("every_s") and draw.random() < 0.2:
         rule["emits_zero"] = True
     part = 4 if kind == "f64" else 1  # quarters: every sum of them is an exact double
@@ -279,6 +284,8 @@ def totals(draw: Random, steps: int) -> Part:
         rule["every_s"] = draw.choice((0.01, 0.05))
     if "every_s" in rule and draw.random() < 0.2:
         rule["offset_s"] = 0.003
+    if draw.random() < 0.3:
+        rule["cut_on"] = ["lot", "context.order"] if "lot" in rule else ["context.lot"]
     samples, lot, event_ns = [], 1, BASE + draw.randint(0, 20) * MS
     for step in range(steps):
         if "lot" in rule and (step == 0 or draw.random() < 0.2):

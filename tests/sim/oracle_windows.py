@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -123,6 +124,37 @@ def held(draw: Random, steps: int) -> Part:
     for rule in part.rules:
         rule["aggregates"] = sorted({*rule.get("aggregates", ()), "tw_mean"})
     return part
+
+
+KINDS: tuple[Callable[[Random], dict[str, Any]], ...] = (
+    lambda draw: {"size_s": draw.choice(SIZES), "offset_s": draw.choice((0, 0.003))},
+    lambda draw: {"hop_s": 0.01, "size_s": draw.choice((0.02, 0.03))},
+    lambda draw: {"session_gap_s": draw.choice((0.005, 0.02)), "session_max_s": 0.05},
+    lambda draw: {"count_n": draw.choice((3, 7, 20)), "emit": "event"},
+)
+
+
+def cuts(draw: Random, steps: int) -> Part:
+    """Windows of every kind that end where the lot or order changes: a tag's, or the asset's."""
+    keys = []
+    on = draw.choice((["lot"], ["lot", "order"], ["context.lot"], ["lot", "context.order"]))
+    for _ in range(2):
+        roles = {role: f"*.{role}" for role in ("lot", "order") if role in on}
+        keys.append({**draw.choice(KINDS)(draw), **roles, "cut_on": on})
+    part = rules_of(draw, steps, keys, (*PLAIN, *draw.choice(((), HELD))))
+    samples, types = list(part.samples), {**part.types}
+    for role in ("lot", "order"):
+        if any(role in rule for rule in part.rules):
+            types[f"m.{role}"], number, last_ns = "i64", draw.randint(0, 3), 0
+            for sample in part.samples:
+                time_ns = sample.time_ns + draw.choice((0, 0, 1)) * MS
+                if sample is part.samples[0]:
+                    time_ns = sample.time_ns
+                elif draw.random() > 0.05 or time_ns <= last_ns:  # one change an instant
+                    continue
+                number, last_ns = number + draw.choice((0, 1, 1)), time_ns
+                samples.append(Sample(f"m.{role}", time_ns, number))
+    return Part(part.rules, sorted(samples, key=lambda s: (s.time_ns, draw.random())), types)
 
 
 def tumbling(draw: Random, steps: int) -> Part:
