@@ -189,14 +189,15 @@ static bool advance_aligned(pstk_judge *judge, uint32_t index, int64_t until_ns,
     }
 }
 
-/* A sample ends the rest of a silent tag: what held holds again, for the windows it lies in. */
+/* A sample ends the rest of a silent tag: what held holds again, for the windows it lies in, behind
+ * the last cut. */
 static void wake(judge_wide *at, const pstk_rule *rule, int64_t time_ns) {
-    int64_t start_ns = floor_of(rule, time_ns);
+    int64_t first_ns = floor_of(rule, time_ns) - (rule->size_ns - pstk_window_hop(rule));
     at->empties = 0;
     if (!(at->flags & JUDGE_WIDE_RESTING))
         return;
     at->flags &= (uint8_t)~JUDGE_WIDE_RESTING;
-    at->held_ns = PSTK_MAX(at->held_ns, start_ns - (rule->size_ns - pstk_window_hop(rule)));
+    at->held_ns = PSTK_MAX(PSTK_MAX(at->held_ns, at->floor_ns), first_ns);
 }
 
 static bool is_late(const judge_wide *at, const pstk_rule *rule, int64_t start_ns, int64_t time_ns,

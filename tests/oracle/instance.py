@@ -114,15 +114,16 @@ class Instance:
             if role in ("lot", "order") and not sample.is_bad:
                 self._cut_values[role] = sample.value
         self._cut_values |= self.context(contexts)
-        is_cut = any(
-            role in before and before[role] != self._cut_values[role]
+        cuts = {
+            role
             for role in self.rule.cut_on
-            if role in self._cut_values
-        )
-        if is_cut:
+            if role in before and before[role] != self._cut_values[role]
+        }
+        if cuts:
             pieces = self.logic.cut(event_ns)
+            is_by_tag = not cuts.isdisjoint({"lot", "order"})  # which was in time
             for piece in pieces:
-                piece.is_cut_late = self.is_told_late(contexts)
+                piece.is_cut_late = not is_by_tag and self.is_told_late(contexts)
             made += pieces
         for role in ("lot", "order"):
             name, history = self.rule.ran(self._cut_values, role), self._history[role]

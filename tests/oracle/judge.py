@@ -292,7 +292,7 @@ class Judge:
 
     @staticmethod
     def _is_due(feed: _Feed, engine_ns: int) -> bool:
-        if feed.waiting or feed.watermark.is_idle_due(engine_ns):
+        if feed.waiting or feed.contexts or feed.watermark.is_idle_due(engine_ns):
             return True
         return any(each.logic.is_open for each in feed.instances)
 

@@ -27,12 +27,15 @@ class TimedGrid:
         self._is_held = bool(rule.aggregates & HELD)
         self._points: list[Point] = []
         self._cuts: list[int] = []
-        self._first_ns: int | None = None  # start of the first piece closed
+        self._first_ns: int | None = None  # start of the first sample's pane, or part of one
         self._reached_ns: int | None = None
         self._empties = 0
 
     def sample(self, point: Point) -> list[Pane]:
         """The next one by event time."""
+        if self._first_ns is None:
+            pane_ns = self._grid.pane_start_ns(point.event_ns)
+            self._first_ns = max(pane_ns, *(cut for cut in self._cuts if cut <= point.event_ns), 0)
         if self._reached_ns is None:
             self._reached_ns = self._grid.pane_start_ns(point.event_ns)
         if self._empties >= EMPTY_MOST:  # windows come again from this one's on
@@ -45,7 +48,7 @@ class TimedGrid:
     def cut(self, event_ns: int) -> list[Pane]:
         """What is open ends here, and goes on anew; samples before this have been taken."""
         self._cuts.append(event_ns)
-        begun = self._starts(event_ns)
+        begun = self._starts(event_ns, is_cut=True)
         empties = self._empties
         made = [pane for start in begun for pane in self._close(start, event_ns)]
         self._empties = min(self._empties, empties)  # a piece without a sample does not count
@@ -85,14 +88,14 @@ class TimedGrid:
         ends = [boundary_ns, *(cut for cut in self._cuts if cut > after_ns)]
         return min(ends) if min(ends) <= now_ns else None
 
-    def _starts(self, end_ns: int) -> list[int]:
-        """Where the windows, or their pieces, began that end here."""
+    def _starts(self, end_ns: int, *, is_cut: bool = False) -> list[int]:
+        """Where the windows, or their pieces, began that end here: by the grid, or by a cut."""
         starts = []
         last_ns = self._grid.pane_start_ns(end_ns - 1)
         first_ns = last_ns + self._grid.hop_ns - self._grid.size_ns
         for start_ns in range(first_ns, last_ns + 1, self._grid.hop_ns):
             is_whole = start_ns + self._grid.size_ns == end_ns
-            if is_whole or end_ns in self._cuts:
+            if is_whole != is_cut:
                 inside = [cut for cut in self._cuts if start_ns < cut < end_ns]
                 starts.append(max([start_ns, *inside]))
         return starts
@@ -111,13 +114,11 @@ class TimedGrid:
             points = [point for point in points if point.value is not None]
         self._empties = 0 if points else self._empties + 1
         pane = Pane(start_ns, end_ns, points, held, plan=self._rule)
-        if self._first_ns is None and points:  # the first pane that closed, as far as a cut left it
-            first_ns = self._grid.pane_start_ns(points[0].event_ns)
-            parts = [cut for cut in self._cuts if first_ns < cut <= points[0].event_ns]
-            self._first_ns = max([first_ns, *parts])
         pane.is_partial = self._first_ns is not None and start_ns <= self._first_ns
-        if self._is_held:
-            pane.is_partial = not held or held[0].start_ns > start_ns
+        if self._is_held:  # a good value at its very start is known, whatever else has that stamp
+            is_known = bool(held) and held[0].start_ns <= start_ns
+            at_once = any(p.event_ns == start_ns and p.value is not None for p in points)
+            pane.is_partial = not is_known and not at_once
         return [pane] if points or held else []
 
     def _known(self, start_ns: int, end_ns: int) -> list[Held]:

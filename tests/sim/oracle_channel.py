@@ -163,9 +163,10 @@ class Channel:
                 told = [role for role in roles[asset] if draw.random() < 0.7]
                 now.update((asset, role) for role in told if draw.random() < 0.8)
                 wanted_ns = newest_ns + draw.choice((-30, -3, 0, 0, 1, 20)) * MS
-                at_ns[asset] = max(at_ns[asset] + 1, wanted_ns)
-                values = {role: f"{role} {now[asset, role]}" for role in told}
-                made.append(Context(asset, values, at_ns[asset]))
+                if wanted_ns > at_ns[asset]:  # an engine holds a few that wait, not any number
+                    at_ns[asset] = wanted_ns
+                    values = {role: f"{role} {now[asset, role]}" for role in told}
+                    made.append(Context(asset, values, wanted_ns))
             made.append(record)
             if isinstance(record, Receive):
                 stamps = [s.time_ns for s in record.samples if s.time_ns is not None]
