@@ -314,8 +314,10 @@ static bool begin_run(const pstk_engine *engine, const pstk_delivery *delivery, 
     const pstk_stream *stream = &engine->stream[source->counts_stream];
     if (stream->source != delivery->source)
         return false;
-    *out = (pstk_plain){
-        .seq = UINT64_MAX, .future_after_ns = delivery->future_ns, .source = delivery->source};
+    *out = (pstk_plain){.seq = UINT64_MAX,
+                        .future_after_ns = delivery->future_ns,
+                        .frame_bytes_max = source->options.frame_bytes_max,
+                        .source = delivery->source};
     if (!stream->is_numbered)
         return stream->stream == (PSTK_STREAM_UNNUMBERED | delivery->connection);
     out->head = (uint64_t)stream->boot << 32 | stream->stream;
@@ -353,7 +355,7 @@ static void keep_run(pstk_engine *engine, const pstk_delivery *delivery, const p
     open->source_pos = stream->next_seq = plain->seq;
 }
 
-/* The same, one by one. */
+/* JSON that is not plain, but one sample each: one by one. */
 static size_t take_singles(pstk_engine *engine, const pstk_delivery *delivery, pstk_plain *plain,
                            const pstk_frame *frames, size_t count) {
     pstk_source *source = &engine->source[delivery->source];
@@ -390,8 +392,6 @@ static size_t take_run(pstk_engine *engine, const pstk_delivery *delivery, const
     pstk_drop reason;
     if (!begin_run(engine, delivery, &plain))
         return 0;
-    if (source->options.format != PSTK_FORMAT_PACKED)
-        return take_singles(engine, delivery, &plain, frames, count);
     for (size_t taken = 0, made, batch;; taken += made) {
         batch = PSTK_MIN(count - taken, PSTK_PLAIN_BATCH);
         if (batch == 0 || !pstk_engine_has_room(engine, source, batch_bytes, &reason) ||
@@ -399,8 +399,11 @@ static size_t take_run(pstk_engine *engine, const pstk_delivery *delivery, const
             return taken;
         batch = PSTK_MIN(batch, PSTK_BLOCK_SAMPLES_MAX - open->count);
         pstk_sample *out = (pstk_sample *)(void *)open->payload + open->count;
-        made = pstk_parse_plain(engine->parser, &plain, &frames[taken], batch, out);
+        made = pstk_parse_plain(engine->parser, (pstk_format)source->options.format, &plain,
+                                &frames[taken], batch, out);
         keep_run(engine, delivery, &plain, &frames[taken], made);
+        if (made < batch && source->options.format == PSTK_FORMAT_JSON)
+            made += take_singles(engine, delivery, &plain, &frames[taken + made], batch - made);
         if (made < batch)
             return taken + made;
     }

@@ -49,7 +49,8 @@ static void parse_all(void) {
     pstk_sample sample[PSTK_PLAIN_BATCH];
     for (size_t taken = 0, made; taken < frames.count; taken += made) {
         size_t batch = PSTK_MIN(frames.count - taken, PSTK_PLAIN_BATCH);
-        made = pstk_parse_plain(all.parser, &all.plain, &frames.frame[taken], batch, sample);
+        made = pstk_parse_plain(all.parser, PSTK_FORMAT_PACKED, &all.plain, &frames.frame[taken],
+                                batch, sample);
         if (made == 0)
             child_die("message %zu of a receive is not plain", taken);
         all.samples += made;

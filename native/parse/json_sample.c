@@ -123,3 +123,71 @@ void pstk_json_step(pstk_parser *parser, pstk_sample *out_samples, size_t capaci
     parser->next = index;
     *out_step = (pstk_step){samples, index - first, index == count};
 }
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+/* One object of known shape that is one number, and nothing behind it. A shape's items have no path
+ * and no reason to be dropped. */
+static PSTK_INLINE bool read_number(pstk_json *json, const pstk_frame *frame) {
+    json->at = frame->payload;
+    json->end = frame->payload + frame->payload_bytes;
+    json->item_count = json->depth = json->mute = json->text_used = 0;
+    json->node_count = 1;
+    json->stream = json->boot = 0;
+    json->seq = 0;
+    json->has_seq = false;
+    if (frame->payload_bytes == 0 || *json->at != '{' || json->is_plain ||
+        !pstk_json_take_shape(json, true))
+        return false;
+    uint8_t kind = json->item[0].kind;
+    return json->at == json->end && json->item_count == 1 &&
+           (kind == PSTK_JSON_INT || kind == PSTK_JSON_REAL);
+}
+
+static PSTK_INLINE bool is_next(const pstk_json *json, const pstk_plain *plain, uint64_t seq) {
+    uint64_t head = (uint64_t)json->boot << 32 | json->stream;
+    if (!json->has_seq)
+        return plain->step == 0;
+    return plain->step == 1 && json->seq == seq && head == plain->head;
+}
+
+/* The item as a sample of the known f64 tag that it names; false where it names none. */
+static PSTK_INLINE bool make_number(const pstk_tags *tags, uint16_t source,
+                                    const pstk_json_item *item, pstk_slice name, pstk_sample *out) {
+    if (name.size - 1 >= PSTK_NAME_BYTES - 1)
+        return false;
+    uint32_t place = pstk_tag_candidate(tags->slot, tags->slot_mask, pstk_hash_name(name));
+    if (place == PSTK_TAG_NONE)
+        return false;
+    const pstk_tag *tag = tags->pool + place;
+    if (pstk_load_u64(tag) != pstk_tag_head(PSTK_TYPE_F64, source, name.size) ||
+        !pstk_is_same(tag->name, name.bytes, name.size))
+        return false;
+    double number =
+        item->kind == PSTK_JSON_INT ? (double)item->value.number.i64 : item->value.number.f64;
+    *out = (pstk_sample){.time_ns = item->time_ns,
+                         .value.f64 = number + 0.0, /* -0.0 becomes 0.0 */
+                         .tag_id = tag->id,
+                         .quality = item->quality};
+    return (out->value.bits & EXPONENT_BITS) != EXPONENT_BITS;
+}
+
+size_t pstk_json_plain(pstk_parser *parser, const pstk_plain *plain, const pstk_frame *in,
+                       size_t count, pstk_sample *out) {
+    pstk_json *json = &parser->json;
+    size_t made = 0;
+    json->set = plain->source % PSTK_SHAPE_SETS;
+    for (uint64_t seq = plain->seq; made < count; made++, seq += plain->step) {
+        const pstk_json_item *item = &json->item[0];
+        if (in[made].payload_bytes > plain->frame_bytes_max || !read_number(json, &in[made]) ||
+            !is_next(json, plain, seq))
+            break;
+        pstk_slice name = {item->name, item->name_bytes};
+        if (!item->name)
+            name = (pstk_slice){in[made].subject, in[made].subject_bytes};
+        if (item->time_ns > plain->future_after_ns ||
+            !make_number(parser->tags, plain->source, item, name, &out[made]))
+            break;
+    }
+    return made;
+}

@@ -1,8 +1,6 @@
 /* packed: a packed v1 payload (native/README.md) becomes samples, in place. */
 #include "parse_private.h"
 
-#include <stddef.h>
-
 #define COUNT_AT 4
 #define NAME_COUNT_AT 6
 #define TYPE_AT 7
@@ -73,31 +71,14 @@ static uint8_t accepted_by(uint8_t wire_type) {
     return wire_type < 4 ? accepted[wire_type] : 0;
 }
 
-/* The first eight bytes of a tag that is f64 and the source's: one compare instead of three. */
-_Static_assert(offsetof(pstk_tag, name_bytes) == 0 && offsetof(pstk_tag, source) == 2 &&
-                   offsetof(pstk_tag, type) == 4 && offsetof(pstk_tag, code_count) == 6 &&
-                   offsetof(pstk_tag, id) == 8,
-               "head_of");
-static inline uint64_t head_of(uint8_t type, uint16_t source, size_t name_bytes) {
-    return (uint64_t)type << 32 | (uint64_t)source << 16 | name_bytes;
-}
-
-/* The one tag that this hash leaves, PSTK_TAG_NONE where there is none. No tag was read for it. */
-static PSTK_INLINE uint32_t candidate(const pstk_tag_slot *slot, uint32_t mask, uint64_t hash) {
-    const pstk_tag_slot *at = slot + ((uint32_t)hash & mask);
-    while (PSTK_UNLIKELY(at->hash != (uint32_t)(hash >> 32)) && at->place_plus)
-        at = slot + ((uint32_t)(at - slot + 1) & mask);
-    return at->place_plus - 1;
-}
-
-/* And asks for their lines. */
+/* The one tag that each hash leaves; their lines are asked for. */
 static PSTK_INLINE void find_candidates(const pstk_tags *tags, const uint64_t *hash, size_t count,
                                         uint32_t *out_place) {
     const pstk_tag_slot *const slot = tags->slot; /* held here: a store below changes none */
     const pstk_tag *const pool = tags->pool;
     const uint32_t mask = tags->slot_mask;
     for (size_t i = 0; i < count; i++) {
-        uint32_t place = candidate(slot, mask, hash[i]);
+        uint32_t place = pstk_tag_candidate(slot, mask, hash[i]);
         out_place[i] = place;
         if (PSTK_LIKELY(place != PSTK_TAG_NONE))
             __builtin_prefetch(pool + place);
@@ -147,7 +128,7 @@ static void resolve_known(pstk_parser *parser, uint32_t first) {
         if (out->is_resolved || !accepted_by(at[0]) || place[i] == PSTK_TAG_NONE)
             continue;
         const pstk_tag *tag = &tags->pool[place[i]];
-        if (pstk_load_u64(tag) != head_of(at[0], parser->source, at[1]) ||
+        if (pstk_load_u64(tag) != pstk_tag_head(at[0], parser->source, at[1]) ||
             !pstk_is_same(tag->name, at + 2, at[1]))
             continue;
         out->tag_id = tag->id;
@@ -293,7 +274,7 @@ void pstk_packed_step(pstk_parser *parser, pstk_sample *out_samples, size_t capa
 typedef struct plain_form {
     size_t size, name_bytes;
     uint64_t named; /* type and length of the name as they stand in the message */
-    uint64_t head;  /* of the tag that it names, see head_of */
+    uint64_t head;  /* of the tag that it names, see pstk_tag_head */
 } plain_form;
 
 /* False: no plain message has this size. */
@@ -304,7 +285,7 @@ static PSTK_INLINE bool form_of(size_t size, uint16_t source, plain_form *out) {
     *out = (plain_form){.size = size,
                         .name_bytes = name_bytes,
                         .named = PSTK_TYPE_F64 | name_bytes << 8,
-                        .head = head_of(PSTK_TYPE_F64, source, name_bytes)};
+                        .head = pstk_tag_head(PSTK_TYPE_F64, source, name_bytes)};
     return true;
 }
 
@@ -361,7 +342,7 @@ static size_t take_near(const pstk_tags *tags, pstk_plain like, const pstk_frame
             break;
         if (!is_plain(&like, &form, like.seq, at))
             break;
-        uint32_t place = candidate(slot, mask, hash_of(&form, at));
+        uint32_t place = pstk_tag_candidate(slot, mask, hash_of(&form, at));
         if (place == PSTK_TAG_NONE ||
             !make_plain(pool + place, like.future_after_ns, &form, at, &out[made]))
             break;
@@ -412,11 +393,9 @@ static size_t take_far(const pstk_tags *tags, pstk_plain like, const pstk_frame 
     return made;
 }
 
-size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_frame *in,
-                        size_t count, pstk_sample *out) {
+size_t pstk_packed_plain(const pstk_parser *parser, const pstk_plain *plain, const pstk_frame *in,
+                         size_t count, pstk_sample *out) {
     bool is_near = parser->tags->count <= PLAIN_NEAR_TAGS;
-    size_t made = is_near ? take_near(parser->tags, *plain, in, count, out)
-                          : take_far(parser->tags, *plain, in, count, out);
-    plain->seq += made * plain->step;
-    return made;
+    return is_near ? take_near(parser->tags, *plain, in, count, out)
+                   : take_far(parser->tags, *plain, in, count, out);
 }

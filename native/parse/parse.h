@@ -116,9 +116,8 @@ void pstk_parse_step(pstk_parser *parser, pstk_sample *out_samples, size_t capac
 void pstk_parse_skip(pstk_parser *parser, size_t count);
 
 /* ---- runs of plain messages: the hottest path of the product ------------------------------------
- * Packed, one sample, one name, f64, of a tag that is known: what such a message becomes is what
- * begin and step make of it, without their cost. Whatever is not so ends the run and goes that way.
- */
+ * Packed or JSON, one f64 sample of a tag that is known: what such a message becomes is what begin
+ * and step make of it, without their cost. Whatever is not so ends the run and goes that way. */
 
 #define PSTK_PLAIN_BATCH 32u /* messages looked up together, so that their cache misses overlap */
 #define PSTK_PLAIN_BYTES_MAX                                                                       \
@@ -129,15 +128,16 @@ typedef struct pstk_plain {
     uint64_t seq;             /* of the next message */
     uint64_t step;            /* 1, or 0 where messages are not numbered: seq is UINT64_MAX then */
     int64_t future_after_ns;
+    uint32_t frame_bytes_max; /* at least PSTK_PLAIN_BYTES_MAX */
     uint16_t source;
 } pstk_plain;
 
 /* Makes samples of the first payloads of in; count is at most PSTK_PLAIN_BATCH. Returns how many,
  * and moves plain->seq on by them. */
-size_t pstk_parse_plain(const pstk_parser *parser, pstk_plain *plain, const pstk_frame *in,
-                        size_t count, pstk_sample *out);
+size_t pstk_parse_plain(pstk_parser *parser, pstk_format format, pstk_plain *plain,
+                        const pstk_frame *in, size_t count, pstk_sample *out);
 
-/* One message of any format, where it follows plain->seq, holds one sample and that can be used: it
+/* One message of JSON, where it follows plain->seq, holds one sample and that can be used: it
  * stands in *out, and tags or codes it names first are new in the table, as after begin and step.
  * False: it has to go that way. */
 bool pstk_parse_one(pstk_parser *parser, pstk_format format, const pstk_plain *plain,

@@ -5,6 +5,8 @@
 #include "number.h"
 #include "parse.h"
 
+#include <stddef.h>
+
 #define PSTK_REASON_NONE PSTK_DROP_COUNT
 #define PSTK_PACKED_NAMES_MAX 255u
 #define PSTK_PARSER_FRAME_MAX (64u << 20) /* the scratch is a multiple of it: see parser.c */
@@ -105,6 +107,24 @@ static PSTK_INLINE uint64_t pstk_hash_name(pstk_slice name) {
     }
     __uint128_t last = (__uint128_t)(hash ^ tail) * UINT64_C(0xA0761D6478BD642F);
     return (uint64_t)last ^ (uint64_t)(last >> 64);
+}
+
+/* The first eight bytes of a tag of that type and source: one compare instead of three. */
+_Static_assert(offsetof(pstk_tag, name_bytes) == 0 && offsetof(pstk_tag, source) == 2 &&
+                   offsetof(pstk_tag, type) == 4 && offsetof(pstk_tag, id) == 8,
+               "pstk_tag_head");
+static inline uint64_t pstk_tag_head(uint8_t type, uint16_t source, size_t name_bytes) {
+    return (uint64_t)type << 32 | (uint64_t)source << 16 | name_bytes;
+}
+
+/* The place of the one tag that this hash leaves, PSTK_TAG_NONE where there is none. No tag was
+ * read for it. */
+static PSTK_INLINE uint32_t pstk_tag_candidate(const pstk_tag_slot *slot, uint32_t mask,
+                                               uint64_t hash) {
+    const pstk_tag_slot *at = slot + ((uint32_t)hash & mask);
+    while (PSTK_UNLIKELY(at->hash != (uint32_t)(hash >> 32)) && at->place_plus)
+        at = slot + ((uint32_t)(at - slot + 1) & mask);
+    return at->place_plus - 1;
 }
 
 /* A tag that is there. */
@@ -298,6 +318,11 @@ bool pstk_packed_begin(pstk_parser *parser, pstk_slice payload, pstk_message *ou
 bool pstk_json_begin(pstk_parser *parser, pstk_slice payload, pstk_message *out_message);
 /* The first item alone. False: it is dropped, and nothing says why. */
 bool pstk_json_one(pstk_parser *parser, int64_t future_after_ns, pstk_sample *out);
+/* See pstk_parse_plain; *plain stays as it is. */
+size_t pstk_packed_plain(const pstk_parser *parser, const pstk_plain *plain, const pstk_frame *in,
+                         size_t count, pstk_sample *out);
+size_t pstk_json_plain(pstk_parser *parser, const pstk_plain *plain, const pstk_frame *in,
+                       size_t count, pstk_sample *out);
 /* Parameters as of pstk_parse_step, which ends in a jump here. */
 void pstk_packed_step(pstk_parser *parser, pstk_sample *out_samples, size_t capacity,
                       int64_t future_after_ns, uint64_t dropped[PSTK_DROP_COUNT],

@@ -89,6 +89,15 @@ void pstk_parse_skip(pstk_parser *parser, size_t count) {
     parser->next += (uint32_t)PSTK_MIN(left, count);
 }
 
+size_t pstk_parse_plain(pstk_parser *parser, pstk_format format, pstk_plain *plain,
+                        const pstk_frame *in, size_t count, pstk_sample *out) {
+    size_t made = PSTK_LIKELY(format == PSTK_FORMAT_PACKED)
+                      ? pstk_packed_plain(parser, plain, in, count, out)
+                      : pstk_json_plain(parser, plain, in, count, out);
+    plain->seq += made * plain->step;
+    return made;
+}
+
 bool pstk_parse_one(pstk_parser *parser, pstk_format format, const pstk_plain *plain,
                     const uint8_t *subject, size_t subject_bytes, const uint8_t *payload,
                     size_t payload_bytes, pstk_sample *out) {

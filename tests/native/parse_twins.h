@@ -105,11 +105,31 @@ static inline bool twins_agree(const twins *both) {
            (!a->is_whole || twins_items_agree(&a->parser->json, &b->parser->json));
 }
 
+/* And as one of a run: what that takes is the plain way's one sample. */
+static inline bool twins_run_agrees(const twins *both, uint16_t source, const uint8_t *payload,
+                                    size_t size) {
+    const twin *t = &both->plain;
+    pstk_plain like = {.head = (uint64_t)t->message.boot << 32 | t->message.stream,
+                       .head_mask = UINT64_MAX,
+                       .seq = t->message.is_numbered ? t->message.seq : UINT64_MAX,
+                       .step = t->message.is_numbered,
+                       .future_after_ns = INT64_C(4000000000000000000),
+                       .frame_bytes_max = TWIN_FRAME_MAX,
+                       .source = source};
+    pstk_frame frame = {(const uint8_t *)"s", payload, 1, (uint32_t)size};
+    pstk_sample sample = {0};
+    if (!pstk_parse_plain(both->shaped.parser, PSTK_FORMAT_JSON, &like, &frame, 1, &sample))
+        return true;
+    return t->is_whole && t->message.samples == 1 && t->count == 1 &&
+           memcmp(&sample, &t->sample[0], sizeof sample) == 0 &&
+           like.seq == t->message.seq + like.step - !like.step;
+}
+
 /* Both read the same document; false where they differ. */
 static inline bool twins_run(twins *both, uint16_t source, const uint8_t *payload, size_t size) {
     twin_run(&both->shaped, source, payload, size);
     twin_run(&both->plain, source, payload, size);
-    return twins_agree(both);
+    return twins_agree(both) && twins_run_agrees(both, source, payload, size);
 }
 
 #endif

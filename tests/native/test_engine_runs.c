@@ -15,6 +15,7 @@ typedef struct sender { /* what the wire's other end has said so far */
     uint32_t stream, boot[STREAMS + 1];
     uint64_t seq[STREAMS + 1]; /* the last is not numbered */
     int64_t time_ns;
+    uint64_t form; /* of its JSON objects: the same for a while, as machines do */
     bool is_json;
 } sender;
 
@@ -108,6 +109,34 @@ static size_t odd_message(sender *s, uint8_t *at) {
     return size;
 }
 
+/* One object in one of the forms in which machines send a number; number: its stream, if any. */
+static int usual_json(sender *s, char *text, const char *number) {
+    unsigned line = (unsigned)draw(s, TAGS), whole = (unsigned)draw(s, 20);
+    unsigned part = (unsigned)draw(s, 100);
+    long long time_ns = (long long)s->time_ns;
+    switch (s->form) {
+    case 0:
+        return snprintf(text, MESSAGE_MAX,
+                        "{\"name\":\"line%u.m03.t007\",\"value\":%u.%02u,\"t\":%lld%s}", line,
+                        whole, part, time_ns, number);
+    case 1: /* whole numbers, bad now and then, no stamp of their own, a minus before zero */
+        return snprintf(text, MESSAGE_MAX,
+                        "{\"name\":\"line%u.m03.t007\",\"v\":%s%u,\"quality\":%u%s}", line,
+                        part < 50 ? "-" : "", whole, part % 20 ? 0 : 0x8000, number);
+    case 2: /* flat, named by its member; blanks, and at times a line's end */
+        return snprintf(text, MESSAGE_MAX, "{\"line7.m03.t007\": %s%u.%u, \"t\": %lld%s}%s",
+                        part < 50 ? "-" : "", whole, part, time_ns / 1000, number,
+                        part == 7 ? "\n" : "");
+    case 3: /* named by its subject */
+        return snprintf(text, MESSAGE_MAX, "{\"value\":%u.%u,\"t\":%lld%s}", whole, part,
+                        time_ns / 1000000, number);
+    default: /* more digits than a double has; names that are too short or too long for words */
+        return snprintf(text, MESSAGE_MAX, "{\"name\":\"%.*s\",\"value\":%u.%017u%s}",
+                        (int)(1 + part), "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",
+                        whole, part, number);
+    }
+}
+
 /* The same in JSON; which: 0 a number as usual. */
 static size_t json_message(sender *s, uint8_t *at, uint64_t which) {
     static const char *const odd[] = {
@@ -133,12 +162,9 @@ static size_t json_message(sender *s, uint8_t *at, uint64_t which) {
         snprintf(number, sizeof number, ",\"stream\":%u,\"boot\":%u,\"seq\":%llu", s->stream,
                  s->boot[s->stream], seq);
     if (which)
-        size = snprintf(text, MESSAGE_MAX, "%s", odd[(which - 1) % (sizeof odd / sizeof odd[0])]);
-    else
-        size = snprintf(text, MESSAGE_MAX,
-                        "{\"name\":\"line%u.m03.t007\",\"value\":%u.%02u,\"t\":%lld%s}",
-                        (unsigned)draw(s, TAGS), (unsigned)draw(s, 20), (unsigned)draw(s, 100),
-                        (long long)s->time_ns, number);
+        return (size_t)snprintf(text, MESSAGE_MAX, "%s",
+                                odd[(which - 1) % (sizeof odd / sizeof odd[0])]);
+    size = usual_json(s, text, number);
     REQUIRE(size >= 0 && size < (int)MESSAGE_MAX);
     return (size_t)size;
 }
@@ -148,6 +174,8 @@ static size_t next_message(sender *s, uint8_t *at, uint64_t odd_every) {
         s->stream = (uint32_t)draw(s, STREAMS + 1);
         s->seq[s->stream] += draw(s, 2);
     }
+    if (s->is_json && !draw(s, 40))
+        s->form = draw(s, 5);
     if (s->is_json)
         return json_message(s, at, draw(s, odd_every) ? 0 : 1 + draw(s, 12));
     return draw(s, odd_every) ? plain_message(s, at) : odd_message(s, at);
@@ -158,6 +186,10 @@ static size_t receive(sender *s, uint64_t odd_every) {
     for (size_t i = 0; i < count; i++) {
         size_t size = next_message(s, bytes[i], odd_every);
         frames[i] = (pstk_frame){.payload = bytes[i], .payload_bytes = (uint32_t)size};
+        if (s->is_json && i % 7) {
+            frames[i].subject = (const uint8_t *)"line3.m03.t007";
+            frames[i].subject_bytes = 14;
+        }
     }
     return count;
 }
