@@ -16,9 +16,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bench_instructions import WIRE as ENTRY
-from bench_instructions import callgrind, total
 from bench_zmtp import theirs
+from builds import IS_INSTALLED
 from figure import Figure, rounded
 from measure import CPU_RECEIVER, Bench, Child, Reading, Skip
 from steps import Shape, pair, read
@@ -68,7 +67,9 @@ def split(whole: dict[str, float], kernel: float) -> dict[str, float]:
 
 def engine_total(bench: Bench, shape: Shape, out: Path, count: int) -> tuple[int, int]:
     """Instructions behind the engine's entry, and for how many messages."""
-    receiver = callgrind(out, ENTRY, [bench.program("recv_steps")])
+    from bench_instructions import WIRE, callgrind, total
+
+    receiver = callgrind(out, WIRE, [bench.program("recv_steps")])
     with pair(bench, shape, receiver=receiver) as both:
         both.send(count)
         final, _ = both.finish()
@@ -79,6 +80,10 @@ def engine_total(bench: Bench, shape: Shape, out: Path, count: int) -> tuple[int
 
 def instructions(bench: Bench) -> dict[str, float]:
     """A message, for each program and each engine; what new tags take is not in it."""
+    if IS_INSTALLED:
+        raise Skip("the programs of a wheel have no symbols: run it in the source tree")
+    from bench_instructions import callgrind, total
+
     count = min(COUNTED, bench.sizes.messages)
     counted = {}
     with tempfile.TemporaryDirectory(prefix="penstock-callgrind-") as folder:

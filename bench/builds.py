@@ -4,6 +4,7 @@ wheel, the one file that has all of them.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,10 +32,13 @@ def configure_and_build(source: Path, folder: Path, *defines: str) -> str:
     """ "" when it is built, else what the compiler said."""
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     configure = ["cmake", "-S", str(source), "-B", str(folder), *generator, *defines]
-    for command in (configure, ["cmake", "--build", str(folder)]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            return f"{done.stdout}{done.stderr}\n{' '.join(command)} failed"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one at a time: tests run in several processes
+        for command in (configure, ["cmake", "--build", str(folder)]):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                return f"{done.stdout}{done.stderr}\n{' '.join(command)} failed"
     return ""
 
 

@@ -3,7 +3,8 @@ by the wheel's build; penstock.bench unpacks it.
 
     pack.py PROGRAMS OUT.tar.xz
 
-Without what needs the source tree: git, pytest, a C compiler.
+Without what needs the source tree: git, pytest, a C compiler, other builds of the engine, the flows
+of other tools.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-LEFT_OUT = ("conftest.py", "trial.py", "compare.py", "pairs.py", "pack.py", "test_micro.py")
+LEFT_OUT = (
+    "bench_instructions.py", "bench_journal.py", "compare.py", "conftest.py", "pack.py", "pairs.py",
+    "rule_costs.py", "test_micro.py", "trial.py",
+    "bench_peers.py", "flow_bytewax.py", "flow_pathway.py", "recv_loop.py", "run_program.py",
+)  # fmt: skip
 BRANCHES = {"x86_64": lzma.FILTER_X86, "armv7l": lzma.FILTER_ARM}  # jumps made absolute first
 
 

@@ -23,6 +23,7 @@ import sys
 import sysconfig
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +31,8 @@ VENV = ROOT / ".venv"
 BUILD = ROOT / "build"
 PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "penstock-stamps.json"
-GROUPS = ("test", "lint", "build")
+GROUPS = ("test", "lint")
+WORKERS = 3  # processes of a plain test run: more than cores, for many tests wait
 EXTRAS = ("cli", "post", "ops")
 BENCH_BYTES_MAX = 200_000
 
@@ -131,15 +133,31 @@ def stamp(name: str, value: str) -> None:
     STAMPS.write_text(json.dumps({**stamps(), name: value}, indent=1))
 
 
-def make_environment() -> None:
+def install_group(group: str, what: str) -> None:
+    """A dependency group, once for each pyproject.toml and Python."""
     wanted = digest("pyproject.toml") + sys.version
-    if PYTHON.exists() and is_fresh("environment", wanted):
-        return
+    if not is_fresh(group, wanted):
+        say(what)
+        run(PYTHON, "-m", "pip", "install", "-q", "--group", group, quiet=True)
+        stamp(group, wanted)
+
+
+def make_build_environment() -> None:
+    """A virtual environment that builds native/: some seconds."""
     if not PYTHON.exists():
         say("virtual environment .venv")
         run(sys.executable, "-m", "venv", VENV)
+    if not is_fresh("build", digest("pyproject.toml") + sys.version):
+        run(PYTHON, "-m", "pip", "install", "-q", "--upgrade", "pip", quiet=True)
+        install_group("build", "cmake, ninja, Cython")
+
+
+def make_environment() -> None:
+    make_build_environment()
+    wanted = digest("pyproject.toml") + sys.version
+    if is_fresh("environment", wanted):
+        return
     say("Python packages (about a minute the first time)")
-    run(PYTHON, "-m", "pip", "install", "-q", "--upgrade", "pip", quiet=True)
     groups = [word for group in GROUPS for word in ("--group", group)]
     run(PYTHON, "-m", "pip", "install", "-q", *groups, *extra_requirements(), quiet=True)
     stamp("environment", wanted)
@@ -240,13 +258,25 @@ def want_packages(what: str, *packages: str) -> None:
         say(f"{what} is skipped by name; to have it: {missing}")
 
 
-def task_test(options: argparse.Namespace, rest: list[str]) -> None:
-    setup()
-    if not shutil.which("valgrind"):
-        want_packages("the budget of instructions", "valgrind")
+def test_native() -> Path:
     folder = build_native("native", "-DPENSTOCK_CRASH_POINTS=ON")
     run("ctest", "--test-dir", folder, "--output-on-failure", "-j", "2", env=tool_path())
-    selected = [] if options.deep else ["-m", "not deep"]
+    return folder
+
+
+def task_test(options: argparse.Namespace, rest: list[str]) -> None:
+    """Packages are fetched while native/ is built and tested: it needs none of them."""
+    check_machine()
+    make_build_environment()
+    with ThreadPoolExecutor(1) as pool:
+        packages = pool.submit(make_environment)
+        folder = test_native()
+        packages.result()
+    build_extension()
+    if not shutil.which("valgrind"):
+        want_packages("the budget of instructions", "valgrind")
+    # Deep tests measure what the whole machine does: one process. Others share it.
+    selected = [] if options.deep else ["-m", "not deep", "-n", str(WORKERS)]
     if options.part:
         selected += ["-k", options.part]
     env = {
@@ -319,11 +349,7 @@ def setup_bench() -> None:
     headers = [Path("/usr/include") / name for name in ("zmq.h", "nats/nats.h")]
     if not all(path.exists() for path in headers):
         want_packages("what stands beside peers in C", "libzmq3-dev", "libnats-dev")
-    wanted = digest("pyproject.toml")
-    if not is_fresh("bench", wanted):
-        say("Python packages of the benches' peers")
-        run(PYTHON, "-m", "pip", "install", "-q", "--group", "bench", quiet=True)
-        stamp("bench", wanted)
+    install_group("bench", "Python packages of the benches' peers")
 
 
 def old_glibc_compiler() -> Path:
@@ -365,6 +391,7 @@ def commit_date() -> dict[str, str]:
 
 def task_wheel(_: argparse.Namespace, __: list[str]) -> None:
     setup()
+    install_group("wheel", "zig and what audits a wheel")
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
     say("wheel (glibc 2.28)")
     env = {**tool_path(), **commit_date(), "CC": str(old_glibc_compiler())}

@@ -9,7 +9,6 @@
 
 #define EXPONENT_MAX 1000000000 /* of the text; far above any number of digits a frame holds */
 #define MANTISSA_BITS 52
-#define EXPONENT_INFINITE 0x7FF
 
 const uint64_t (*const pstk_number_powers)[2] = &number_powers[-PSTK_POWER_MIN];
 
@@ -114,23 +113,14 @@ static __uint128_t multiply_power(uint64_t whole, int32_t q) {
     return product;
 }
 
-static uint64_t subnormal_bits(uint64_t mantissa, int32_t exponent) {
-    if (exponent <= -63)
-        return 0;
-    mantissa >>= 1 - exponent;
-    /* Rounding up may reach 2^52, and these bits then read as the least normal number: as it
-     * should. */
-    return (mantissa + (mantissa & 1)) >> 1;
-}
-
-/* Bits of the double nearest to magnitude * 10^q, without sign. False: this method cannot tell. */
+/* Bits of the double nearest to magnitude * 10^q, without sign. False: this method cannot tell, or
+ * q is beyond the table: no quantity of a plant. Within it no double is infinite or subnormal. */
 static bool nearest_bits(uint64_t magnitude, int32_t q, uint64_t *out_bits) {
     *out_bits = 0;
-    if (magnitude == 0 || q < PSTK_POWER_MIN)
+    if (magnitude == 0)
         return true;
-    *out_bits = (uint64_t)EXPONENT_INFINITE << MANTISSA_BITS;
-    if (q > PSTK_POWER_MAX)
-        return true;
+    if (q < PSTK_POWER_MIN || q > PSTK_POWER_MAX)
+        return false;
     int zeros = __builtin_clzll(magnitude);
     __uint128_t product = multiply_power(magnitude << zeros, q);
     uint64_t upper = (uint64_t)(product >> 64), lower = (uint64_t)product;
@@ -142,10 +132,6 @@ static bool nearest_bits(uint64_t magnitude, int32_t q, uint64_t *out_bits) {
     /* 217706 / 65536 is log2(10) from below: the binary exponent of 10^q for every q of the table.
      */
     int32_t exponent = (int32_t)((217706 * (int64_t)q) >> 16) + 63 + 1023 + top - zeros;
-    if (exponent <= 0) {
-        *out_bits = subnormal_bits(mantissa, exponent);
-        return true;
-    }
     /* An exact tie is possible only where 5^q, or its inverse, fits 64 bits: then to even. */
     if (lower <= 1 && q >= -4 && q <= 23 && (mantissa & 3) == 1 && mantissa << shift == upper)
         mantissa &= ~UINT64_C(1);
@@ -154,8 +140,6 @@ static bool nearest_bits(uint64_t magnitude, int32_t q, uint64_t *out_bits) {
         mantissa >>= 1;
         exponent++;
     }
-    if (exponent >= EXPONENT_INFINITE)
-        return true;
     *out_bits =
         ((uint64_t)exponent << MANTISSA_BITS) | (mantissa & ((UINT64_C(1) << MANTISSA_BITS) - 1));
     return true;

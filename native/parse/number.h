@@ -30,7 +30,7 @@ bool pstk_number_i64(const pstk_number *number, int64_t *out);
  * locale is a locale_t of "C". */
 double pstk_number_f64(const pstk_number *number, uint8_t *scratch, void *locale);
 
-/* 128 bits of 5^q, high half first, for q = -342..308. */
+/* 128 bits of 5^q, high half first, for q = -64..64. */
 extern const uint64_t (*const pstk_number_powers)[2];
 
 /* The same for magnitude / 10^decimals, up to PSTK_DECIMALS_MAX, where no case needs the slow path:

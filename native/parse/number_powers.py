@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import sys
 
-Q_MIN = -342  # below it every 64-bit integer times 10**q rounds to 0
-Q_MAX = 308  # above it every integer but 0 overflows
+Q_MIN = -64  # a least float in 17 digits has 10**-61; what lies outside goes to strtod
+Q_MAX = 64
 
 
 def power(q: int) -> int:

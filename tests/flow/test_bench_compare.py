@@ -29,9 +29,9 @@ needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a tree with
 TINY = Sizes(messages=50_000, warm=10_000, slow=1000, rows=100_000, rounds=1, paced_s=0)
 
 
-def one_run(side: trial.Side) -> list[str]:
+def one_run(side: trial.Side, seconds: float = 6.0) -> list[str]:
     """What trial.py does, by columns alone and in some seconds."""
-    trial.one_run(BUILD, side, COLUMNS, 6.0, TINY)
+    trial.one_run(BUILD, side, COLUMNS, seconds, TINY)
     return side.words[-1]
 
 
@@ -40,7 +40,12 @@ def test_a_build_that_burns_as_much_again_is_slower() -> None:
     builds.build()
     slow = ROOT / "build" / "bench-slow"
     builds.build(slow, "-DBENCH_PLANT_SLOW=100")
-    assert one_run(trial.Side("slow", slow)) == [SLOWER]
+    said = []
+    for seconds in (6.0, 18.0, 54.0):  # on a busy machine the first pairs are too few to tell
+        said = one_run(trial.Side("slow", slow), seconds)
+        if said != [SAME]:
+            break
+    assert said == [SLOWER]
 
 
 @pytest.mark.timeout(300)

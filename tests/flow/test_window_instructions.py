@@ -4,6 +4,7 @@ whole path from the frame on. The table in docs/rules.md has a row for each.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -65,7 +66,7 @@ def instructions(rule: str, folder: Path, ring: Path) -> float:
 def limit(tmp_path_factory: pytest.TempPathFactory) -> float:
     """What one limit costs."""
     folder = tmp_path_factory.mktemp("limit")
-    ring = Path("/dev/shm") / folder.name
+    ring = Path("/dev/shm") / f"penstock-rules-{os.getpid()}-limit"
     ring.mkdir(exist_ok=True)
     try:
         return instructions("limit", folder, ring)
@@ -76,7 +77,7 @@ def limit(tmp_path_factory: pytest.TempPathFactory) -> float:
 @pytest.mark.parametrize("rule", KINDS)
 def test_a_window_costs_no_more_than_is_said(rule: str, limit: float, tmp_path: Path) -> None:
     most, row = KINDS[rule]
-    ring = Path("/dev/shm") / f"penstock-rules-{tmp_path.name}"
+    ring = Path("/dev/shm") / f"penstock-rules-{os.getpid()}-{tmp_path.name}"
     ring.mkdir(exist_ok=True)
     try:
         value = instructions(rule, tmp_path, ring)

@@ -1,27 +1,18 @@
-"""What the examples against the oracle were, told at the end of the run."""
+"""What the examples against the oracle were goes into the reports, for the end of the run."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 from oracle_families import Tally
 
-_TALLIES = pytest.StashKey[list[Tally]]()
 
+@pytest.fixture
+def tell_tally(record_property: Callable[[str, object], None]) -> Callable[[Tally], None]:
+    """For the end of the run, whichever process this is."""
 
-@pytest.fixture(scope="session")
-def oracle_tallies(pytestconfig: pytest.Config) -> list[Tally]:
-    """One of each family that ran."""
-    return pytestconfig.stash.setdefault(_TALLIES, [])
+    def tell(tally: Tally) -> None:
+        record_property("oracle", [tally.line(), tally.examples, tally.seconds])
 
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    tallies = config.stash.get(_TALLIES, [])
-    if not tallies:
-        return
-    terminalreporter.section("examples against the oracle")
-    for tally in tallies:
-        terminalreporter.write_line(tally.line())
-    count, seconds = sum(t.examples for t in tallies), sum(t.seconds for t in tallies)
-    terminalreporter.write_line(f"{count} examples, {seconds:.0f} s of two processes")
+    return tell

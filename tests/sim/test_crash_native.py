@@ -9,6 +9,7 @@ same twice; nothing may be missing or new.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -102,7 +103,7 @@ def program(native_build: Path) -> Path:
 @pytest.fixture(scope="session")
 def undisturbed(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("undisturbed")
-    ring = Path("/dev/shm") / f"penstock-{folder.parent.name}-undisturbed"
+    ring = Path("/dev/shm") / f"penstock-{os.getpid()}-undisturbed"
     ring.mkdir(mode=0o700, exist_ok=True)
     try:
         replay = Replay(program, folder / "run", ring)
