@@ -394,7 +394,7 @@ class Engine:
         ``by`` says who, at most 31 bytes: ``"uid:1000"``. Journaled on return, and judged from
         there, so it survives a kill and a replay. ``at_ns`` is engine time on a manual clock, and
         is passed over on the system clock. ``ValueError`` names what there is where the rule or
-        tag is unknown.
+        tag is unknown; ``ConfigError`` the text that is too long.
         """
         if action not in ACTIONS:
             raise ValueError(f"action {action!r} is none of {', '.join(ACTIONS)}")

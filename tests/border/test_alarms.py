@@ -185,7 +185,6 @@ def test_what_a_person_does_is_listed_told_and_survives_a_restart(open_engine: O
         ("reset", {"until_ns": at(9)}, "until_ns belongs to shelve, and reset was asked"),
         ("shelve", {"until_ns": at(0)}, "until a time ahead, at most 7 days"),
         ("shelve", {"until_ns": at(8 * 86400)}, "until a time ahead, at most 7 days"),
-        ("reset", {"by": "x" * 32}, "longer than 31 bytes"),
     ],
 )
 def test_an_operation_that_means_nothing_is_refused(
@@ -193,6 +192,13 @@ def test_an_operation_that_means_nothing_is_refused(
 ) -> None:
     engine = open_engine(more=RULES)
     heat(engine, 1, 60)
-    with pytest.raises((ValueError, ConfigError), match=re.escape(message)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         engine.operate(action, **{"rule": "hot", "tag": "m1.temp", "by": "uid:1", **given})
+    assert drain(engine) == []
+
+
+def test_a_name_that_does_not_fit_is_refused_by_its_place(open_engine: Open) -> None:
+    engine = open_engine(more=RULES)
+    with pytest.raises(ConfigError, match=r"operate\[0\]\.by: .* longer than 31 bytes"):
+        engine.operate("reset", rule="hot", tag="m1.temp", by="x" * 32)
     assert drain(engine) == []

@@ -7,27 +7,15 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from page_kit import DOCS, blocks
+from page_kit import page as read
 
-import penstock
-
-DOCS = Path(penstock.__file__).parent / "docs"
-FENCE = re.compile(r"^```(\w+)?[ ]?([^\n]*)\n(.*?)^```$", re.S | re.M)
 RUN = ("embed-python", "walkthrough")
-
-
-def blocks(page: str) -> list[tuple[int, str, str, str]]:
-    """(line, language, name, text) of each block."""
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
-    return [
-        (text.count("\n", 0, found.start()) + 1, found[1] or "", found[2].strip(), found[3])
-        for found in FENCE.finditer(text)
-    ]
 
 
 @pytest.mark.parametrize("page", RUN)
@@ -38,7 +26,10 @@ def test_blocks_run_in_order_and_print_what_the_page_says(
     monkeypatch.setattr("tempfile.tempdir", None)
     names: dict[str, object] = {"__name__": page}
     said, checked = "", 0
-    for line, language, _, text in blocks(page):
+    for each in blocks(read(page)):
+        line, language, text = each.line, each.language, each.text
+        if each.name:
+            continue  # a file, or what a command prints
         if language == "python":
             assert said == "", f"{page}.md:{line}: the block before prints, and the page hides it"
             out = io.StringIO()
@@ -56,9 +47,9 @@ def test_blocks_run_in_order_and_print_what_the_page_says(
 def test_the_picture_of_the_walkthrough_is_the_one_that_ships(tmp_path: Path) -> None:
     names: dict[str, object] = {}
     with contextlib.redirect_stdout(io.StringIO()):
-        for _, language, _, text in blocks("walkthrough"):
-            if language == "python":
-                exec(text, names)
+        for each in blocks(read("walkthrough")):
+            if each.language == "python":
+                exec(each.text, names)
     shipped = DOCS / "walkthrough.svg"
     if os.environ.get("PENSTOCK_WRITE_DOCS"):
         shipped.write_text(str(names["picture"]), encoding="utf-8")
@@ -66,7 +57,8 @@ def test_the_picture_of_the_walkthrough_is_the_one_that_ships(tmp_path: Path) ->
 
 
 def test_the_test_file_of_the_page_passes_as_printed(tmp_path: Path) -> None:
-    ((_, _, name, text),) = [each for each in blocks("testing") if each[1] == "python"]
+    (found,) = [each for each in blocks(read("testing")) if each.language == "python"]
+    name, text = found.name, found.text
     (tmp_path / name).write_text(text)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name],

@@ -1,12 +1,16 @@
-"""A plant engineer plays README and the page ``start``: every command exactly as printed.
+"""A plant engineer plays README and the page ``start`` in a fresh clone: every command exactly as
+printed.
 
-Deep, for it needs the ports that the pages name (5555, 4222) and takes as long as they say.
+Deep, for it builds penstock anew, needs the ports that the pages name (5555, 4222) and takes as
+long as they say.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,34 +24,28 @@ from pathlib import Path
 import pytest
 import zmq
 from border_kit import as_json
+from page_kit import Shell, commands, page
 
-import penstock
 from penstock.config import load_config
 from penstock.mapping import map_event
 from penstock.outbox import Ledger, Mapped
 from penstock.testing.builders import BASE_NS, make_stop
 
-ROOT = Path(__file__).parents[2]
-START = Path(penstock.__file__).parent / "docs" / "start.md"
 RUN_S = 5.0
 ROWS = ["time,press.state,press.temp"] + [
     f"2026-03-02T06:{minute:02d}:00Z,{'STOP' if minute % 10 == 5 else 'RUN'},{20 + minute % 7}"
     for minute in range(60)
 ]
-pytestmark = [pytest.mark.deep, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.deep, pytest.mark.timeout(1200)]
 
 
-def block(text: str, after: str) -> list[str]:
-    """The command lines of the first code block behind a heading."""
-    rest = text.split(f"{after}\n", 1)[1]
-    lines: list[str] = []
-    for line in rest.splitlines():
-        if line.strip().startswith("penstock "):
-            lines.append(line.strip())
-        elif lines:
-            break
-    assert lines, after
-    return lines
+@pytest.fixture(scope="module")
+def office(stranger: Shell, readme: str) -> Shell:
+    """Their terminal, once README's first command has run."""
+    (setup,) = re.findall(r"\(From a clone:\s+`(.*?)`, then `.venv/bin/penstock`", readme)
+    stranger.types(setup)
+    path = f"{stranger.folder / '.venv' / 'bin'}:{stranger.path}"
+    return dataclasses.replace(stranger, path=path)
 
 
 @pytest.fixture
@@ -100,21 +98,16 @@ def is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def typed(folder: Path, line: str, codes: tuple[int, ...] = (0,)) -> str:
+def typed(office: Shell, folder: Path, line: str, codes: tuple[int, ...] = (0,)) -> str:
     """Types one line into a shell; one that does not end is stopped like a service is."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    # exec: the signal reaches penstock, not the shell
-    with subprocess.Popen(
-        ["bash", "-c", f"exec {line}"], cwd=folder, env={**os.environ, "PATH": path},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as running:  # fmt: skip
-        is_endless = line.startswith("penstock run ")
-        try:
-            told, _ = running.communicate(timeout=RUN_S if is_endless else 120)
-        except subprocess.TimeoutExpired:
-            assert is_endless, line
-            running.send_signal(signal.SIGTERM)
-            told, _ = running.communicate(timeout=20)
+    shell = dataclasses.replace(office, folder=folder)
+    if not line.startswith("penstock run "):
+        return shell.types(line, codes)
+    with shell.starts(line) as running:
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.communicate(timeout=RUN_S)
+        running.send_signal(signal.SIGTERM)
+        told, _ = running.communicate(timeout=20)
     assert running.returncode in codes, f"{line}\n{told}"
     return told
 
@@ -129,25 +122,26 @@ def live_a_while(folder: Path) -> None:
             ledger.commit_batch([Mapped(event, map_event(event, config))], now_ns=now_ns)
 
 
-def test_the_readme_s_own_data(folder: Path) -> None:
-    lines = block((ROOT / "README.md").read_text(encoding="utf-8"), "## Your own data")
+def test_the_readme_s_own_data(office: Shell, folder: Path, readme: str) -> None:
+    """Three commands from a clone to the first event of one's own CSV: set-up, init, replay."""
+    lines = commands(readme, "## Your own data")
     assert len(lines) == 4
-    told = [typed(folder, line, (0, 1) if " doctor " in line else (0,)) for line in lines]
+    told = [typed(office, folder, line, (0, 1) if " doctor " in line else (0,)) for line in lines]
     assert "state.end" in told[1], "the first event of one's own CSV, by the second command"
     assert "press.temp" in told[2]
 
 
-def test_the_page_start(folder: Path) -> None:
-    text = START.read_text(encoding="utf-8")
-    begin = [typed(folder, line) for line in block(text, "# A plant of your own")]
+def test_the_page_start(office: Shell, folder: Path, docs: Path) -> None:
+    text = page("start", docs)
+    begin = [typed(office, folder, line) for line in commands(text, "# A plant of your own")]
     assert "state.end" in begin[1]
-    for line in block(text, "## Look at a wire: `penstock tap`"):
-        assert "press.temp" in typed(folder, line)
+    for line in commands(text, "## Look at a wire: `penstock tap`"):
+        assert "press.temp" in typed(office, folder, line)
     assert (folder / "heard.toml").is_file()
     shutil.rmtree(folder / "graz" / "state")
     live_a_while(folder / "graz")
     listed, *changed = [
-        typed(folder, line) for line in block(text, "## What waits: `penstock dlq`")
+        typed(office, folder, line) for line in commands(text, "## What waits: `penstock dlq`")
     ]
     assert "#12" in listed
     assert "entry #12 is ready" in changed[0]
@@ -155,6 +149,6 @@ def test_the_page_start(folder: Path) -> None:
     shutil.copy(folder / "graz" / "plant.toml", folder / "plant.toml")
     new = (folder / "plant.toml").read_text().replace("min_duration_s = 2", "min_duration_s = 5")
     (folder / "new.toml").write_text(new)
-    diff, check = block(text, "## Before a change")
-    assert "min_duration_s" in typed(folder, diff, (1,))
-    typed(folder, check)
+    diff, check = commands(text, "## Before a change")
+    assert "min_duration_s" in typed(office, folder, diff, (1,))
+    typed(office, folder, check)

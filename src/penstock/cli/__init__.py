@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.errors import ConfigError, PenstockError
 
@@ -170,8 +170,8 @@ def root_app(chosen: str) -> App:
         name="penstock",
         help=_help(),
         version_flags=[],
-        help_format="plaintext",
-        default_parameter=Parameter(negative=""),
+        help_format="markdown",  # a docstring's line ends are not the terminal's
+        default_parameter=Parameter(negative="", show_default=_shown_default),
     )
     for name, text in COMMANDS:
         if name == chosen:
@@ -179,6 +179,11 @@ def root_app(chosen: str) -> App:
         else:
             root.command(App(name=name, help=text, version_flags=[]), name=name)
     return root
+
+
+def _shown_default(value: object) -> Any:
+    """What a help page says of a default: None where it tells a reader nothing."""
+    return None if value in (None, "", ()) or value is False else str(value)
 
 
 def _dispatch(tokens: list[str]) -> int:

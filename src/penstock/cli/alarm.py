@@ -4,13 +4,13 @@ plant.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from penstock import cli
 from penstock.cli.ledger import time_text
@@ -21,8 +21,31 @@ app = App(
     help="List alarms of a running plant; acknowledge, shelve or reset one.",
     version_flags=[],
 )
-_SPAN = re.compile(r"([0-9]+)(s|min|h|d)")
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What every order has beside the alarm it is about.
+
+    Parameters
+    ----------
+    note
+        Why, in a few words; kept in the log.
+    config
+        The plant's configuration, which names the state directory.
+    state_dir
+        The state directory itself; default, where none is named: /var/lib/penstock.
+    json
+        One JSON object.
+    """
+
+    note: str = ""
+    config: Path | None = None
+    state_dir: Path | None = None
+    json: bool = False
+
+
+_PLAIN = Order()
 
 
 @app.command(name="list")
@@ -40,7 +63,7 @@ def list_alarms(
     config
         The plant's configuration, which names the state directory.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object.
     """
@@ -50,7 +73,8 @@ def list_alarms(
         return cli.EXIT_OK
     for each in answer["alarms"]:
         print(_row(each))
-    print(f"{len(answer['alarms'])} alarms" if answer["alarms"] else "no alarms")
+    count = len(answer["alarms"])
+    print(f"{count} alarm{'' if count == 1 else 's'}" if count else "no alarms")
     return cli.EXIT_OK
 
 
@@ -60,10 +84,7 @@ def ack(
     tag: str,
     /,
     *,
-    note: str = "",
-    config: Path | None = None,
-    state_dir: Path | None = None,
-    json: bool = False,
+    order: Annotated[Order, Parameter(name="*")] = _PLAIN,
 ) -> int:
     """Acknowledge an active alarm: somebody has seen it, and it re-alarms no more.
 
@@ -78,16 +99,8 @@ def ack(
         Name of the rule.
     tag
         The tag.
-    note
-        Why, in a few words; kept in the log.
-    config
-        The plant's configuration, which names the state directory.
-    state_dir
-        The state directory itself.
-    json
-        One JSON object.
     """
-    return _operate("acknowledge", rule, tag, note, cli.state_dir_of(config, state_dir), json)
+    return _operate("acknowledge", rule, tag, order)
 
 
 @app.command
@@ -97,10 +110,7 @@ def shelve(
     /,
     *,
     until: str,
-    note: str = "",
-    config: Path | None = None,
-    state_dir: Path | None = None,
-    json: bool = False,
+    order: Annotated[Order, Parameter(name="*")] = _PLAIN,
 ) -> int:
     """Shelve an alarm for a time: it is judged, and told at the end where it is active then.
 
@@ -117,22 +127,13 @@ def shelve(
         The tag.
     until
         How long from now: 30min, 8h, 2d; at most 7d.
-    note
-        Why, in a few words; kept in the log.
-    config
-        The plant's configuration, which names the state directory.
-    state_dir
-        The state directory itself.
-    json
-        One JSON object.
     """
-    found = _SPAN.fullmatch(until)
-    if found is None:
-        cli.say("penstock alarm shelve: --until is a number and s, min, h or d, such as 8h")
+    span_s = cli.seconds_of(until)
+    if span_s is None:
+        cli.say("penstock alarm shelve: --until is a duration such as 30min, 8h or 2d")
         return cli.EXIT_USAGE
-    until_ns = time.time_ns() + int(found[1]) * _SECONDS[found[2]] * 1_000_000_000
-    place = cli.state_dir_of(config, state_dir)
-    return _operate("shelve", rule, tag, note, place, json, until_ns=until_ns)
+    until_ns = time.time_ns() + int(span_s * 1e9)
+    return _operate("shelve", rule, tag, order, until_ns=until_ns)
 
 
 @app.command
@@ -141,10 +142,7 @@ def unshelve(
     tag: str,
     /,
     *,
-    note: str = "",
-    config: Path | None = None,
-    state_dir: Path | None = None,
-    json: bool = False,
+    order: Annotated[Order, Parameter(name="*")] = _PLAIN,
 ) -> int:
     """End a shelving before its time.
 
@@ -159,16 +157,8 @@ def unshelve(
         Name of the rule.
     tag
         The tag.
-    note
-        Why, in a few words; kept in the log.
-    config
-        The plant's configuration, which names the state directory.
-    state_dir
-        The state directory itself.
-    json
-        One JSON object.
     """
-    return _operate("unshelve", rule, tag, note, cli.state_dir_of(config, state_dir), json)
+    return _operate("unshelve", rule, tag, order)
 
 
 @app.command
@@ -177,10 +167,7 @@ def reset(
     tag: str,
     /,
     *,
-    note: str = "",
-    config: Path | None = None,
-    state_dir: Path | None = None,
-    json: bool = False,
+    order: Annotated[Order, Parameter(name="*")] = _PLAIN,
 ) -> int:
     """End an active alarm by hand; it trips again at the next sample beyond its level.
 
@@ -195,24 +182,15 @@ def reset(
         Name of the rule.
     tag
         The tag.
-    note
-        Why, in a few words; kept in the log.
-    config
-        The plant's configuration, which names the state directory.
-    state_dir
-        The state directory itself.
-    json
-        One JSON object.
     """
-    return _operate("reset", rule, tag, note, cli.state_dir_of(config, state_dir), json)
+    return _operate("reset", rule, tag, order)
 
 
-def _operate(
-    action: str, rule: str, tag: str, note: str, place: Path, is_json: bool, **more: Any
-) -> int:
-    words = {"action": action, "rule": rule, "tag": tag, "note": note, **more}
+def _operate(action: str, rule: str, tag: str, order: Order, **more: Any) -> int:
+    words = {"action": action, "rule": rule, "tag": tag, "note": order.note, **more}
+    place = cli.state_dir_of(order.config, order.state_dir)
     answer = control.ask(place, "operate", **words)
-    if is_json:
+    if order.json:
         cli.emit({"ok": True, **answer})
     else:
         print(f"{action}: {rule} at {tag}, by {control.user_name(answer['by'])}")

@@ -46,7 +46,7 @@ def show_one(
     config
         The plant's configuration, which names the state directory.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object.
     """
@@ -79,7 +79,7 @@ def list_waiting(
     config
         The plant's configuration, which names the state directory.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object: counts by state and category, entries.
     """
@@ -140,7 +140,7 @@ def retry(
     config
         The plant's configuration; a mapping fault is mapped again with it.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object: entries, refused.
     """
@@ -183,7 +183,7 @@ def discard(
     config
         The plant's configuration, which names the state directory.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object: entries, refused.
     """

@@ -57,7 +57,7 @@ def explain(
     config
         The plant's configuration, which names the state directory.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object.
     """

@@ -53,7 +53,7 @@ def list_entries(
     config
         The plant's configuration, which names the state directory.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object: counts by state, ledger counters, entries.
     """
@@ -91,7 +91,7 @@ def show(
     config
         The plant's configuration, which names the state directory.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object.
     """
@@ -124,7 +124,7 @@ def verify(*, config: Path | None = None, state_dir: Path | None = None, json: b
     config
         The plant's configuration, which names the state directory.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object.
     """
@@ -174,7 +174,7 @@ def resolve(
     config
         The plant's configuration, which names the state directory.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object.
     """

@@ -32,7 +32,7 @@ def reload(
         The plant's configuration, which names the state directory. The plant reads the file that it
         was started with.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     json
         One JSON object.
     """

@@ -46,7 +46,7 @@ def tap(
     """Listen to a live wire: tags, types, rates, gaps, clock offset, an example.
 
     Exit codes: 0 something was heard; 1 nothing came, or the file is there already; 2 wrong usage;
-    78 the address is none. Example: penstock tap tcp://127.0.0.1:5555 --for 10s
+    78 the address is no address. Example: penstock tap tcp://127.0.0.1:5555 --for 10s
 
     Parameters
     ----------
@@ -160,9 +160,10 @@ def record(report: Report) -> dict[str, object]:
 
 def _print(report: Report) -> None:
     rate = report.received / max(report.seconds, 1e-9)
+    tags = f"{len(report.tags):,} tag{'' if len(report.tags) == 1 else 's'}"
     print(
         f"{shown(report.wire)} {report.wire.format}: {report.received:,} samples of "
-        f"{len(report.tags):,} tags in {report.seconds:g} s, {rate:,.0f}/s, "
+        f"{tags} in {report.seconds:g} s, {rate:,.0f}/s, "
         f"{report.frames:,} frames"
     )
     lost = "unknown, the samples are not numbered"
@@ -195,6 +196,8 @@ def _why_nothing(report: Report) -> str:
         reasons = ", ".join(report.dropped)
         return f"messages came, and none could be read ({reasons}); is it packed or json at all?"
     if not report.is_up:
+        if report.wire.is_bind:
+            return "nobody has connected; start the sender, and look at the address it sends to"
         return "nobody is there at this address; start the sender, or try --bind"
     if report.wire.kind == "zmq_sub":
         return "connected, and nothing came; does it PUSH? try --kind zmq_pull"

@@ -45,7 +45,7 @@ def top(
     config
         The plant's configuration, which names the state directory.
     state_dir
-        The state directory itself.
+        The state directory itself; default, where none is named: /var/lib/penstock.
     once
         Print one page and end.
     json
