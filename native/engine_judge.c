@@ -1,5 +1,5 @@
 /* judge: life cycle, and which record goes to whom. */
-#include "engine_judge_state.h"
+#include "engine_judge_order.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -120,8 +120,7 @@ static uint64_t lay_out(pstk_judge *judge, uint8_t *map) {
     cut_table(&judge->captures, map, &at, judge->arena[JUDGE_CAPTURE].max);
     judge->deadline =
         cut(map, &at, (uint64_t)judge->arena[JUDGE_LIMIT].max * sizeof *judge->deadline);
-    judge->newest_of =
-        cut(map, &at, (uint64_t)judge->arena[JUDGE_CLOCK].max * sizeof *judge->newest_of);
+    judge->row_of = cut(map, &at, (uint64_t)judge->arena[JUDGE_CLOCK].max * sizeof *judge->row_of);
     judge->is_live = cut(map, &at, PSTK_RULES_MAX);
     judge->name_of = cut(map, &at, PSTK_RULES_MAX * sizeof *judge->name_of);
     judge->suppression.suppressor_of =

@@ -39,21 +39,25 @@ void judge_group_open(pstk_judge *judge, uint32_t index, uint32_t instance) {
 
 /* ---- roles ---------------------------------------------------------------------------------- */
 
+/* The tag goes by another clock than the value's. */
+static bool is_foreign(const pstk_judge *judge, const judge_group *group, uint32_t tag) {
+    uint32_t value_tag = group->role[PSTK_ROLE_VALUE].tag;
+    return value_tag &&
+           judge_hot_raw(judge, tag)->clock != judge_hot_raw(judge, value_tag - 1)->clock;
+}
+
 void judge_group_role(pstk_judge *judge, uint32_t index, uint32_t role_index,
                       const judge_node *node, uint8_t type) {
     judge_group *group = judge_group_at(judge, index);
     judge_role *role = &group->role[role_index];
-    bool is_total = judge_instance_at(judge, group->instance)->kind == PSTK_RULE_TOTAL;
-    bool is_flow = is_total && role_index == PSTK_ROLE_VALUE;
-    uint32_t value_tag = group->role[PSTK_ROLE_VALUE].tag;
-    bool is_foreign = value_tag && judge_hot_at(judge, node->tag)->clock !=
-                                       judge_hot_at(judge, value_tag - 1)->clock;
-    if (node->time_ns < group->last_ns && !is_foreign) { /* an overflow took later ones early */
-        JUDGE_COUNT(judge->head.counters.late, 1);
+    if (node->time_ns < group->last_ns && !is_foreign(judge, group, node->tag)) {
+        JUDGE_COUNT(judge->head.counters.late, 1); /* an overflow took later ones early */
         return;
     }
-    if (judge_is_bad(node->quality) && !is_flow)
-        return;
+    if (judge_is_bad(node->quality) &&
+        (role_index != PSTK_ROLE_VALUE ||
+         judge_instance_raw(judge, group->instance)->kind != PSTK_RULE_TOTAL))
+        return; /* only a flow ends where it is bad */
     role->value = node->value;
     role->time_ns = PSTK_MAX(
         node->time_ns, group->last_ns); /* a lot told by another, slower clock holds from now on */
@@ -514,6 +518,74 @@ static void step_state(pstk_judge *judge, judge_group *group, int64_t time_ns) {
         wake_at(judge, group, group->u.state.micro.end_ns);
 }
 
+/* ---- a value that goes on: nothing is told, nothing begins or ends --------------------------- */
+
+/* Nobody but VALUE speaks, what the others said is taken over, and nothing is missing. */
+static inline bool is_quiet(const pstk_judge *judge, const judge_group *group,
+                            const pstk_rule *rule, int64_t time_ns) {
+    const judge_role *role = group->role, *start = &role[PSTK_ROLE_START];
+    const judge_stream *stream = judge_stream_raw(judge, stream_of(judge, group));
+    if (role[PSTK_ROLE_LOT].time_ns == time_ns || role[PSTK_ROLE_ORDER].time_ns == time_ns ||
+        start->time_ns == time_ns || role[PSTK_ROLE_SINCE].time_ns == time_ns)
+        return false;
+    bool is_adopted = (group->lot_type || !role[PSTK_ROLE_LOT].type) &&
+                      (group->order_type || !role[PSTK_ROLE_ORDER].type) &&
+                      !is_other(start, group->start_type, group->start_seen);
+    bool is_whole = !group->is_away && !stream->has_gap && !stream->gap_count;
+    return group->is_open && is_adopted && is_whole &&
+           !(rule->cut_on & (PSTK_CUT_CONTEXT_ORDER | PSTK_CUT_CONTEXT_LOT));
+}
+
+/* Where there is something to tell by then, the boundary wakes. */
+static inline bool goes_on_until(pstk_judge *judge, judge_group *group, const pstk_rule *rule,
+                                 const judge_role *value) {
+    bool is_counter = rule->kind == PSTK_RULE_COUNTER;
+    int64_t from_ns = is_counter ? counter_ns(group) : total_ns(group), next_ns = INT64_MAX;
+    if (rule->size_ns > 0)
+        next_ns = pstk_time_floor(from_ns, rule->size_ns, rule->offset_ns) + rule->size_ns;
+    if (next_ns <= value->time_ns || (is_counter && group->baseline_type))
+        return false;
+    if (!(is_counter
+              ? pstk_counter_goes_on(&group->u.counter, value->type, value->value, value->time_ns)
+              : pstk_total_goes_on(rule, &group->u.total, value->type, value->value,
+                                   value->time_ns)))
+        return false;
+    if (next_ns != group->wake_ns && next_ns != INT64_MAX && has_to_tell(rule, group))
+        wake_at(judge, group, next_ns);
+    return true;
+}
+
+/* The same as a step of all roles, for most samples. False: it needs that step. */
+static inline bool goes_on(pstk_judge *judge, judge_group *group, const pstk_rule *rule,
+                           const judge_role *value) {
+    if ((value->quality & 0xC000u) || judge->is_plain ||
+        !is_quiet(judge, group, rule, value->time_ns))
+        return false;
+    if (rule->kind != PSTK_RULE_STATE)
+        return goes_on_until(judge, group, rule, value);
+    return !group->u.state.micro.count &&
+           pstk_state_goes_on(&group->u.state.run, value->type, value->value, value->time_ns);
+}
+
+bool judge_group_goes_on(pstk_judge *judge, uint32_t index, const judge_node *node, uint8_t type) {
+    judge_group *group = judge_group_at(judge, index);
+    const judge_instance *instance = judge_instance_raw(judge, group->instance);
+    judge_role *value = &group->role[PSTK_ROLE_VALUE];
+    const judge_role now = {.value = node->value,
+                            .time_ns = node->time_ns,
+                            .tag = value->tag,
+                            .quality = node->quality,
+                            .type = type,
+                            .is_bound = value->is_bound};
+    if (!instance->rule || node->time_ns < group->last_ns ||
+        !goes_on(judge, group, judge_rule_of(judge, instance), &now))
+        return false;
+    *value = now;
+    group->last_ns = node->time_ns;
+    group->is_cut_late = 0;
+    return true;
+}
+
 /* ---- one instant of one instance ------------------------------------------------------------ */
 
 void judge_group_step(pstk_judge *judge, uint32_t index, int64_t time_ns) {
@@ -522,6 +594,11 @@ void judge_group_step(pstk_judge *judge, uint32_t index, int64_t time_ns) {
     if (!instance->rule || !group->role[PSTK_ROLE_VALUE].tag)
         return;
     time_ns = group->last_ns = PSTK_MAX(time_ns, group->last_ns);
+    const judge_role *value = &group->role[PSTK_ROLE_VALUE];
+    if (is_new(value, time_ns) && goes_on(judge, group, judge_rule_of(judge, instance), value)) {
+        group->is_cut_late = 0;
+        return;
+    }
     cut found = find_cut(judge, group, time_ns);
     if (instance->kind == PSTK_RULE_COUNTER)
         step_counter(judge, group, time_ns, &found);

@@ -50,6 +50,10 @@ void judge_group_open(pstk_judge *judge, uint32_t group, uint32_t instance); /* 
 void judge_group_role(pstk_judge *judge, uint32_t group, uint32_t role,
                       const struct judge_node *node, uint8_t type);
 void judge_group_step(pstk_judge *judge, uint32_t group, int64_t time_ns);
+/* A value alone in its instant: role and step at once, where nothing is to be told. False: nothing
+ * has happened, it takes both. */
+bool judge_group_goes_on(pstk_judge *judge, uint32_t group, const struct judge_node *node,
+                         uint8_t type);
 /* The rule names another tag from now on: what is open is told as it stands. */
 void judge_group_finish(pstk_judge *judge, uint32_t group);
 void judge_group_regress(pstk_judge *judge, uint32_t group);

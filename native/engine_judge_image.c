@@ -2,7 +2,7 @@
  * Section 'H' holds the scalars and the counts of every arena, 'A' << 8 | n the bytes of arena n,
  * 'E' the events that nobody has acknowledged. Whatever can be derived (hashes, bindings, lists,
  * deadlines) is made again by restore. */
-#include "engine_judge_state.h"
+#include "engine_judge_order.h"
 
 #define SECTION_HEAD 'H'
 _Static_assert(JUDGE_ARENA_COUNT + 2 + 8 <= PSTK_IMAGE_SECTIONS_MAX, "sections of the image");
@@ -10,6 +10,7 @@ _Static_assert(JUDGE_ARENA_COUNT + 2 + 8 <= PSTK_IMAGE_SECTIONS_MAX, "sections o
 size_t pstk_judge_snapshot_begin(pstk_judge *judge, pstk_section *out_sections) {
     judge_snapshot *snapshot = &judge->snapshot;
     size_t count = 0;
+    judge_rows_fold(judge);
     judge_snapshot_open(judge);
     for (int k = 0; k < JUDGE_ARENA_COUNT; k++) {
         snapshot->head.count[k] = judge->arena[k].count;
@@ -103,7 +104,7 @@ int pstk_judge_restore(pstk_judge *judge, const pstk_image *image, pstk_error *e
     if (status != PSTK_OK)
         return status;
     judge->touched = 0;
-    memset(judge->newest_of, 0, (size_t)judge->arena[JUDGE_CLOCK].max * sizeof *judge->newest_of);
+    memset(judge->row_of, 0, (size_t)judge->arena[JUDGE_CLOCK].max * sizeof *judge->row_of);
     judge->place = (judge_place){0};
     judge_names_rebuild(judge);
     judge_streams_rebuild(judge);

@@ -312,22 +312,20 @@ static bool push(pstk_judge *judge, const judge_run *at, const pstk_sample *samp
         return false;
     const judge_hot *hot = judge_hot_raw(judge, sample->tag_id);
     judge_clock *clock = judge_clock_at(judge, hot->clock);
-    judge_node node = {.tag = sample->tag_id,
-                       .quality = sample->quality,
-                       .time_ns = judge_run_time(at, sample),
-                       .value = sample->value};
+    int64_t time_ns = judge_run_time(at, sample);
+    pstk_value value = sample->value;
     if (!hot->is_integer)
-        node.value.f64 += 0.0;
-    if (node.time_ns < clock->watermark_ns) {
+        value.f64 += 0.0;
+    if (time_ns < clock->watermark_ns) {
         count_late(judge, at, ordered_rules(judge, hot));
         return true;
     }
-    while (!judge_heap_push(judge, hot->clock, &node)) {
+    while (!judge_order_push(judge, hot->clock, sample, time_ns, value)) {
         uint32_t victim = hot->clock;
-        for (uint32_t c = 1;
-             !judge_clock_raw(judge, victim)->heap && c < judge_count(judge, JUDGE_CLOCK);)
+        for (uint32_t c = 1; judge_clock_raw(judge, victim)->heap_ns == INT64_MAX &&
+                             c < judge_count(judge, JUDGE_CLOCK);)
             victim = c++;
-        if (!judge_clock_raw(judge, victim)->heap)
+        if (judge_clock_raw(judge, victim)->heap_ns == INT64_MAX)
             return true; /* no slot at all: refused at open */
         JUDGE_COUNT(judge->head.counters.reorder_overflow, 1);
         judge_heap_pop_instant(judge, victim, true);

@@ -207,7 +207,7 @@ struct pstk_judge {
     uint32_t held_bind;             /* where the first of them stands; 0 = at the beginning */
     uint32_t held_cuts;             /* so many of them may cut: they come first */
     uint32_t held_cut;              /* the one that is at it; 0 = the first */
-    uint32_t *newest_of;            /* by clock: the node pushed last, while it waits; 0 = none */
+    struct judge_row *row_of;       /* by clock; engine_judge_order.h */
     int64_t instant_ns;
     uint32_t instant_clock;
     judge_suppression suppression;

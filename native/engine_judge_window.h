@@ -141,6 +141,8 @@ bool judge_wide_close_all(pstk_judge *judge, uint32_t wide, uint32_t flags);
 /* True where the sample goes to the pane used last, and that is all it does. */
 bool judge_wide_take_in_place(pstk_judge *judge, uint32_t wide, const struct judge_node *sample,
                               int64_t watermark_ns);
+/* The same of a window in order of time; one that is not is never taken. */
+bool judge_wide_take_in_order(pstk_judge *judge, uint32_t wide, const struct judge_node *sample);
 void judge_wide_enter(judge_wide_pane *pane, const struct judge_node *sample, double x);
 void judge_wide_hold_from(const pstk_judge *judge, judge_wide *at, const pstk_rule *rule,
                           const struct judge_node *sample, double x);

@@ -49,8 +49,6 @@ bool judge_wide_take_alone(pstk_judge *judge, uint32_t index, uint32_t b) {
     const judge_bind *bind = judge_bind_raw(judge, b);
     const judge_instance *instance = judge_instance_raw(judge, bind->instance);
     bool is_out = false;
-    if (hot->has_cut || !hot->has_ordered || bind->role != PSTK_ROLE_VALUE)
-        return false;
     if (!judge_wide_take(judge, instance->state, node, &is_out)) {
         judge_node_at(judge, index)->right = 0;
         judge->held = judge->held_tail = index;

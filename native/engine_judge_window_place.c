@@ -7,7 +7,15 @@ static const pstk_rule *rule_of(const pstk_judge *judge, const judge_wide *at) {
     return judge_rule_of(judge, judge_instance_raw(judge, at->instance));
 }
 
-static bool is_listed(const pstk_judge *judge, const pstk_rule *rule, const judge_node *sample) {
+static inline bool lists_code(const pstk_rule *rule, int64_t code) {
+    for (uint32_t k = 0; k < PSTK_MIN(rule->state_count, PSTK_STATES_MAX); k++)
+        if (rule->state_code[k] == code && !rule->state_text[k][0])
+            return true;
+    return false;
+}
+
+static inline bool is_listed(const pstk_judge *judge, const pstk_rule *rule,
+                             const judge_node *sample) {
     uint8_t type = judge_hot_raw(judge, sample->tag)->type;
     pstk_value whole;
     if (type == PSTK_TYPE_CODE) {
@@ -18,15 +26,13 @@ static bool is_listed(const pstk_judge *judge, const pstk_rule *rule, const judg
                 return true;
         return false;
     }
-    bool is_whole = judge_convert(type, sample->value, PSTK_TYPE_I64, &whole);
-    for (uint32_t k = 0; is_whole && k < PSTK_MIN(rule->state_count, PSTK_STATES_MAX); k++)
-        if (!rule->state_text[k][0] && rule->state_code[k] == whole.i64)
-            return true;
-    return false;
+    if (type != PSTK_TYPE_F64)
+        return lists_code(rule, sample->value.i64);
+    return judge_convert(type, sample->value, PSTK_TYPE_I64, &whole) && lists_code(rule, whole.i64);
 }
 
-void judge_wide_hold_from(const pstk_judge *judge, judge_wide *at, const pstk_rule *rule,
-                          const judge_node *sample, double x) {
+static inline void hold_from(const pstk_judge *judge, judge_wide *at, const pstk_rule *rule,
+                             const judge_node *sample, double x) {
     bool is_bad = judge_is_bad(sample->quality);
     at->flags &= (uint8_t)~(JUDGE_WIDE_HELD | JUDGE_WIDE_LISTED);
     at->held_ns = sample->time_ns;
@@ -36,6 +42,11 @@ void judge_wide_hold_from(const pstk_judge *judge, judge_wide *at, const pstk_ru
     at->flags |= JUDGE_WIDE_HELD;
     if ((rule->aggregates & PSTK_AGGREGATE_SHARE) && is_listed(judge, rule, sample))
         at->flags |= JUDGE_WIDE_LISTED;
+}
+
+void judge_wide_hold_from(const pstk_judge *judge, judge_wide *at, const pstk_rule *rule,
+                          const judge_node *sample, double x) {
+    hold_from(judge, at, rule, sample, x);
 }
 
 void judge_wide_enter(judge_wide_pane *pane, const judge_node *sample, double x) {
@@ -77,40 +88,37 @@ static void hold_in_place(judge_wide *at, judge_wide_pane *pane, int64_t time_ns
 }
 
 /* Of a rule in order of time: until_ns is the sample's own. */
-static bool take_aligned(const pstk_judge *judge, judge_wide *at, judge_wide_pane *pane,
-                         const pstk_rule *rule, const judge_node *sample) {
+static inline bool take_aligned(const pstk_judge *judge, judge_wide *at, judge_wide_pane *pane,
+                                const pstk_rule *rule, const judge_node *sample) {
     int64_t time_ns = sample->time_ns, start_ns = pane->figures.pane.start_ns;
     bool is_weighted = pstk_window_is_weighted(rule);
-    bool is_held = is_weighted && (at->flags & JUDGE_WIDE_HELD);
     if (!is_inside(at, pane, rule, time_ns) || at->next_ns <= time_ns ||
         at->next_ns > start_ns + pstk_window_hop(rule) || (at->flags & JUDGE_WIDE_RESTING) ||
-        (is_held && at->held_ns < start_ns))
+        (is_weighted && (at->flags & JUDGE_WIDE_HELD) && at->held_ns < start_ns))
         return false;
-    if (is_weighted) {
-        at->empties = 0;
-        hold_in_place(at, pane, time_ns);
-    }
     if (time_ns <= PSTK_MAX(start_ns, at->floor_ns) && !judge_is_bad(sample->quality))
         pane->flags |= JUDGE_PANE_KNOWN;
     double x = judge_wide_number(judge, sample);
+    if (is_weighted) {
+        at->empties = 0;
+        hold_in_place(at, pane, time_ns);
+        hold_from(judge, at, rule, sample, x);
+    }
     judge_wide_enter(pane, sample, x);
-    if (is_weighted)
-        judge_wide_hold_from(judge, at, rule, sample, x);
     return true;
 }
 
 /* Sessions and counts that weigh nothing, and that the sample does not end. */
-static bool take_single(const pstk_judge *judge, judge_wide *at, judge_wide_pane *pane,
-                        const pstk_rule *rule, const judge_node *sample) {
+static inline bool take_single(const pstk_judge *judge, judge_wide *at, judge_wide_pane *pane,
+                               const pstk_rule *rule, const judge_node *sample) {
     const pstk_pane *plain = &pane->figures.pane;
     pstk_session session = {.first_ns = plain->start_ns, .last_ns = plain->last_ns};
-    bool is_good = !judge_is_bad(sample->quality);
     int64_t end_ns;
     if (pstk_window_is_weighted(rule) || at->at != at->first)
         return false;
-    if (rule->session_gap_ns > 0
-            ? pstk_session_ends(rule, &session, sample->time_ns, is_good, &end_ns)
-            : plain->count + 1 >= rule->count_n)
+    if (rule->session_gap_ns > 0 ? pstk_session_ends(rule, &session, sample->time_ns,
+                                                     !judge_is_bad(sample->quality), &end_ns)
+                                 : plain->count + 1 >= rule->count_n)
         return false;
     at->held_ns = PSTK_MAX(at->held_ns, sample->time_ns);
     judge_wide_enter(pane, sample, judge_wide_number(judge, sample));
@@ -118,24 +126,25 @@ static bool take_single(const pstk_judge *judge, judge_wide *at, judge_wide_pane
 }
 
 /* What is due may only have moved on: it is looked at when it would have been. */
-static bool is_planned(const pstk_judge *judge, const judge_wide *at) {
+static inline bool is_planned(const pstk_judge *judge, const judge_wide *at) {
     return at->clock ? at->due_ns > judge_clock_raw(judge, at->clock)->watermark_ns
                      : at->due_ns == INT64_MAX;
 }
 
-static bool take_in_order(pstk_judge *judge, uint32_t index, const pstk_rule *rule,
-                          const judge_node *sample) {
+bool judge_wide_take_in_order(pstk_judge *judge, uint32_t index, const judge_node *sample) {
     judge_wide *at = judge_wide_at(judge, index);
-    judge_wide_pane *pane = judge_wide_pane_at(judge, at->at);
-    bool is_aligned = pstk_window_kind_of(rule) == PSTK_WINDOW_ALIGNED;
-    if (judge->is_plain || (rule->cut_on && !at->has_context) ||
+    const pstk_rule *rule = rule_of(judge, at);
+    if (!at->at || (rule->cut_on && !at->has_context) || judge->is_plain ||
         sample->time_ns < PSTK_MAX(at->floor_ns, at->newest_ns))
         return false;
-    if (!(is_aligned ? take_aligned(judge, at, pane, rule, sample)
-                     : take_single(judge, at, pane, rule, sample)))
+    judge_wide_pane *pane = judge_wide_pane_at(judge, at->at);
+    pstk_window_kind kind = pstk_window_kind_of(rule);
+    if (kind != PSTK_WINDOW_ALIGNED
+            ? !take_single(judge, at, pane, rule, sample)
+            : !pstk_window_is_ordered(rule) || !take_aligned(judge, at, pane, rule, sample))
         return false;
     at->newest_ns = sample->time_ns;
-    if (!is_planned(judge, at))
+    if (PSTK_UNLIKELY(!is_planned(judge, at)))
         judge_wide_plan(judge, index);
     return true;
 }
@@ -147,7 +156,7 @@ bool judge_wide_take_in_place(pstk_judge *judge, uint32_t index, const judge_nod
     if (!at->at)
         return false;
     if (pstk_window_is_ordered(rule))
-        return take_in_order(judge, index, rule, sample);
+        return judge_wide_take_in_order(judge, index, sample);
     const judge_wide_pane *pane = judge_wide_pane_raw(judge, at->at);
     int64_t end_ns = pane->figures.pane.start_ns + pstk_window_hop(rule);
     if (!is_inside(at, pane, rule, sample->time_ns) || end_ns <= watermark_ns ||

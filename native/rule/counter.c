@@ -263,6 +263,22 @@ size_t pstk_counter_step(const pstk_rule *rule, pstk_counter *counter,
     return count;
 }
 
+bool pstk_counter_goes_on(pstk_counter *counter, uint8_t type, pstk_value reading,
+                          int64_t time_ns) {
+    pstk_value delta;
+    bool is_known = type == PSTK_TYPE_F64 || type == PSTK_TYPE_I64;
+    if (!counter->is_open || counter->is_unstarted || !is_known || type != counter->type ||
+        pstk_value_compare(type, reading, counter->last) < 0 ||
+        !pstk_value_minus(type, reading, counter->last, &delta))
+        return false;
+    if (!pstk_quantity_add(&counter->quantity, type, delta))
+        counter->flags |= PSTK_FLAG_INCOMPLETE;
+    counter->last = reading;
+    counter->count++;
+    counter->last_ns = time_ns;
+    return true;
+}
+
 size_t pstk_counter_finish(pstk_counter *counter, uint32_t flags, pstk_segment_fact *out) {
     if (!counter->is_open || counter->is_unstarted)
         return 0;

@@ -269,6 +269,9 @@ typedef struct pstk_segment_fact {
 
 size_t pstk_counter_step(const pstk_rule *rule, pstk_counter *counter,
                          const pstk_counter_input *input, pstk_segment_fact *out_facts);
+/* A reading no less than the last, in an open segment, with nothing else to say: what the step
+ * would make of it. False: it needs the step, and nothing has happened. */
+bool pstk_counter_goes_on(pstk_counter *counter, uint8_t type, pstk_value reading, int64_t time_ns);
 /* The clock went back, or the rule turns to another register: what is counted closes at the last
  * reading, flagged so, and the register carries on. */
 size_t pstk_counter_finish(pstk_counter *counter, uint32_t flags, pstk_segment_fact *out_facts);
@@ -299,6 +302,8 @@ typedef struct pstk_total_input { /* one instant */
 
 size_t pstk_total_step(const pstk_rule *rule, pstk_total *total, const pstk_total_input *input,
                        pstk_segment_fact *out_facts);
+bool pstk_total_goes_on(const pstk_rule *rule, pstk_total *total, uint8_t type, pstk_value rate,
+                        int64_t time_ns); /* as pstk_counter_goes_on */
 size_t pstk_total_finish(pstk_total *total, uint32_t flags, pstk_segment_fact *out_facts);
 
 /* ---- states --------------------------------------------------------------------------------- */
@@ -339,6 +344,8 @@ typedef struct pstk_state_fact {
 
 size_t pstk_state_step(const pstk_rule *rule, pstk_state_run *run, const pstk_state_input *input,
                        pstk_state_fact *out_facts);
+/* The state that holds, seen again: as pstk_counter_goes_on. */
+bool pstk_state_goes_on(pstk_state_run *run, uint8_t type, pstk_value code, int64_t time_ns);
 /* At most one fact. */
 size_t pstk_state_finish(const pstk_rule *rule, pstk_state_run *run, uint32_t flags,
                          pstk_state_fact *out_fact);

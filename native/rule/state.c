@@ -72,6 +72,18 @@ size_t pstk_state_step(const pstk_rule *rule, pstk_state_run *run, const pstk_st
     return 0;
 }
 
+bool pstk_state_goes_on(pstk_state_run *run, uint8_t type, pstk_value code, int64_t time_ns) {
+    bool is_same = type == PSTK_TYPE_F64
+                       ? code.f64 == (double)run->code && run->code < INT64_C(1) << 53 &&
+                             run->code > -(INT64_C(1) << 53)
+                       : code.i64 == run->code;
+    if (!run->is_open || !is_same)
+        return false;
+    run->last_ns = time_ns;
+    run->count++;
+    return true;
+}
+
 size_t pstk_state_finish(const pstk_rule *rule, pstk_state_run *run, uint32_t flags,
                          pstk_state_fact *out) {
     if (!run->is_open)

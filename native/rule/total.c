@@ -71,6 +71,17 @@ size_t pstk_total_step(const pstk_rule *rule, pstk_total *total, const pstk_tota
     return count;
 }
 
+bool pstk_total_goes_on(const pstk_rule *rule, pstk_total *total, uint8_t type, pstk_value rate,
+                        int64_t time_ns) {
+    if (!total->is_open || total->is_unstarted)
+        return false;
+    hold_until(rule, total, time_ns, false);
+    total->has_rate = 1;
+    total->rate = type == PSTK_TYPE_F64 ? rate.f64 : (double)rate.i64;
+    total->count++;
+    return true;
+}
+
 size_t pstk_total_finish(pstk_total *total, uint32_t flags, pstk_segment_fact *out) {
     if (!total->is_open || total->is_unstarted)
         return 0;

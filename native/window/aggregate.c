@@ -10,37 +10,6 @@ void pstk_figures_open(pstk_figures *figures, int64_t start_ns) {
     pstk_pane_open(&figures->pane, start_ns);
 }
 
-static void take_time(int64_t *at_ns, bool is_better, bool is_equal, int64_t time_ns) {
-    if (is_better || (is_equal && time_ns < *at_ns))
-        *at_ns = time_ns;
-}
-
-void pstk_figures_add(pstk_figures *figures, int64_t time_ns, double x) {
-    pstk_pane *pane = &figures->pane;
-    if (pane->count == 0)
-        figures->base = x;
-    take_time(&figures->min_ns, x < pane->min, x == pane->min, time_ns);
-    take_time(&figures->max_ns, x > pane->max, x == pane->max, time_ns);
-    pstk_pane_add(pane, time_ns, x);
-    double part = x - figures->base, away = part - figures->mean;
-    figures->mean += away / (double)pane->count;
-    figures->square += away * (part - figures->mean);
-}
-
-static void add_exactly(double *sum, double *carry, double x) {
-    double total = *sum + x, part = total - *sum; /* TwoSum */
-    *carry += (*sum - (total - part)) + (x - part);
-    *sum = total;
-}
-
-void pstk_figures_hold(pstk_figures *figures, double x, int64_t hold_ns, bool is_listed) {
-    if (hold_ns <= 0)
-        return;
-    figures->known_ns += hold_ns;
-    figures->share_ns += is_listed ? hold_ns : 0;
-    add_exactly(&figures->integral, &figures->integral_carry, x * ((double)hold_ns * 1e-9));
-}
-
 static void merge_square(pstk_figures *figures, const pstk_figures *later) {
     double n = (double)figures->pane.count, m = (double)later->pane.count;
     double away = (later->base - figures->base) + (later->mean - figures->mean);
@@ -49,7 +18,7 @@ static void merge_square(pstk_figures *figures, const pstk_figures *later) {
 }
 
 static void merge_pane(pstk_pane *pane, const pstk_pane *later) {
-    add_exactly(&pane->sum, &pane->carry, later->sum);
+    pstk_add_exactly(&pane->sum, &pane->carry, later->sum);
     pane->carry += later->carry;
     pane->count += later->count;
     pane->min = PSTK_MIN(pane->min, later->min);
@@ -68,7 +37,7 @@ void pstk_figures_merge(pstk_figures *figures, const pstk_figures *later) {
     figures->bad += later->bad;
     figures->known_ns += later->known_ns;
     figures->share_ns += later->share_ns;
-    add_exactly(&figures->integral, &figures->integral_carry, later->integral);
+    pstk_add_exactly(&figures->integral, &figures->integral_carry, later->integral);
     figures->integral_carry += later->integral_carry;
     if (later->pane.count == 0)
         return;
@@ -79,10 +48,10 @@ void pstk_figures_merge(pstk_figures *figures, const pstk_figures *later) {
     } else {
         merge_square(figures, later);
     }
-    take_time(&figures->min_ns, later->pane.min < figures->pane.min,
-              later->pane.min == figures->pane.min, later->min_ns);
-    take_time(&figures->max_ns, later->pane.max > figures->pane.max,
-              later->pane.max == figures->pane.max, later->max_ns);
+    pstk_figures_time(&figures->min_ns, later->pane.min < figures->pane.min,
+                      later->pane.min == figures->pane.min, later->min_ns);
+    pstk_figures_time(&figures->max_ns, later->pane.max > figures->pane.max,
+                      later->pane.max == figures->pane.max, later->max_ns);
     merge_pane(&figures->pane, &later->pane);
 }
 

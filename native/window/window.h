@@ -76,9 +76,41 @@ typedef struct pstk_figures { /* 160 bytes */
 } pstk_figures;
 
 void pstk_figures_open(pstk_figures *figures, int64_t start_ns);
-void pstk_figures_add(pstk_figures *figures, int64_t time_ns, double x);
+
+static inline void pstk_figures_time(int64_t *at_ns, bool is_better, bool is_equal,
+                                     int64_t time_ns) {
+    if (is_better || (is_equal && time_ns < *at_ns))
+        *at_ns = time_ns;
+}
+
+static inline void pstk_figures_add(pstk_figures *figures, int64_t time_ns, double x) {
+    pstk_pane *pane = &figures->pane;
+    if (pane->count == 0)
+        figures->base = x;
+    pstk_figures_time(&figures->min_ns, x < pane->min, x == pane->min, time_ns);
+    pstk_figures_time(&figures->max_ns, x > pane->max, x == pane->max, time_ns);
+    pstk_pane_add(pane, time_ns, x);
+    double part = x - figures->base, away = part - figures->mean;
+    figures->mean += away / (double)pane->count;
+    figures->square += away * (part - figures->mean);
+}
+
+static inline void pstk_add_exactly(double *sum, double *carry, double x) {
+    double total = *sum + x, part = total - *sum; /* TwoSum */
+    *carry += (*sum - (total - part)) + (x - part);
+    *sum = total;
+}
+
 /* The value held for another hold_ns. */
-void pstk_figures_hold(pstk_figures *figures, double x, int64_t hold_ns, bool is_listed);
+static inline void pstk_figures_hold(pstk_figures *figures, double x, int64_t hold_ns,
+                                     bool is_listed) {
+    if (hold_ns <= 0)
+        return;
+    figures->known_ns += hold_ns;
+    figures->share_ns += is_listed ? hold_ns : 0;
+    pstk_add_exactly(&figures->integral, &figures->integral_carry, x * ((double)hold_ns * 1e-9));
+}
+
 /* Takes over what a later piece of the same tag holds. */
 void pstk_figures_merge(pstk_figures *figures, const pstk_figures *later);
 

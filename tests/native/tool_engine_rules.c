@@ -27,7 +27,7 @@ typedef struct choice {
     pstk_rule rule;
 } choice;
 
-#define INTERVAL .size_ns = 30 * S, .offset_ns = 22 * S /* ends 2 s behind the start */
+#define INTERVAL .size_ns = 30 * S
 #define WINDOW .kind = PSTK_RULE_WINDOW, .emit = PSTK_EMIT_RESULT
 static const choice choices[] = {
     {"limit", {.kind = PSTK_RULE_LIMIT}},
