@@ -3,7 +3,7 @@
  * in order; some are late, unstamped, damaged or of another stream. The same for rules of event
  * order, one of which takes each sample through the plain heap, with ties, few nodes, and events
  * that find no room. Plants: PSTK_PLANT_JUDGE_FAST forgets the newest stamp on the fast path,
- * PSTK_PLANT_JUDGE_ORDER hangs a node below a later one, PSTK_PLANT_JUDGE_ALONE takes the first
+ * PSTK_PLANT_JUDGE_ROW puts a sample behind a later one, PSTK_PLANT_JUDGE_ALONE takes the first
  * sample of an instant for all of it; with each this must fail. */
 #include "judge_twins.h"
 

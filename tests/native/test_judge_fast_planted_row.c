@@ -1,0 +1,13 @@
+/* test_judge_fast with a bug planted: a sample stands behind a later one. It passes where
+ * that is noticed. */
+#define PSTK_PLANT_JUDGE_ROW
+#define main fast_main
+#include "engine_judge_order.c"
+#include "test_judge_fast.c"
+#undef main
+
+int main(void) {
+    char name[] = "judge_fast", seeds[] = "3";
+    char *argv[] = {name, seeds, NULL};
+    return fast_main(2, argv) == 0;
+}
