@@ -69,10 +69,6 @@ static bool is_new(const judge_role *role, int64_t time_ns) {
     return role->type != PSTK_TYPE_NONE && role->time_ns == time_ns;
 }
 
-static bool is_other(const judge_role *role, uint8_t type, pstk_value value) {
-    return role->type != type || role->value.bits != value.bits;
-}
-
 /* A lot or order as text: decimal for numbers, the text of a code. False: no text for it. */
 void judge_role_text(const pstk_judge *judge, uint32_t tag, uint8_t type, pstk_value value,
                      char out[PSTK_CONTEXT_BYTES]) {
@@ -177,7 +173,7 @@ typedef struct cut {
 static void cut_by_role(const judge_role *role, int64_t time_ns, bool is_wanted, uint8_t type,
                         pstk_value value, cut *out, bool *out_changed) {
     *out_changed = false;
-    if (!is_new(role, time_ns) || !is_other(role, type, value))
+    if (!is_new(role, time_ns) || !judge_role_is_other(role, type, value))
         return;
     if (type == PSTK_TYPE_NONE)
         return; /* known for the first time: not a change */
@@ -237,14 +233,6 @@ static void adopt_roles(judge_group *group) {
     group->start_type = group->role[PSTK_ROLE_START].type;
 }
 
-static int64_t counter_ns(const judge_group *group) {
-    return PSTK_MAX(group->u.counter.start_ns, group->u.counter.last_ns);
-}
-
-static int64_t total_ns(const judge_group *group) {
-    return PSTK_MAX(group->u.total.start_ns, group->u.total.last_ns);
-}
-
 /* The newest boundary passed since from_ns: the segment's start, or its newest instant, where a
  * changed rule has boundaries before that. A cut that falls on one is that boundary itself: then
  * the one before it counts, where empty intervals lie between. */
@@ -259,7 +247,7 @@ static int64_t boundary_of(const pstk_rule *rule, int64_t from_ns, int64_t time_
 
 /* A boundary that could only end an empty segment is passed over until something is counted again.
  */
-static bool has_to_tell(const pstk_rule *rule, const judge_group *group) {
+bool judge_group_has_to_tell(const pstk_rule *rule, const judge_group *group) {
     bool is_counter = rule->kind == PSTK_RULE_COUNTER;
     const pstk_quantity *sum = is_counter ? &group->u.counter.quantity : &group->u.total.quantity;
     bool is_flowing = !is_counter && group->u.total.has_rate && group->u.total.rate != 0.0;
@@ -267,7 +255,7 @@ static bool has_to_tell(const pstk_rule *rule, const judge_group *group) {
 }
 
 /* The instance transits once more when the watermark passes. */
-static void wake_at(pstk_judge *judge, judge_group *group, int64_t at_ns) {
+void judge_group_wake(pstk_judge *judge, judge_group *group, int64_t at_ns) {
     uint32_t clock = judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->clock;
     if (group->wake_ns == at_ns)
         return;
@@ -278,9 +266,10 @@ static void wake_at(pstk_judge *judge, judge_group *group, int64_t at_ns) {
 /* So that a segment of a silent tag ends with its interval, not with the next sample. */
 static void wake_at_boundary(pstk_judge *judge, judge_group *group, int64_t from_ns) {
     const pstk_rule *rule = rule_of(judge, group);
-    if (rule->size_ns <= 0 || !has_to_tell(rule, group))
+    if (rule->size_ns <= 0 || !judge_group_has_to_tell(rule, group))
         return;
-    wake_at(judge, group, pstk_time_floor(from_ns, rule->size_ns, rule->offset_ns) + rule->size_ns);
+    judge_group_wake(judge, group,
+                     pstk_time_floor(from_ns, rule->size_ns, rule->offset_ns) + rule->size_ns);
 }
 
 static uint32_t quality_flags(const judge_role *role, int64_t time_ns) {
@@ -315,7 +304,7 @@ static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns
         is_new(value, time_ns) && judge_convert(value->type, value->value, in->type, &in->reading);
     in->has_start = start->type && judge_convert(start->type, start->value, in->type, &in->start);
     in->is_start_new = in->has_start && start->time_ns == time_ns;
-    bool has_moved = is_other(start, group->start_type, group->start_seen);
+    bool has_moved = judge_role_is_other(start, group->start_type, group->start_seen);
     in->is_start_usable = in->is_start_new && (found->is_lot || has_moved || !group->is_open);
     in->has_lots = rule->pattern[PSTK_ROLE_LOT][0] || rule->pattern[PSTK_ROLE_ORDER][0];
     in->flags = quality_flags(value, time_ns);
@@ -324,7 +313,7 @@ static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns
     if (group->u.counter.is_open) {
         in->has_gap = has_gap(judge, group, group->u.counter.last_ns, time_ns);
         if (!group->u.counter.is_unstarted)
-            in->boundary_ns = boundary_of(rule, counter_ns(group), time_ns, found->is_cut);
+            in->boundary_ns = boundary_of(rule, judge_counter_ns(group), time_ns, found->is_cut);
     }
     if (in->has_reading && group->baseline_type) {
         in->has_baseline =
@@ -360,7 +349,7 @@ static void step_counter(pstk_judge *judge, judge_group *group, int64_t time_ns,
         adopt_roles(group);
     if (in.has_baseline && is_baseline_done(&group->u.counter, &in))
         group->baseline_type = 0;
-    wake_at_boundary(judge, group, counter_ns(group));
+    wake_at_boundary(judge, group, judge_counter_ns(group));
 }
 
 /* ---- totals --------------------------------------------------------------------------------- */
@@ -384,7 +373,7 @@ static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, c
     if (total->is_open) {
         in.has_gap = has_gap(judge, group, total->last_ns, time_ns);
         if (!total->is_unstarted)
-            in.boundary_ns = boundary_of(rule, total_ns(group), time_ns, found->is_cut);
+            in.boundary_ns = boundary_of(rule, judge_total_ns(group), time_ns, found->is_cut);
     }
     bool was_open = total->is_open && !total->is_unstarted;
     pstk_segment_fact fact[PSTK_SEGMENT_FACTS_MAX];
@@ -397,7 +386,7 @@ static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, c
         open_context(judge, group, total->start_ns);
     else
         adopt_roles(group);
-    wake_at_boundary(judge, group, total_ns(group));
+    wake_at_boundary(judge, group, judge_total_ns(group));
 }
 
 /* ---- states --------------------------------------------------------------------------------- */
@@ -515,75 +504,7 @@ static void step_state(pstk_judge *judge, judge_group *group, int64_t time_ns) {
     if (k < count)
         emit_state(judge, group, PSTK_EVENT_STATE_ENTER, &fact[k]);
     if (group->u.state.micro.count)
-        wake_at(judge, group, group->u.state.micro.end_ns);
-}
-
-/* ---- a value that goes on: nothing is told, nothing begins or ends --------------------------- */
-
-/* Nobody but VALUE speaks, what the others said is taken over, and nothing is missing. */
-static inline bool is_quiet(const pstk_judge *judge, const judge_group *group,
-                            const pstk_rule *rule, int64_t time_ns) {
-    const judge_role *role = group->role, *start = &role[PSTK_ROLE_START];
-    const judge_stream *stream = judge_stream_raw(judge, stream_of(judge, group));
-    if (role[PSTK_ROLE_LOT].time_ns == time_ns || role[PSTK_ROLE_ORDER].time_ns == time_ns ||
-        start->time_ns == time_ns || role[PSTK_ROLE_SINCE].time_ns == time_ns)
-        return false;
-    bool is_adopted = (group->lot_type || !role[PSTK_ROLE_LOT].type) &&
-                      (group->order_type || !role[PSTK_ROLE_ORDER].type) &&
-                      !is_other(start, group->start_type, group->start_seen);
-    bool is_whole = !group->is_away && !stream->has_gap && !stream->gap_count;
-    return group->is_open && is_adopted && is_whole &&
-           !(rule->cut_on & (PSTK_CUT_CONTEXT_ORDER | PSTK_CUT_CONTEXT_LOT));
-}
-
-/* Where there is something to tell by then, the boundary wakes. */
-static inline bool goes_on_until(pstk_judge *judge, judge_group *group, const pstk_rule *rule,
-                                 const judge_role *value) {
-    bool is_counter = rule->kind == PSTK_RULE_COUNTER;
-    int64_t from_ns = is_counter ? counter_ns(group) : total_ns(group), next_ns = INT64_MAX;
-    if (rule->size_ns > 0)
-        next_ns = pstk_time_floor(from_ns, rule->size_ns, rule->offset_ns) + rule->size_ns;
-    if (next_ns <= value->time_ns || (is_counter && group->baseline_type))
-        return false;
-    if (!(is_counter
-              ? pstk_counter_goes_on(&group->u.counter, value->type, value->value, value->time_ns)
-              : pstk_total_goes_on(rule, &group->u.total, value->type, value->value,
-                                   value->time_ns)))
-        return false;
-    if (next_ns != group->wake_ns && next_ns != INT64_MAX && has_to_tell(rule, group))
-        wake_at(judge, group, next_ns);
-    return true;
-}
-
-/* The same as a step of all roles, for most samples. False: it needs that step. */
-static inline bool goes_on(pstk_judge *judge, judge_group *group, const pstk_rule *rule,
-                           const judge_role *value) {
-    if ((value->quality & 0xC000u) || judge->is_plain ||
-        !is_quiet(judge, group, rule, value->time_ns))
-        return false;
-    if (rule->kind != PSTK_RULE_STATE)
-        return goes_on_until(judge, group, rule, value);
-    return !group->u.state.micro.count &&
-           pstk_state_goes_on(&group->u.state.run, value->type, value->value, value->time_ns);
-}
-
-bool judge_group_goes_on(pstk_judge *judge, uint32_t index, const judge_node *node, uint8_t type) {
-    judge_group *group = judge_group_at(judge, index);
-    const judge_instance *instance = judge_instance_raw(judge, group->instance);
-    judge_role *value = &group->role[PSTK_ROLE_VALUE];
-    const judge_role now = {.value = node->value,
-                            .time_ns = node->time_ns,
-                            .tag = value->tag,
-                            .quality = node->quality,
-                            .type = type,
-                            .is_bound = value->is_bound};
-    if (!instance->rule || node->time_ns < group->last_ns ||
-        !goes_on(judge, group, judge_rule_of(judge, instance), &now))
-        return false;
-    *value = now;
-    group->last_ns = node->time_ns;
-    group->is_cut_late = 0;
-    return true;
+        judge_group_wake(judge, group, group->u.state.micro.end_ns);
 }
 
 /* ---- one instant of one instance ------------------------------------------------------------ */
@@ -595,7 +516,7 @@ void judge_group_step(pstk_judge *judge, uint32_t index, int64_t time_ns) {
         return;
     time_ns = group->last_ns = PSTK_MAX(time_ns, group->last_ns);
     const judge_role *value = &group->role[PSTK_ROLE_VALUE];
-    if (is_new(value, time_ns) && goes_on(judge, group, judge_rule_of(judge, instance), value)) {
+    if (is_new(value, time_ns) && judge_group_is_on(judge, group, value)) {
         group->is_cut_late = 0;
         return;
     }

@@ -44,20 +44,41 @@ typedef struct judge_group { /* counter, total, state */
     } u;
 } judge_group;
 
+static inline bool judge_role_is_other(const judge_role *role, uint8_t type, pstk_value value) {
+    return role->type != type || role->value.bits != value.bits;
+}
+
+static inline int64_t judge_counter_ns(const judge_group *group) {
+    return PSTK_MAX(group->u.counter.start_ns, group->u.counter.last_ns);
+}
+
+static inline int64_t judge_total_ns(const judge_group *group) {
+    return PSTK_MAX(group->u.total.start_ns, group->u.total.last_ns);
+}
+
 /* ---- engine_judge_group.c: counters, totals, states ----------------------------------------- */
 
 void judge_group_open(pstk_judge *judge, uint32_t group, uint32_t instance); /* all zero but that */
 void judge_group_role(pstk_judge *judge, uint32_t group, uint32_t role,
                       const struct judge_node *node, uint8_t type);
 void judge_group_step(pstk_judge *judge, uint32_t group, int64_t time_ns);
-/* A value alone in its instant: role and step at once, where nothing is to be told. False: nothing
- * has happened, it takes both. */
-bool judge_group_goes_on(pstk_judge *judge, uint32_t group, const struct judge_node *node,
-                         uint8_t type);
+/* There is something that a boundary would tell. */
+bool judge_group_has_to_tell(const pstk_rule *rule, const judge_group *group);
+/* The instance transits once more when the watermark passes. */
+void judge_group_wake(pstk_judge *judge, judge_group *group, int64_t at_ns);
 /* The rule names another tag from now on: what is open is told as it stands. */
 void judge_group_finish(pstk_judge *judge, uint32_t group);
 void judge_group_regress(pstk_judge *judge, uint32_t group);
 void judge_role_text(const pstk_judge *judge, uint32_t tag, uint8_t type, pstk_value value,
                      char out[PSTK_CONTEXT_BYTES]); /* tag + 1 */
+
+/* ---- engine_judge_group_on.c ---------------------------------------------------------------- */
+
+/* The value's role says it alone, and all there was to do is done. False: it needs the step. */
+bool judge_group_is_on(pstk_judge *judge, judge_group *group, const judge_role *value);
+/* A value alone in its instant: role and step at once, where nothing is to be told. False: nothing
+ * has happened, it takes both. */
+bool judge_group_goes_on(pstk_judge *judge, uint32_t group, const struct judge_node *node,
+                         uint8_t type);
 
 #endif
