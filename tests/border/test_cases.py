@@ -67,7 +67,7 @@ def test_a_changed_rule_is_shown_member_by_member(
     assert "FAILED   stop" in out
     assert 'flags: expected ["micro"], found nothing' in out
     assert "document.micro: expected true, found false" in out
-    assert "1 cases, 1 not as expected" in out
+    assert "1 case, 1 not as expected" in out
 
 
 def test_what_is_missing_and_what_is_new_is_named_whole(

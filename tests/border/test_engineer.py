@@ -41,10 +41,10 @@ pytestmark = [pytest.mark.deep, pytest.mark.timeout(1200)]
 
 @pytest.fixture(scope="module")
 def office(stranger: Shell, readme: str) -> Shell:
-    """Their terminal, once README's first command has run."""
-    (setup,) = re.findall(r"\(From a clone:\s+`(.*?)`, then `.venv/bin/penstock`", readme)
+    """Their terminal, once README's first line has been followed."""
+    ((setup, export),) = re.findall(r"From a clone, once: `(.*?)`, then `(.*?)`", readme)
     stranger.types(setup)
-    path = f"{stranger.folder / '.venv' / 'bin'}:{stranger.path}"
+    path = stranger.types(f"{export}; echo $PATH").strip()
     return dataclasses.replace(stranger, path=path)
 
 

@@ -92,7 +92,9 @@ class EngineOptions:
     """Where the engine keeps its state, and how much of everything it may hold."""
 
     state_dir: str = _key(
-        Text(words.PATH_BYTES), "Directory of ledger and checkpoints.", "/var/lib/penstock"
+        Text(words.PATH_BYTES),
+        "Directory of its own, for ledger and checkpoints.",
+        "/var/lib/penstock",
     )
     ring_dir: str = _key(
         Text(words.PATH_BYTES),
