@@ -40,10 +40,13 @@ def sick(folder: Path, ring_dir: Path) -> list[str]:
     foreign = folder / "foreign"
     foreign.mkdir(parents=True)
     (foreign / "STATE").write_bytes(b"another program's" * 64)
+    theirs = folder / "theirs"
+    theirs.mkdir()
+    (theirs / "report.xls").write_text("")
     file = folder / "file"
     file.write_text("")
     said = []
-    for place in (foreign, file, Path("/proc/penstock")):
+    for place in (foreign, theirs, file, Path("/proc/penstock")):
         try:
             Engine(make_config(place, ring_dir), clock="manual").close()
             said.append("opened")
