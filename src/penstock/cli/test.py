@@ -62,8 +62,8 @@ def play(folder: Path, /, *, update: bool = False, json: bool = False) -> int:
         )
     else:
         done = f", {len(changed)} written" if update else f", {len(failed)} not as expected"
-        cases = f"{len(verdicts)} case{'' if len(verdicts) == 1 else 's'}"
-        print(f"{cases}{done if changed or failed else ', all as expected'}")
+        told = f"{len(verdicts)} case{'' if len(verdicts) == 1 else 's'}"
+        print(f"{told}{done if changed or failed else ', all as expected'}")
     return code
 
 
