@@ -92,9 +92,7 @@ class EngineOptions:
     """Where the engine keeps its state, and how much of everything it may hold."""
 
     state_dir: str = _key(
-        Text(words.PATH_BYTES),
-        "Directory of its own, for ledger and checkpoints.",
-        "/var/lib/penstock",
+        Text(words.PATH_BYTES), "Directory of its own for the state.", "/var/lib/penstock"
     )
     ring_dir: str = _key(
         Text(words.PATH_BYTES),
