@@ -3,7 +3,8 @@
 Packed messages of 64 samples, 1,000 tags in order, 0.1 s between two samples of a tag, through
 ``Engine.feed_frames``: parsing, names, journal, judge. callgrind counts inside the engine's own
 entry, so a busy machine does not matter. Values cross their limit once in a thousand samples, a
-state changes as often; registers grow, and are cut each half minute.
+state changes as often; registers grow, and are cut each half minute. Of a gap each 17th message
+is missing.
 
     rule_costs.py            the table for docs/rules.md; exit 1 where a ratio is above 3
     rule_costs.py FAMILY FILE     one of them, as JSON: what runs under callgrind
@@ -37,6 +38,7 @@ RULES: dict[str, dict[str, Any]] = {
     "rate": {"kind": "rate", "span_s": 1, "high": 1e9},
     "stuck": {"kind": "stuck", "after_s": 3600, "band": 0.5},
     "freshness": {"kind": "freshness", "after_s": 60},
+    "gap": {"kind": "gap", "source": "line"},
     "counter": {"kind": "counter", "unit": "C62", "every_s": 30},
     "total": {"kind": "total", "unit": "LTR", "per": "s", "every_s": 30},
     "state": {"kind": "state", "states": [1], "on": "both"},
@@ -48,6 +50,7 @@ RULES: dict[str, dict[str, Any]] = {
     "window, count": {"kind": "window", "count_n": 100},
 }
 INTEGER = ("counter", "state")
+LOSES_AFTER = 16  # messages, of the gap family: one is missing each so often
 
 
 def value_of(family: str, number: int, tag: int) -> float | int:
@@ -69,7 +72,8 @@ def messages(family: str) -> list[tuple[int, bytes]]:
         piece = rows[at : at + BATCH]
         times = [START_NS + number * STEP_NS + tag for number, tag in piece]
         names = [f"line1.m{tag:03}.temp".encode() for _, tag in piece]
-        head = (b"PSK1", len(piece), len(piece), 0, 1, 1, at, times[0])
+        lost = BATCH * (at // BATCH // LOSES_AFTER) if family == "gap" else 0
+        head = (b"PSK1", len(piece), len(piece), 0, 1, 1, at + lost, times[0])
         table = b"".join(bytes([kind, len(name)]) + name for name in names)
         body = b"".join(
             struct.pack(layout, value_of(family, *row), time_ns - times[0], i, 0)
@@ -96,7 +100,9 @@ def play(family: str, payloads: Path) -> dict[str, int]:
     from penstock.config import parse_config
 
     folder = tempfile.mkdtemp(prefix="penstock-rules-", dir="/dev/shm")
-    rule = {"name": "r", "tag": "line1.*.temp", **RULES[family]}
+    rule = {"name": "r", **RULES[family]}
+    if family != "gap":
+        rule["tag"] = "line1.*.temp"
     raw = {
         "plant": {"name": "bench"},
         "engine": {"state_dir": f"{folder}/state", "ring_dir": folder, "ring_bytes": 1 << 26},
