@@ -58,7 +58,8 @@ static bool may_stay(const pstk_judge *judge, const judge_limit *at, int64_t due
 
 /* Every step of an alarm ends here. */
 void judge_limit_schedule(pstk_judge *judge, uint32_t index) {
-    judge_suppress_follow(judge, index);
+    if (judge->suppression.is_asked)
+        judge_suppress_follow(judge, index);
     const judge_limit *at = judge_limit_raw(judge, index);
     int64_t due_ns = judge_limit_deadline(judge, index);
     if (at->heap_pos && may_stay(judge, at, due_ns))

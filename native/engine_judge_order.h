@@ -83,6 +83,14 @@ uint32_t judge_order_run(pstk_judge *judge, judge_run *at, uint32_t i, bool *out
 bool judge_order_push(pstk_judge *judge, uint32_t clock, const pstk_sample *sample, int64_t time_ns,
                       pstk_value value);
 
+/* ---- engine_judge_arrival.c ----------------------------------------------------------------- */
+
+/* A sample reaches an alarm of arrival order. False: it has more to tell; come again. */
+bool judge_arrival_alarm(pstk_judge *judge, const judge_run *at, const pstk_sample *sample,
+                         uint32_t instance);
+/* As judge_order_run, while one alarm of arrival order hears them and nothing else does. */
+uint32_t judge_arrival_run(pstk_judge *judge, judge_run *at, uint32_t i, bool *out_is_full);
+
 /* ---- engine_judge_window_held.c ------------------------------------------------------------- */
 
 /* A sample that nothing but the window of that binding hears, by itself in its instant; false: it

@@ -191,13 +191,16 @@ static uint32_t run_fast(pstk_judge *judge, judge_run *at, uint32_t i) {
     return (uint32_t)(in.sample - at->sample);
 }
 
-/* Samples that go to the heap alone; false: it took none, or stands at one that is not done. */
-static bool run_ordered(pstk_judge *judge, judge_run *at) {
+/* Samples that go to the heap alone, or to one alarm; false: none was taken, or it stands at one
+ * that is not done. */
+static bool run_alone(pstk_judge *judge, judge_run *at) {
     judge_place *place = &judge->place;
     uint32_t from = place->sample;
     bool is_full = false;
     if (from < at->count)
         place->sample = judge_order_run(judge, at, from, &is_full);
+    if (!is_full && place->sample < at->count)
+        place->sample = judge_arrival_run(judge, at, place->sample, &is_full);
     if (is_full)
         place->phase = PHASE_DRAIN;
     return place->sample != from && !is_full;
@@ -335,37 +338,6 @@ static bool push(pstk_judge *judge, const judge_run *at, const pstk_sample *samp
     return true;
 }
 
-/* A limit without state is calm; this sample leaves it so. */
-static bool stays_calm(const pstk_judge *judge, const judge_instance *instance,
-                       const pstk_limit_sample *sample) {
-    static const pstk_limit calm;
-    const pstk_rule *rule = judge_rule_of(judge, instance);
-    double low = -__builtin_inf(), high = __builtin_inf();
-    pstk_limit_quiet(rule, &calm, &low, &high);
-    bool is_inside =
-        sample->is_bad ? rule->quality != PSTK_QUALITY_TRIP : sample->x > low && sample->x < high;
-    return !instance->state && is_inside;
-}
-
-/* False: it has more to tell; come again. */
-static bool alarm_one(pstk_judge *judge, const judge_run *at, const pstk_sample *sample,
-                      uint32_t instance) {
-    bool is_integer = judge_hot_at(judge, sample->tag_id)->is_integer;
-    pstk_limit_sample it = {.value = sample->value,
-                            .time_ns = judge_run_time(at, sample),
-                            .recv_ns = at->recv_ns,
-                            .flags = judge_quality_flags(sample->quality),
-                            .is_bad = judge_is_bad(sample->quality)};
-    if (!is_integer)
-        it.value.f64 += 0.0;
-    it.x = is_integer ? (double)it.value.i64 : it.value.f64;
-    if (stays_calm(judge, judge_instance_at(judge, instance), &it))
-        return true;
-    uint32_t limit = judge_limit_open(judge, instance);
-    return !limit || /* as many as instances: never full */
-           judge_limit_sample(judge, limit, &it);
-}
-
 /* Arrival alarms, one binding a step. */
 static bool run_binds(pstk_judge *judge, const judge_run *at, const pstk_sample *sample) {
     judge_hot *hot = judge_hot_at(judge, sample->tag_id);
@@ -392,7 +364,7 @@ static bool run_binds(pstk_judge *judge, const judge_run *at, const pstk_sample 
         do {
             if (!judge_has_room(judge))
                 return false;
-        } while (is_newer && !alarm_one(judge, at, sample, bind->instance));
+        } while (is_newer && !judge_arrival_alarm(judge, at, sample, bind->instance));
         if (is_newer)
             continue;
         JUDGE_COUNT(judge->head.counters.out_of_order, 1);
@@ -553,7 +525,7 @@ bool judge_samples_run(pstk_judge *judge, const pstk_block *block) {
     for (;;) {
         if (place->phase == PHASE_NEW)
             place->sample = run_fast(judge, &at, place->sample);
-        if (place->phase == PHASE_NEW && run_ordered(judge, &at))
+        if (place->phase == PHASE_NEW && run_alone(judge, &at))
             continue;
         if (place->sample >= at.count)
             break;

@@ -26,7 +26,7 @@ typedef struct jj {
     uint16_t source, stream;
     pstk_config_source sources[8];
     uint32_t source_count;
-    pstk_rule rules[32];
+    pstk_rule rules[40];
     uint32_t rule_count;
     uint32_t generation;
 } jj;
@@ -212,7 +212,7 @@ static inline void jj_baseline(jj *j, const char *rule, const char *tag, int64_t
 }
 
 static inline pstk_rule *jj_rule(jj *j, const char *name, pstk_rule_kind kind, const char *value) {
-    REQUIRE(j->rule_count < 32);
+    REQUIRE(j->rule_count < 40);
     pstk_rule *rule = &j->rules[j->rule_count++];
     memset(rule, 0, sizeof *rule);
     rule->kind = (uint16_t)kind;

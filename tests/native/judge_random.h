@@ -9,6 +9,7 @@ typedef struct jr { /* a plant of machines on two sources */
     jj j;
     uint64_t seed;
     uint32_t good[3], lot[3], start[3], state[3], since[3], flow[3], temp[3], plain[3];
+    uint32_t alone[3][4]; /* each heard by one alarm of arrival order */
     int64_t count[3], lot_number[3], lot_start[3], state_code[3], state_since[3];
     int64_t event_ns; /* the machines' clock */
 } jr;
@@ -114,6 +115,27 @@ static inline void jr_gaps(jj *j) {
     }
 }
 
+static inline void jr_alone(jj *j) {
+    pstk_rule *rule = jj_rule(j, "beat", PSTK_RULE_FRESHNESS, "*.alone0");
+    rule->after_ns = 300 * MS;
+    rule->events_per_minute_max = 15;
+    rule = jj_rule(j, "turn", PSTK_RULE_RATE, "*.alone1");
+    rule->span_ns = 200 * MS;
+    rule->rate_unit_ns = S;
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1, .value = 90, .deadband = 20};
+    rule->level[PSTK_LEVEL_L] =
+        (pstk_limit_level){.is_set = 1, .value = -90, .deadband = 9, .on_delay_ns = 100 * MS};
+    rule->events_per_minute_max = 20;
+    rule = jj_rule(j, "stand", PSTK_RULE_STUCK, "*.alone2");
+    rule->after_ns = 300 * MS;
+    rule->band = 30;
+    rule->events_per_minute_max = 20;
+    rule = jj_rule(j, "over", PSTK_RULE_LIMIT, "*.alone3");
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){
+        .is_set = 1, .value = 70, .deadband = 20, .on_delay_ns = 50 * MS, .re_alarm_ns = S};
+    rule->events_per_minute_max = 20;
+}
+
 static inline void jr_rules(jj *j) {
     pstk_rule *rule = jj_rule(j, "good", PSTK_RULE_COUNTER, "*.good");
     jj_role(rule, PSTK_ROLE_LOT, "*.lot");
@@ -163,6 +185,7 @@ static inline void jr_rules(jj *j) {
     jr_alarms(j);
     jr_wide_rules(j);
     jr_gaps(j);
+    jr_alone(j);
 }
 
 static inline pstk_rule *jr_named(jj *j, const char *name) {
@@ -182,6 +205,11 @@ static inline void jr_tags(jr *r, int m) {
         char name[32];
         snprintf(name, sizeof name, "m%d.%s", m, names[k]);
         ids[k][m] = jj_tag(&r->j, name, k < 5 ? PSTK_TYPE_I64 : PSTK_TYPE_F64);
+    }
+    for (int k = 0; k < 4; k++) {
+        char name[32];
+        snprintf(name, sizeof name, "m%d.alone%d", m, k);
+        r->alone[m][k] = jj_tag(&r->j, name, PSTK_TYPE_F64);
     }
 }
 
@@ -237,14 +265,24 @@ static inline void jr_message(jr *r, int m) {
             jj_quality(j, jr_draw(r, 2) ? 0x8000 : 0x4000);
         jj_f64(j, r->plain[m], jr_draw(r, 9) ? at : PSTK_TIME_NONE, jr_temp(r));
     }
+    for (uint64_t k = jr_draw(r, 20); k; k--) {
+        uint64_t which = jr_draw(r, 4);
+        int64_t back_ns = jr_draw(r, 6) ? 0 : (int64_t)jr_draw(r, 400) * MS;
+        jj_f64(j, r->alone[m][which], jr_draw(r, 15) ? at - back_ns : PSTK_TIME_NONE,
+               jr_draw(r, 40) ? jr_temp(r) : __builtin_nan(""));
+        if (jr_draw(r, 12) == 0)
+            jj_quality(j, jr_draw(r, 2) ? 0x8000 : 0x4000);
+        at += (int64_t)jr_draw(r, 3) * MS;
+    }
 }
 
 /* A person does something about one of the alarms, sometimes the same again. */
 static inline void jr_operate(jr *r, int m) {
     static const char *const rules[][2] = {
-        {"hot", "temp"},   {"again", "temp"},  {"ordered", "temp"}, {"rise", "temp"},
-        {"held", "state"}, {"silent", "temp"}, {"stays", "flow"},   {"fast", "good"},
-        {"bad", "temp"},   {"under", "temp"},  {"stopped", "temp"}};
+        {"hot", "temp"},    {"again", "temp"},   {"ordered", "temp"}, {"rise", "temp"},
+        {"held", "state"},  {"silent", "temp"},  {"stays", "flow"},   {"fast", "good"},
+        {"bad", "temp"},    {"under", "temp"},   {"stopped", "temp"}, {"beat", "alone0"},
+        {"turn", "alone1"}, {"stand", "alone2"}, {"over", "alone3"}};
     uint64_t k = jr_draw(r, sizeof rules / sizeof *rules), often = 1 + jr_draw(r, 2);
     uint32_t action = 1 + (uint32_t)jr_draw(r, 4);
     char tag[32];
