@@ -211,9 +211,8 @@ class AlarmRule(ABC):
         assert not isinstance(sample.value, str)
         if sample.is_bad:
             return self.bad(Crossing(event_ns, engine_ns, sample.value, frozenset({"bad_quality"})))
-        made = self.take_due(event_ns, None)
         flags = frozenset({"uncertain"} if sample.is_uncertain else ())
-        return made + self.good(Crossing(event_ns, engine_ns, sample.value, flags))
+        return self.good(Crossing(event_ns, engine_ns, sample.value, flags))
 
     def take_due(self, event_ns: int | None, engine_ns: int | None) -> list[Made]:
         """Deadlines at or before this."""
@@ -221,7 +220,7 @@ class AlarmRule(ABC):
 
     @abstractmethod
     def good(self, crossing: Crossing) -> list[Made]:
-        """A good sample; what was due has been taken."""
+        """A good sample; what is due is taken first."""
 
     def bad(self, crossing: Crossing) -> list[Made]:
         """``hold``: a bad sample changes nothing. ``suppress``: delays that run are off."""
@@ -246,6 +245,10 @@ class AlarmRule(ABC):
         until_ns = self._shelved_ns[1]
         made = [] if self.rule.is_event_order else self.take_due(None, until_ns)
         return made + self._unshelve(until_ns)
+
+    def is_shelved_until(self, engine_ns: int) -> bool:
+        """Whether a shelf ends by then."""
+        return self._shelved_ns is not None and self._shelved_ns[1] <= engine_ns
 
     def next_tick_ns(self) -> int | None:
         """Engine time at which the next thing ends by it."""
@@ -333,26 +336,65 @@ class AlarmRule(ABC):
 
 
 class Chatter:
-    """At most so many events of one instance in a minute of event time; the rest is counted."""
+    """At most so many events of one instance in a minute of event time; one stands for the rest.
+
+    The clear of a trip that was told is told, the clear of one that was folded is folded. Minutes
+    only go forward: what is told of an older one counts as of this.
+    """
+
+    MINUTE_NS = 60 * 10**9
 
     def __init__(self, rule: Rule) -> None:
-        self._most = rule.events_per_minute_max
+        self._most, self._kind = rule.events_per_minute_max, f"{rule.kind}.chattering"
         self._minute: int | None = None
-        self._events = 0
-        self.folded: list[tuple[int, int]] = []  # minute, crossings folded in it
+        self._told = self._folded = 0
+        self._folded_ns = 0  # engine time of the newest one folded
+        self._trips: set[str] = set()  # levels whose trip was folded
+        self.folded = 0  # all of them
 
-    def passes(self, made: Made) -> bool:
-        """Whether the event goes out; otherwise it is counted."""
-        if made.kind.startswith("alarm."):
-            return True
-        minute = made.at_ns // (60 * 10**9)
-        if minute != self._minute:
-            self._minute, self._events = minute, 0
-        self._events += 1
-        if self._events <= self._most:
-            return True
-        if self.folded and self.folded[-1][0] == minute:
-            self.folded[-1] = (minute, self.folded[-1][1] + 1)
+    @staticmethod
+    def counts(made: Made) -> bool:
+        """Whether it is one of those that are bounded."""
+        return made.kind.endswith((".trip", ".clear", ".realarm"))
+
+    def passes(self, made: Made, engine_ns: int) -> bool:
+        """Whether the event goes out; otherwise it is counted. ``over`` comes first."""
+        level, _, turn = made.kind.rpartition(".")
+        minute = made.at_ns // self.MINUTE_NS
+        if self._minute is None or minute > self._minute:
+            self._minute, self._told = minute, 0
+        is_told = self._told < self._most
+        if turn == "clear":
+            is_told = level not in self._trips
+            self._trips.discard(level)
+        elif turn == "trip" and not is_told:
+            self._trips.add(level)
+        if is_told:
+            self._told += 1
         else:
-            self.folded.append((minute, 1))
-        return False
+            self._folded, self._folded_ns = self._folded + 1, engine_ns
+            self.folded += 1
+        return is_told
+
+    def over(self, event_ns: int) -> list[Made]:
+        """Something of this time comes: a minute before it is told of."""
+        is_later = self._minute is not None and event_ns // self.MINUTE_NS > self._minute
+        return self._tell() if is_later else []
+
+    def silent_ns(self) -> int | None:
+        """Engine time at which a TICK tells of the minute."""
+        return self._folded_ns + self.MINUTE_NS if self._folded else None
+
+    def tick(self, engine_ns: int) -> list[Made]:
+        """Nothing came for a minute."""
+        silent_ns = self.silent_ns()
+        return self._tell() if silent_ns is not None and silent_ns <= engine_ns else []
+
+    def _tell(self) -> list[Made]:
+        if not self._folded:
+            return []
+        assert self._minute is not None
+        start_ns = self._minute * self.MINUTE_NS
+        made = Made(self._kind, start_ns, start_ns, start_ns + self.MINUTE_NS, count=self._folded)
+        self._folded = 0
+        return [made]

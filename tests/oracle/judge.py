@@ -14,7 +14,7 @@ from oracle.feed import Context, Operate, Receive, Record, Reload, Restart, Samp
 from oracle.identity import event_id
 from oracle.instance import TIMED, Instance, Told, point
 from oracle.made import Made, Pane, Standing
-from oracle.plan import Source, plan
+from oracle.plan import Rule, Source, plan
 from oracle.segment import Segments
 from oracle.state import State
 from oracle.timed import Counted, Session, TimedGrid
@@ -56,6 +56,7 @@ class _Feed:
         self.panes: list[tuple[Instance, Window | TimedGrid | Session | Counted]] = []
         self.segments: list[tuple[Instance, Counter | Total | State]] = []
         self.newest_ns: dict[int, int] = {}  # event time, by stream
+        self.lost: dict[int, tuple[int, int]] = {}  # by stream: from when, and how many
 
     def clear(self) -> None:
         """Other instances follow."""
@@ -121,9 +122,8 @@ class Judge:
         return self.outcome
 
     def _count(self, each: Instance) -> None:
-        crossings = sum(count for _, count in each.chatter.folded)
-        if crossings:
-            self.outcome.folded[each.rule.name, each.tag] = crossings
+        if each.chatter.folded:
+            self.outcome.folded[each.rule.name, each.tag] = each.chatter.folded
         if isinstance(each.logic, AlarmRule):
             self.outcome.out_of_order += each.logic.out_of_order
             self.outcome.suppressed += each.logic.suppressed
@@ -175,6 +175,7 @@ class Judge:
     def _receive(self, record: Receive) -> None:
         self._engine_ns = max(self._engine_ns, record.recv_time_ns)
         feed = self._feeds[record.source]
+        self._gap(feed, record)
         for sample in record.samples:
             event_ns = self._engine_ns if sample.time_ns is None else sample.time_ns
             if sample.is_nan:
@@ -184,9 +185,35 @@ class Judge:
                 self.outcome.future += 1
                 continue
             self.outcome.used += 1
+            self._behind_gap(feed, record.stream, event_ns)
             self._sample(feed, sample, event_ns)
             feed.watermark.sample(record.stream, event_ns, self._engine_ns)
             self._pass_time(feed)
+
+    def _gap(self, feed: _Feed, record: Receive) -> None:
+        """Samples did not come: from the newest before to the first behind."""
+        if record.lost:
+            start_ns = feed.newest_ns.get(record.stream, self._engine_ns)
+            _, lost = feed.lost.get(record.stream, (start_ns, 0))
+            feed.lost[record.stream] = start_ns, lost + record.lost
+
+    def _behind_gap(self, feed: _Feed, stream: int, event_ns: int) -> None:
+        """The first sample that can be used tells of it."""
+        if stream in feed.lost:
+            start_ns, lost = feed.lost.pop(stream)
+            for rule in self._rules:
+                if rule.kind == "gap" and rule.source == feed.source.name:
+                    made = Made("gap.lost", start_ns, start_ns, max(start_ns, event_ns))
+                    made.value, made.count = stream, lost
+                    is_told = lost >= rule.lost_min
+                    self._tell(
+                        rule,
+                        f"{rule.source}/{stream}",
+                        rule.asset or rule.source,
+                        made,
+                        is_told=is_told,
+                    )
+        feed.newest_ns[stream] = max(feed.newest_ns.get(stream, event_ns), event_ns)
 
     def _sample(self, feed: _Feed, sample: Sample, event_ns: int) -> None:
         is_late = feed.watermark.is_past(event_ns)
@@ -218,8 +245,17 @@ class Judge:
             each.hear_machine(sample)
             self._settle(feed)
         if sample.tag in each.roles:
-            self._emit(each, each.logic.sample(sample, event_ns, self._engine_ns))
-            self._settle(feed)
+            self._alarm_judge(feed, each, sample, event_ns, self._engine_ns)
+
+    def _alarm_judge(
+        self, feed: _Feed, each: Instance, sample: Sample, event_ns: int, heard_ns: int
+    ) -> None:
+        assert isinstance(each.logic, AlarmRule)
+        skipped = each.logic.out_of_order
+        self._emit(each, each.logic.sample(sample, event_ns, heard_ns))
+        if each.logic.out_of_order == skipped:
+            self._emit(each, each.chatter.over(event_ns))
+        self._settle(feed)
 
     def _settle(self, feed: _Feed) -> None:
         """Who is suppressed now."""
@@ -270,11 +306,15 @@ class Judge:
         alarms = feed.alarms
         while ends := [
             (due_ns, number)
-            for number, (_, logic) in enumerate(alarms)
-            if (due_ns := logic.next_tick_ns()) is not None and due_ns <= self._engine_ns
+            for number, (each, logic) in enumerate(alarms)
+            for due_ns in (logic.next_tick_ns(), each.chatter.silent_ns())
+            if due_ns is not None and due_ns <= self._engine_ns
         ]:
             each, logic = alarms[min(ends)[1]]
+            is_shelved = logic.is_shelved_until(self._engine_ns)
             self._emit(each, logic.tick(self._engine_ns))
+            if not is_shelved:
+                self._emit(each, each.chatter.tick(self._engine_ns))
             self._settle(feed)
 
     def _take_due(self, feed: _Feed, event_ns: int) -> None:
@@ -294,7 +334,9 @@ class Judge:
     def _is_due(feed: _Feed, engine_ns: int) -> bool:
         if feed.waiting or feed.contexts or feed.watermark.is_idle_due(engine_ns):
             return True
-        return any(each.logic.is_open for each in feed.instances)
+        return any(
+            each.logic.is_open or each.chatter.silent_ns() is not None for each in feed.instances
+        )
 
     def _pass_time(self, feed: _Feed) -> None:
         """Instants before the watermark are judged, oldest first; then what ends is closed."""
@@ -360,8 +402,7 @@ class Judge:
         assert isinstance(each.logic, AlarmRule)
         if samples:
             sample, heard_ns = samples[-1]
-            self._emit(each, each.logic.sample(sample, event_ns, heard_ns))
-            self._settle(feed)
+            self._alarm_judge(feed, each, sample, event_ns, heard_ns)
 
     # ---- what goes out --------------------------------------------------------------------------
 
@@ -379,19 +420,24 @@ class Judge:
 
     def _emit(self, instance: Instance, events: list[Made]) -> None:
         for made in events:
-            if instance.is_alarm and not instance.chatter.passes(made):
-                continue
-            made.rule, made.series = instance.rule.name, instance.rule.series
-            made.tag, made.asset = instance.tag, instance.asset
-            twin = (made.rule, made.series, made.tag, made.kind, made.at_ns)
-            if not made.revision:
-                made.occurrence = self._twins[twin]
-                self._twins[twin] += 1
-            made.id = event_id(
-                self._plant,
-                *twin[:4],
-                at_ns=made.at_ns,
-                occurrence=made.occurrence,
-                revision=made.revision,
-            )
+            if instance.is_alarm and instance.chatter.counts(made):
+                self._emit(instance, instance.chatter.over(made.at_ns))
+                if not instance.chatter.passes(made, self._engine_ns):
+                    continue
+            self._tell(instance.rule, instance.tag, instance.asset, made)
+
+    def _tell(self, rule: Rule, tag: str, asset: str, made: Made, *, is_told: bool = True) -> None:
+        made.rule, made.series, made.tag, made.asset = rule.name, rule.series, tag, asset
+        twin = (made.rule, made.series, made.tag, made.kind, made.at_ns)
+        if not made.revision:
+            made.occurrence = self._twins[twin]
+            self._twins[twin] += 1
+        made.id = event_id(
+            self._plant,
+            *twin[:4],
+            at_ns=made.at_ns,
+            occurrence=made.occurrence,
+            revision=made.revision,
+        )
+        if is_told:
             self.outcome.events.append(made)

@@ -21,7 +21,7 @@ class Leveled(AlarmRule):
         ]
 
     def judge(self, crossing: Crossing) -> list[Made]:
-        """The value against each level."""
+        """The value against each level, behind what is due of it."""
         made: list[Made] = []
         for name, alarm in zip(self._names, self.alarms, strict=True):
             value, level = crossing.value, alarm.level
@@ -29,6 +29,7 @@ class Leveled(AlarmRule):
                 is_beyond, is_inside = value >= level.value, value < level.value - level.deadband
             else:
                 is_beyond, is_inside = value <= level.value, value > level.value + level.deadband
+            made += alarm.take_due(crossing.event_ns, None)
             made += alarm.judge(crossing, is_beyond=is_beyond, is_inside=is_inside)
         self.newest = crossing
         return made
@@ -45,8 +46,9 @@ class Limit(Leveled):
         """``trip``: as bad as beyond every level."""
         if self.rule.quality != "trip":
             return super().bad(crossing)
-        made = self.take_due(crossing.event_ns, None)
+        made: list[Made] = []
         for alarm in self.alarms:
+            made += alarm.take_due(crossing.event_ns, None)
             made += alarm.judge(crossing, is_beyond=True, is_inside=False)
         return made
 
@@ -73,15 +75,15 @@ class Rate(Leveled):
         span_ns, now_ns = self.rule.span_ns, crossing.event_ns
         old = [anchor for anchor in self._anchors if anchor[0] <= now_ns - span_ns]
         if not old:
-            return []
+            return self.take_due(now_ns, None)
         then_ns, then = old[-1]
         if now_ns - then_ns > 2 * span_ns:  # silence: nobody knows how it came here
             self._anchors = []
-            return []
+            return self.take_due(now_ns, None)
         change = _difference(crossing.value, then)
         rate = change * float(self.rule.per_ns) / float(now_ns - then_ns)
         if not math.isfinite(rate):
-            return []
+            return self.take_due(now_ns, None)
         return self.judge(Crossing(now_ns, crossing.engine_ns, rate, crossing.flags))
 
 

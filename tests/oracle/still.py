@@ -53,11 +53,12 @@ class Freshness(AlarmRule):
 
     def good(self, crossing: Crossing) -> list[Made]:
         """It spoke."""
+        made = self.take_due(crossing.event_ns, None)
         self._newest, self._has_tripped = crossing, False
         if not self.is_active:
-            return []
+            return made
         at_ns = max(crossing.event_ns, self._trip_ns)
-        return self._alarm.clear(Crossing(at_ns, 0, crossing.value, crossing.flags), at_ns)
+        return made + self._alarm.clear(Crossing(at_ns, 0, crossing.value, crossing.flags), at_ns)
 
     def bad(self, crossing: Crossing) -> list[Made]:
         """A bad sample refreshes nothing."""

@@ -10,6 +10,7 @@ from oracle_recordings import BASE, MS, Part
 from oracle import Sample
 
 EVERY_EVENT = {"events_per_minute_max": 1_000_000}
+FEW_EVENTS = (1_000_000, 1_000_000, 1, 2, 3, 10)  # a minute
 LEVELS = {"high_high": 4.0, "high": 2.0, "low": -2.0, "low_low": -4.0}
 STEPS_MS = ((1,), (0, 1, 1, 1, 2, 3, 6), (1, 1, 20), (5, 5, 5, 200), (40, 300, 700))
 
@@ -57,13 +58,14 @@ def qualities(draw: Random, *choices: str) -> dict[str, Any]:
     return {"quality": quality} if quality else {}
 
 
-def tag_of(draw: Random, steps: int, rule: dict[str, Any], most: float = 6.0) -> Part:
+def tag_of(draw: Random, steps: int, rule: dict[str, Any]) -> Part:
     """One f64 or i64 tag that wanders."""
     kind = draw.choice(("f64", "f64", "i64"))
-    values = [v if kind == "f64" else int(v) for v in walk(draw, steps, most)]
+    values = [v if kind == "f64" else int(v) for v in walk(draw, steps)]
     pairs = zip(times(draw, steps), values, strict=True)
     samples = [Sample("m.p", time_ns, value) for time_ns, value in pairs]
-    return Part([{"name": "p", "tag": "*.p", **EVERY_EVENT, **rule}], samples, {"m.p": kind})
+    most = {"events_per_minute_max": draw.choice(FEW_EVENTS)}
+    return Part([{"name": "p", "tag": "*.p", **most, **rule}], samples, {"m.p": kind})
 
 
 def quietened(draw: Random, part: Part) -> Part:
@@ -146,6 +148,17 @@ def stuck(draw: Random, steps: int) -> Part:
     if draw.random() < 0.2:
         rule["order_by"] = "event"
     return quietened(draw, tag_of(draw, steps, rule))
+
+
+def gaps(draw: Random, steps: int) -> Part:
+    """Samples of a numbered stream that do not come; a rule for any of them, one for many."""
+    rules: list[dict[str, Any]] = [{"name": "lost", "kind": "gap", "source": "s"}]
+    if draw.random() < 0.7:
+        rules.append({**rules[0], "name": "many", "lost_min": draw.choice((2, 3, 11, 1000))})
+    if draw.random() < 0.3:
+        rules[-1]["asset"] = "line"
+    part = tag_of(draw, steps, {"kind": "limit", "high": 5})
+    return Part(rules, part.samples, part.types)
 
 
 def freshness(draw: Random, steps: int) -> Part:

@@ -41,7 +41,10 @@ class Channel:
         self.has_ticks = draw.random() < 0.5
         self.has_silence = draw.random() < 0.25
         is_windowed = any(rule["kind"] == "window" for part in parts for rule in part.rules)
+        has_gaps = any(rule["kind"] == "gap" for part in parts for rule in part.rules)
         self.streams = 1 if is_windowed else draw.choice((1, 1, 1, 3))
+        self.is_packed = has_gaps or self.streams > 1
+        self.lost_share = draw.choice((0.02, 0.1, 0.5)) if has_gaps else 0.0
         self.batches = draw.choice(BATCHES)
         rules = [rule for part in parts for rule in part.rules]
         self.is_fine = any(INTERVALS & rule.keys() for rule in rules)  # each makes an event
@@ -130,7 +133,9 @@ class Channel:
             for stream in range(self.streams):
                 mine = [s for s in piece if names.index(machine(s)) % self.streams == stream]
                 if mine:
-                    records.append(Receive(now_ns, "s", tuple(mine), stream + 1))
+                    is_lossy = self.lost_share and draw.random() < self.lost_share
+                    lost = draw.choice((1, 2, 3, 10, 1000)) if is_lossy else 0
+                    records.append(Receive(now_ns, "s", tuple(mine), stream + 1, lost))
             heard |= {machine(sample) for sample in piece}
             if self.has_ticks and len(heard) == len(names) and draw.random() < 0.15:
                 now_ns += draw.choice((0, 1, 2, 5, 60, 300)) * MS
@@ -203,7 +208,7 @@ class Channel:
 
     def _fitting(self, piece: list[Sample]) -> list[Sample]:
         """As many as one packed message can hold: stamps all or none, within 4 s."""
-        if self.streams == 1:
+        if not self.is_packed:
             return piece
         for count, sample in enumerate(piece):
             if (sample.time_ns is None) != (piece[0].time_ns is None):
@@ -233,5 +238,5 @@ class Channel:
         )
         records = self.operated(self.told(self.records(samples)))
         types |= {f"hello{stream}": "i64" for stream in range(1, self.streams + 1)}
-        wire = "columns" if self.streams == 1 else "packed"
+        wire = "packed" if self.is_packed else "columns"
         return Recording(config, tuple(records), types, wire)

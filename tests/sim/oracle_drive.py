@@ -142,6 +142,7 @@ class Life:
         elif isinstance(record, Reload):
             self.engine.reconfigure(placed(record.config, self._way.folder))
         elif isinstance(record, Receive):
+            self._feed.lose(record)
             for piece in _pieces(record.samples, self._way.cut):
                 used, dropped = self._feed.send(record, piece)
                 self.run.used += used
@@ -208,6 +209,9 @@ class _Columns:
     def skip(self, record: Receive) -> None:
         pass
 
+    def lose(self, record: Receive) -> None:
+        pass
+
     def send(self, record: Receive, samples: tuple[Sample, ...]) -> tuple[int, int]:
         kinds = [self._types[s.tag] for s in samples]
         words = [_word(kind, s.value) for kind, s in zip(kinds, samples, strict=True)]
@@ -235,7 +239,10 @@ class _Packed:
         self._sent: dict[int, int] = defaultdict(int)
 
     def skip(self, record: Receive) -> None:
-        self._sent[record.stream] += len(record.samples)
+        self._sent[record.stream] += record.lost + len(record.samples)
+
+    def lose(self, record: Receive) -> None:
+        self._sent[record.stream] += record.lost
 
     def send(self, record: Receive, samples: tuple[Sample, ...]) -> tuple[int, int]:
         payload = self.payload(record.stream, samples)
@@ -347,6 +354,8 @@ def _fields(made: Made, event: Event) -> Iterator[tuple[str, Any, Any]]:
     pairs.append(("order", made.order, event.context.order))
     pairs.append(("text", made.text, event.text))
     pairs.append(("by", made.by, event.by))
+    if made.kind.endswith(("chattering", "gap.lost")):
+        pairs.append(("count", made.count, event.count))
     if made.limit is not None:
         pairs.append(("limit", made.limit, event.limit))
     if made.value is not None and not isinstance(made.value, str):

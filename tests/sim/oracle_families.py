@@ -51,6 +51,7 @@ FAMILIES: dict[str, Family] = {
     "rate": Family(alarms.rates, 240),
     "stuck": Family(alarms.stuck, 240),
     "freshness": Family(alarms.freshness, 240),
+    "gap": Family(alarms.gaps, 240, weight=4),
     "counter": Family(rec.counters, 180),
     # what a total says of the time its source was down is not compared yet: one life only
     "total": Family(rec.totals, 220, hows=("whole", "cut", "reload")),
