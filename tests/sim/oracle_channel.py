@@ -40,8 +40,9 @@ class Channel:
         self.is_spoiled = draw.random() < 0.5
         self.has_ticks = draw.random() < 0.5
         self.has_silence = draw.random() < 0.25
-        is_windowed = any(rule["kind"] == "window" for part in parts for rule in part.rules)
         has_gaps = any(rule["kind"] == "gap" for part in parts for rule in part.rules)
+        # windows have a few panes open: a stream that lags behind the others overflows them
+        is_windowed = any(rule["kind"] == "window" for part in parts for rule in part.rules)
         self.streams = 1 if is_windowed else draw.choice((1, 1, 1, 3))
         self.is_packed = has_gaps or self.streams > 1
         self.lost_share = draw.choice((0.02, 0.1, 0.5)) if has_gaps else 0.0

@@ -47,22 +47,22 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "limit": Family(alarms.limits, 240),
-    "rate": Family(alarms.rates, 240),
-    "stuck": Family(alarms.stuck, 240),
-    "freshness": Family(alarms.freshness, 240),
-    "gap": Family(alarms.gaps, 240, weight=4),
-    "counter": Family(rec.counters, 180),
+    "limit": Family(alarms.limits, 212),
+    "rate": Family(alarms.rates, 212),
+    "stuck": Family(alarms.stuck, 212),
+    "freshness": Family(alarms.freshness, 212),
+    "gap": Family(alarms.gaps, 212, weight=4),
+    "counter": Family(rec.counters, 142),
     # what a total says of the time its source was down is not compared yet: one life only
-    "total": Family(rec.totals, 220, hows=("whole", "cut", "reload")),
-    "state": Family(rec.states, 150),
-    "tumbling": Family(windows.tumbling, 240, weight=4),
-    "figures": Family(windows.figures, 240, weight=4),
-    "hopping": Family(windows.hopping, 240, weight=4),
-    "session": Family(windows.sessions, 240, weight=4),
-    "count": Family(windows.counts, 240, weight=4),
-    "held": Family(windows.held, 240, weight=3),
-    "cut": Family(windows.cuts, 240, weight=4),
+    "total": Family(rec.totals, 206, hows=("whole", "cut", "reload")),
+    "state": Family(rec.states, 105),
+    "tumbling": Family(windows.tumbling, 212, weight=4),
+    "figures": Family(windows.figures, 212, weight=4),
+    "hopping": Family(windows.hopping, 212, weight=4),
+    "session": Family(windows.sessions, 212, weight=4),
+    "count": Family(windows.counts, 212, weight=4),
+    "held": Family(windows.held, 212, weight=2),
+    "cut": Family(windows.cuts, 212, weight=3),
 }
 
 
