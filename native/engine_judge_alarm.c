@@ -278,6 +278,10 @@ void judge_limit_tick(pstk_judge *judge, uint32_t index) {
     judge_limit *at = judge_limit_at(judge, index);
     const judge_shelf *shelf = judge_shelf_raw(judge, at->shelf);
     int64_t now_ns = judge->head.now_ns;
+    if (judge_limit_deadline(judge, index) > judge->deadline[at->heap_pos - 1].at_ns) {
+        judge_limit_schedule(judge, index); /* it stood too early: others have their turn first */
+        return;
+    }
     if (shelf->is_shelved && shelf->until_ns <= now_ns) {
         take_due(judge, index, shelf->until_ns);
         if (alarm_deadline(judge, at) > shelf->until_ns)

@@ -114,6 +114,8 @@ static bool alarm_transit(pstk_judge *judge, uint32_t index) {
     bool is_hushed = judge_limit_is_hushed(judge, index);
     if (limit->limit.untold && !is_hushed) { /* what kept it back has ended */
         judge_limit_tell(judge, index);
+        judge_limit_schedule(judge, index); /* what was folded by it is told in time */
+        judge_quiet_refresh(judge, limit->tag);
         return false;
     }
     if (!is_ordered_alarm(judge, judge_instance_raw(judge, limit->instance)))
