@@ -47,6 +47,7 @@ class Told:
 
     context: Context
     is_late: bool
+    before: tuple[Sample, ...]  # of the same instant, and in the journal before it
 
 
 class Instance:
@@ -121,7 +122,8 @@ class Instance:
         }
         if cuts:
             pieces = self.logic.cut(event_ns)
-            is_by_tag = not cuts.isdisjoint({"lot", "order"})  # which was in time
+            heard = {s.tag for told in contexts for s in told.before}
+            is_by_tag = any(role in cuts and tag in heard for tag, role in self.roles.items())
             for piece in pieces:
                 piece.is_cut_late = not is_by_tag and self.is_told_late(contexts)
             made += pieces

@@ -276,7 +276,8 @@ class Judge:
             reached_ns = feed.watermark.now_ns
             is_late = reached_ns is not None and reached_ns > from_ns
             from_ns = reached_ns if is_late else from_ns
-            feed.contexts.setdefault(from_ns, []).append(Told(context, is_late))
+            before = tuple(sample for sample, _ in feed.waiting.get(from_ns, ()))
+            feed.contexts.setdefault(from_ns, []).append(Told(context, is_late, before))
 
     def _operate(self, operation: Operate) -> None:
         if operation.at_ns is not None:

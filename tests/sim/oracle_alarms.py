@@ -90,7 +90,8 @@ def quietened(draw: Random, part: Part) -> Part:
             types["m.q"] = "f64"
             count = len(samples) // draw.choice((1, 3, 10))
             pairs = zip(times(draw, count), walk(draw, count), strict=True)
-            samples += [Sample("m.q", time_ns, value) for time_ns, value in pairs]
+            half_ns = MS // 2  # of two tags at one instant nobody says who is first
+            samples += [Sample("m.q", time_ns + half_ns, value) for time_ns, value in pairs]
     return Part(rules, sorted(samples, key=lambda s: (s.time_ns, draw.random())), types)
 
 

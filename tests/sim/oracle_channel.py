@@ -156,7 +156,7 @@ class Channel:
         if not roles:
             return records
         draw, newest_ns, share = self.draw, 0, self.draw.choice((0.02, 0.1))
-        now = Counter[tuple[str, str]]()
+        now, heard = Counter[tuple[str, str]](), set[str]()
         assets = sorted(roles)
         at_ns = dict.fromkeys(assets, BASE - 10 * S)
         made: list[Record] = [
@@ -164,8 +164,8 @@ class Channel:
             for asset in assets
         ]
         for record in records:
-            if draw.random() < share and newest_ns:
-                asset = draw.choice(assets)
+            asset = draw.choice(assets)
+            if draw.random() < share and asset in heard:
                 told = [role for role in roles[asset] if draw.random() < 0.7]
                 now.update((asset, role) for role in told if draw.random() < 0.8)
                 wanted_ns = newest_ns + draw.choice((-30, -3, 0, 0, 1, 20)) * MS
@@ -178,6 +178,7 @@ class Channel:
                 stamps = [s.time_ns for s in record.samples if s.time_ns is not None]
                 near = [t for t in stamps if t < BASE + FUTURE_MAX_S * S]
                 newest_ns = max([newest_ns, *near])
+                heard |= {machine(sample) for sample in record.samples}
         return made
 
     def operated(self, records: list[Record]) -> list[Record]:

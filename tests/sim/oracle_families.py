@@ -7,6 +7,7 @@ A seed is an example: family, machines, channel, wire, block sizes and lives all
 from __future__ import annotations
 
 import multiprocessing
+import os
 import statistics
 import sys
 import time
@@ -31,7 +32,7 @@ from oracle import Judge, Receive
 
 SAMPLES_MEDIAN = 200
 EVENT_SHARE = 0.2
-WORKERS = 2
+WORKERS = int(os.environ.get("PENSTOCK_ORACLE_WORKERS", "2"))
 HOWS = ("whole", "whole", "cut", "cut", "cut", "close", "kill", "reload")
 
 
@@ -173,7 +174,7 @@ def run_examples(family: str, count: int, first: int) -> Tally:
 
 
 def run_family(family: str, count: int, first: int) -> Tally:
-    """In two processes at once."""
+    """In ``WORKERS`` processes at once."""
     whole = Tally(family)
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_paths) as pool:

@@ -4,6 +4,11 @@ Each example is one plant in an engine of its own: hundreds of samples through a
 (bursts, ties, bad values, disorder, clocks, silence, streams), in blocks of every size, some with
 an end by ``close`` or SIGKILL and another life. 5,000 examples in a plain run, 200,000 under
 PENSTOCK_DEEP, over all families together; what they were is printed at the end of the run.
+
+Each family is a test of its own, run by two processes. To run families side by side, give each
+process some of them by name, and one worker:
+
+    PENSTOCK_DEEP=1 PENSTOCK_ORACLE_WORKERS=1 pytest tests/sim/test_oracle_families.py -k limit
 """
 
 from __future__ import annotations
