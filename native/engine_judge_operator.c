@@ -31,8 +31,9 @@ static uint32_t open_shelf(pstk_judge *judge, uint32_t index) {
         return at->shelf;
     at->shelf = judge_arena_take(judge, JUDGE_SHELF); /* as many as instances: never full */
     judge_shelf *shelf = judge_shelf_at(judge, at->shelf);
+    uint32_t hidden = (uint32_t)at->limit.untold | at->limit.folded;
     for (uint32_t k = 0; at->shelf && k < PSTK_LEVEL_COUNT; k++) {
-        bool is_told = !((at->limit.untold | at->limit.folded) >> k & 1u);
+        bool is_told = !(hidden >> k & 1u);
         if (pstk_limit_is_active(&at->limit, k) && is_told)
             shelf->told[JUDGE_TOLD_TRIP + k] = (judge_told){
                 .at_ns = at->limit.trip_ns[k],

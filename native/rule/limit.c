@@ -125,8 +125,9 @@ static size_t take_again(const machine *at, pstk_limit_fact *out) {
                              .at_ns = at_ns,
                              .start_ns = at->limit->trip_ns[k],
                              .end_ns = PSTK_TIME_NONE,
-                             .value = at->delay->has_newest >> k & 1u ? at->delay->newest
-                                                                      : at->limit->trip_value[k]};
+                             .value = (uint32_t)at->delay->has_newest >> k & 1u
+                                          ? at->delay->newest
+                                          : at->limit->trip_value[k]};
     return 1;
 }
 

@@ -208,7 +208,7 @@ def plant(box: Path) -> Iterator[None]:
         try:
             deadline = time.monotonic() + 30
             while not (box / "state" / "control.sock").exists():
-                assert running.poll() is None
+                assert running.poll() is None, running.stderr and running.stderr.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             make_hot(box, f"tcp://127.0.0.1:{port}")
