@@ -57,8 +57,8 @@ def read_operations(path: Path, config: Config) -> Iterator[Operation]:
     alarms = {each.name: each.kind for each in config.rules}
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        _check_columns(path, reader.fieldnames or ())
         try:
+            _check_columns(path, reader.fieldnames or ())
             for row in reader:
                 yield _operation(f"{path}: line {reader.line_num}", row, clock, alarms)
         except (csv.Error, UnicodeDecodeError) as wrong:
