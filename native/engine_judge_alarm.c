@@ -97,13 +97,14 @@ void judge_limit_flush(pstk_judge *judge, uint32_t index) {
     if (!at->fold.folded)
         return;
     int64_t start_ns = (int64_t)at->fold.minute * PSTK_MINUTE_NS;
+    int64_t end_ns = pstk_fold_end_ns(&at->fold);
     uint32_t kind = judge_instance_raw(judge, at->instance)->kind;
     pstk_event *event = judge_event_begin(judge, at->instance, chattering_of(kind), start_ns);
-    event->end_ns = start_ns + PSTK_MINUTE_NS;
+    event->end_ns = end_ns;
     event->count = at->fold.folded;
     if (kind == PSTK_RULE_RATE)
         event->value_type = PSTK_TYPE_F64;
-    judge_context_fill(judge, event->asset, 0, start_ns + PSTK_MINUTE_NS - 1, &event->context);
+    judge_context_fill(judge, event->asset, 0, end_ns - 1, &event->context);
     JUDGE_COUNT(judge->head.counters.chattering, at->fold.folded);
     pstk_fold_reset(&at->fold);
     judge_event_commit(judge, at->instance, event);

@@ -278,7 +278,7 @@ static bool has_regressed(const judge_run *at, int64_t time_ns) {
     stream->run_max_ns = PSTK_MAX(stream->run_max_ns, time_ns);
     stream->run_count += stream->run_count < UINT32_MAX;
     return stream->run_count >= JUDGE_REGRESS_SAMPLES &&
-           at->recv_ns - stream->run_recv_ns >= JUDGE_REGRESS_T_NS;
+           pstk_time_since(at->recv_ns, stream->run_recv_ns) >= JUDGE_REGRESS_T_NS;
 }
 
 static void count_late(pstk_judge *judge, const judge_run *at, uint64_t count) {

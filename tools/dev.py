@@ -264,14 +264,23 @@ def test_native() -> Path:
     return folder
 
 
+def fetch() -> None:
+    """What the Python tests need; without Tryton those with it say why."""
+    make_environment()
+    try:
+        run(PYTHON, "tools/erp.py", "setup", quiet=True)
+    except Failed as failed:
+        say(f"no Tryton: {failed}")
+
+
 def task_test(options: argparse.Namespace, rest: list[str]) -> None:
     """Packages are fetched while native/ is built and tested: it needs none of them."""
     check_machine()
     make_build_environment()
     with ThreadPoolExecutor(1) as pool:
-        packages = pool.submit(make_environment)
+        fetched = pool.submit(fetch)
         folder = test_native()
-        packages.result()
+        fetched.result()
     build_extension()
     if not shutil.which("valgrind"):
         want_packages("the budget of instructions", "valgrind")

@@ -335,7 +335,7 @@ bool pstk_fold_is_due(const pstk_fold *fold, int64_t time_ns) {
 }
 
 int64_t pstk_fold_end_ns(const pstk_fold *fold) {
-    return ((int64_t)fold->minute + 1) * PSTK_MINUTE_NS;
+    return pstk_time_add((int64_t)fold->minute * PSTK_MINUTE_NS, PSTK_MINUTE_NS);
 }
 
 void pstk_fold_init(pstk_fold *fold) {

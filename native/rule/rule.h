@@ -18,6 +18,11 @@ static inline int64_t pstk_time_add(int64_t a, int64_t b) { /* saturating */
     return __builtin_add_overflow(a, b, &sum) ? (b > 0 ? INT64_MAX : INT64_MIN) : sum;
 }
 
+static inline int64_t pstk_time_since(int64_t now, int64_t then) { /* saturating */
+    int64_t span;
+    return __builtin_sub_overflow(now, then, &span) ? (now > 0 ? INT64_MAX : INT64_MIN) : span;
+}
+
 /* Start of the interval of size_ns that holds time_ns: offset + k * size, floor for negative times
  * too. */
 static inline int64_t pstk_time_floor(int64_t time_ns, int64_t size_ns, int64_t offset_ns) {

@@ -19,7 +19,7 @@ INSTALL_S_MAX = 300  # the first use installs and seeds; later ones take about a
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test that uses Tryton pays for its installation."""
     for item in items:
-        if {"tryton", "new_tryton"} & set(getattr(item, "fixturenames", ())):
+        if {"tryton", "new_tryton", "kept"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(INSTALL_S_MAX), append=False)
 
 
