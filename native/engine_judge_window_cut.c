@@ -40,6 +40,8 @@ static bool role_takes(pstk_judge *judge, uint32_t index, uint32_t role_index,
     if (is_other && (rule_of(judge, at)->cut_on & bit) &&
         !judge_wide_cut(judge, index, node->time_ns, flags))
         return false;
+    if (!role->type && !judge_wide_advance(judge, index, node->time_ns))
+        return false; /* what ended before it was known does not bear it */
     role->value = node->value;
     role->type = type;
     return true;
