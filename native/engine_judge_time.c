@@ -201,8 +201,8 @@ static void gap_put(judge_stream *stream, judge_gap gap) {
         uint32_t best = 0;
         uint64_t best_ns = UINT64_MAX;
         for (uint32_t k = 0; k + 1 < JUDGE_GAPS; k++) {
-            uint64_t apart_ns =
-                (uint64_t)stream->gap[k + 1].from_ns - (uint64_t)stream->gap[k].to_ns;
+            int64_t to_ns = PSTK_MIN(stream->gap[k].to_ns, stream->gap[k + 1].from_ns);
+            uint64_t apart_ns = (uint64_t)stream->gap[k + 1].from_ns - (uint64_t)to_ns;
             if (apart_ns < best_ns) {
                 best_ns = apart_ns;
                 best = k;
@@ -216,10 +216,14 @@ static void gap_put(judge_stream *stream, judge_gap gap) {
     stream->gap[stream->gap_count++] = gap;
 }
 
+/* Where the clock was carried on meanwhile, nothing before it will be heard any more. */
 void judge_gap_close(pstk_judge *judge, uint32_t index, int64_t time_ns) {
     judge_stream *stream = judge_stream_at(judge, index);
+    uint32_t clock =
+        stream->is_alone ? judge_stream_clock(index) : judge_source_clock(stream->source);
+    int64_t known_ns = PSTK_MAX(time_ns, judge_clock_raw(judge, clock)->watermark_ns);
     stream->has_gap = 0;
-    gap_put(stream, (judge_gap){stream->gap_from_ns, PSTK_MAX(stream->gap_from_ns, time_ns)});
+    gap_put(stream, (judge_gap){stream->gap_from_ns, PSTK_MAX(stream->gap_from_ns, known_ns)});
 }
 
 bool judge_gap_between(const pstk_judge *judge, uint32_t index, int64_t after_ns,

@@ -312,6 +312,44 @@ static void test_total_integrates_but_not_over_a_gap(void) {
     jj_close(&j);
 }
 
+/* The feed was down: what flows since then only its next good value says, whatever else is heard.
+ * is_behind: the clock was carried on while nothing came, and what is heard first lies behind it.
+ */
+static void test_total_is_unknown_after_a_restart_until_it_flows(bool is_behind) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "water", PSTK_RULE_TOTAL, "*.flow");
+    rule->rate_unit_ns = S;
+    rule->size_ns = 10 * S;
+    jj_config(&j);
+    uint32_t flow = jj_tag(&j, "m1.flow", PSTK_TYPE_F64),
+             other = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    j.now_ns = 1005 * S;
+    jj_f64(&j, flow, 1005 * S, 1.0);
+    if (is_behind)
+        jj_tick(&j, 1020 * S + 1);
+    jj_source(&j, PSTK_SOURCE_DOWN, 0);
+    jj_source(&j, PSTK_SOURCE_UP, 0);
+    jj_f64(&j, other, (is_behind ? 1012 : 1045) * S, 0.0);
+    for (int64_t k = 55; k <= 75; k += 10)
+        jj_f64(&j, other, (1000 + k) * S, 0.0);
+    jj_f64(&j, flow, 1077 * S, 2.0);
+    jj_f64(&j, other, 1091 * S, 0.0);
+    jj_out out = jj_run(&j, 680);
+    size_t first = is_behind ? 2 : 0;
+    REQUIRE(out.count == first + 2);
+    if (is_behind) { /* it was listened to, and held */
+        CHECK(out.event[0].value.f64 == 5.0 && out.event[0].flags == PSTK_FLAG_PARTIAL);
+        CHECK(out.event[1].value.f64 == 10.0 && out.event[1].flags == 0);
+    }
+    const pstk_event *e = out.event + first;
+    CHECK(e[0].start_ns == 1070 * S && e[0].value.f64 == 6.0);
+    CHECK(e[0].flags == PSTK_FLAG_INCOMPLETE);
+    CHECK(e[1].value.f64 == 20.0 && e[1].flags == 0);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 int main(void) {
     test_an_interval_without_a_lot_says_so();
     test_lot_with_start_is_exact();
@@ -326,5 +364,7 @@ int main(void) {
     test_hourly_cut_of_a_silent_counter_by_tick();
     test_context_order_cuts();
     test_total_integrates_but_not_over_a_gap();
+    test_total_is_unknown_after_a_restart_until_it_flows(false);
+    test_total_is_unknown_after_a_restart_until_it_flows(true);
     return check_result("judge_counter");
 }
