@@ -255,6 +255,10 @@ class Child:
         assert self._process.stdin is not None
         self._process.stdin.close()
 
+    def kill(self) -> None:
+        """One that never ends by itself."""
+        self._process.kill()
+
     def wait(self) -> None:
         """Until it has ended by itself, with all that it writes then."""
         self._process.wait(timeout=PATIENCE_S)

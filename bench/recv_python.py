@@ -30,7 +30,7 @@ CONFIG = """
 [plant]
 name = "bench"
 [engine]
-state_dir = "{state}"
+state_dir = "{state}/engine"
 ring_dir = "{ring}"
 ring_bytes = {ring_bytes}
 [[source]]

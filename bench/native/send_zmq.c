@@ -11,7 +11,7 @@ static plan the_plan;
 static plan_writer writer;
 static plan_expected expected;
 static void *socket_;
-static uint64_t sent;
+static uint64_t sent, tails;
 
 static void put(uint64_t i, plan_sample sample) {
     uint8_t message[PLAN_MESSAGE_BYTES];
@@ -31,6 +31,16 @@ static void obey_pace(const char *line) {
     sent += count;
 }
 
+/* A further tail stands as far behind the one before: it tells what that one folded. */
+static void put_tail(void) {
+    for (uint32_t tag = 0; tag < PLAN_TAGS; tag++) {
+        plan_sample sample = plan_sample_tail(&the_plan, sent, tag);
+        sample.time_ns += (int64_t)tails * PLAN_TAIL_NS;
+        put(sent + tails * PLAN_TAGS + tag, sample);
+    }
+    tails++;
+}
+
 static void obey(void) {
     char line[64];
     while (fgets(line, sizeof line, stdin)) {
@@ -42,8 +52,7 @@ static void obey(void) {
         else if (strncmp(line, "tail?", 5) == 0)
             plan_tail_print(&the_plan, sent);
         else
-            for (uint32_t tag = 0; tag < PLAN_TAGS; tag++)
-                put(sent + tag, plan_sample_tail(&the_plan, sent, tag));
+            put_tail();
     }
     for (uint64_t i = 0; i < sent; i++) /* values and tags do not depend on the stamps */
         plan_expect(&expected, plan_sample_at(&the_plan, i));
