@@ -169,11 +169,11 @@ void judge_limit_emit(pstk_judge *judge, uint32_t index, const pstk_limit_fact *
     event->value = fact->value;
     event->flags = fact->flags;
     judge_event_set_by(event, by);
+    uint32_t place = by ? JUDGE_TOLD_RESET : JUDGE_TOLD_CLEAR;
+    if (fact->turn == PSTK_TURN_TRIP)
+        place = JUDGE_TOLD_TRIP;
     if (fact->turn != PSTK_TURN_REALARM)
-        judge_alarm_count(judge, index,
-                          fact->turn == PSTK_TURN_CLEAR ? JUDGE_TOLD_CLEAR + fact->level
-                                                        : JUDGE_TOLD_TRIP + fact->level,
-                          event);
+        judge_alarm_count(judge, index, place + fact->level, event);
     if (rule->kind == PSTK_RULE_RATE)
         event->value_type = PSTK_TYPE_F64;
     if (rule->kind == PSTK_RULE_LIMIT || rule->kind == PSTK_RULE_RATE)

@@ -69,7 +69,8 @@ enum { /* who has told an event of an instance with a stamp before */
        JUDGE_TOLD_ACKNOWLEDGED = 2 * PSTK_LEVEL_COUNT,
        JUDGE_TOLD_SHELVED,
        JUDGE_TOLD_UNSHELVED,
-       JUDGE_TOLD_COUNT
+       JUDGE_TOLD_RESET, /* clears by a person, a level each: others may lie between two of one T */
+       JUDGE_TOLD_COUNT = JUDGE_TOLD_RESET + PSTK_LEVEL_COUNT
 };
 
 typedef struct judge_told {

@@ -12,16 +12,30 @@ void judge_event_set_by(pstk_event *event, const char *by) {
                        strnlen(by, PSTK_CONTEXT_BYTES - 1));
 }
 
+static bool is_stamp_of(const judge_told *told, const pstk_event *event) {
+    return told->count && told->at_ns == event->at_ns && told->epoch == event->time_epoch;
+}
+
+/* A level clears by its samples or by a person: one kind of event, with stamps of two clocks. */
+static uint32_t twin_of(uint32_t place) {
+    if (place >= JUDGE_TOLD_RESET)
+        return place - JUDGE_TOLD_RESET + JUDGE_TOLD_CLEAR;
+    bool is_clear = place >= JUDGE_TOLD_CLEAR && place < JUDGE_TOLD_CLEAR + PSTK_LEVEL_COUNT;
+    return is_clear ? place - JUDGE_TOLD_CLEAR + JUDGE_TOLD_RESET : place;
+}
+
 void judge_alarm_count(pstk_judge *judge, uint32_t index, uint32_t place, pstk_event *event) {
     const judge_limit *at = judge_limit_raw(judge, index);
     if (!at->shelf)
         return;
-    judge_told *told = &judge_shelf_at(judge, at->shelf)->told[place];
-    bool is_again = told->count && told->at_ns == event->at_ns && told->epoch == event->time_epoch;
-    told->count = is_again ? told->count + 1 : 1;
-    told->at_ns = event->at_ns;
-    told->epoch = event->time_epoch;
-    event->occurrence = told->count - 1;
+    judge_shelf *shelf = judge_shelf_at(judge, at->shelf);
+    judge_told *told = &shelf->told[place], *twin = &shelf->told[twin_of(place)];
+    bool is_told = is_stamp_of(told, event), is_twin_told = is_stamp_of(twin, event);
+    uint32_t count = PSTK_MAX(is_told ? told->count : 0, is_twin_told ? twin->count : 0);
+    *told = (judge_told){.at_ns = event->at_ns, .epoch = event->time_epoch, .count = count + 1};
+    if (is_twin_told)
+        twin->count = count + 1;
+    event->occurrence = count;
 }
 
 /* Made at a person's first action; what is active has been told once, if it was told at all. */

@@ -145,6 +145,53 @@ static void test_reset_ends_and_the_next_sample_trips_again(void) {
     jj_close(&j);
 }
 
+/* T stands still: clears of the level's own samples come between, before and behind. */
+static void test_resets_at_one_time_are_told_apart(void) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "hot", PSTK_RULE_LIMIT, "*.temp");
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1, .value = 80};
+    rule->events_per_minute_max = 100;
+    jj_config(&j);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    j.now_ns = 1010 * S;
+    static const int64_t clear[] = {0, 1005, 0, 1010, 1015, 0, 0}; /* 0: by a person, at 1010 */
+    static const uint32_t occurrence[] = {0, 0, 1, 2, 0, 3, 4};
+    for (int64_t k = 0; k < 7; k++) {
+        jj_f64(&j, temp, (clear[k] ? clear[k] - 1 : 1001 + 3 * k) * S, 90);
+        if (clear[k])
+            jj_f64(&j, temp, clear[k] * S, 70);
+        else
+            jj_operate(&j, PSTK_ACTION_RESET, "hot", "m1.temp", 0);
+    }
+    jj_out out = jj_run(&j, 680);
+    REQUIRE(out.count == 14);
+    for (int k = 0; k < 7; k++) {
+        const pstk_event *e = &out.event[2 * k + 1];
+        CHECK(e->kind == PSTK_EVENT_LIMIT_H_CLEAR && e->occurrence == occurrence[k]);
+        CHECK(e->at_ns == (clear[k] ? clear[k] : 1010) * S);
+        for (int i = 0; i < k; i++)
+            CHECK(memcmp(e->id, out.event[2 * i + 1].id, 16) != 0);
+    }
+    size_t half = j.count - 3; /* the count goes through an image */
+    pstk_judge *judge = jj_judge(&j, 128);
+    jj_out before = {0}, behind = {0};
+    jj_run_part(&j, judge, 0, half, 680, &before);
+    pstk_image image = jj_image(judge);
+    pstk_judge_close(judge);
+    judge = jj_judge(&j, 128);
+    REQUIRE(pstk_judge_restore(judge, &image, NULL) == PSTK_OK);
+    jj_run_part(&j, judge, half, j.count, 680, &behind);
+    REQUIRE(behind.count > 0);
+    CHECK(memcmp(behind.event[behind.count - 1].id, out.event[13].id, 16) == 0);
+    pstk_judge_close(judge);
+    free(image.buffer);
+    jj_out_free(&before);
+    jj_out_free(&behind);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 static void test_reset_of_a_stuck_and_a_silent_tag(void) {
     jj j;
     jj_open(&j);
@@ -381,6 +428,7 @@ int main(void) {
     test_a_shelved_trip_is_told_when_that_ends();
     test_what_was_told_is_told_to_the_end();
     test_reset_ends_and_the_next_sample_trips_again();
+    test_resets_at_one_time_are_told_apart();
     test_reset_of_a_stuck_and_a_silent_tag();
     test_the_list_says_what_is_active_and_shelved();
     test_in_event_order_the_watermark_ends_delays();
