@@ -54,7 +54,7 @@ typedef struct judge_suppression { /* derived */
     uint32_t *latch_of;            /* by tag: judge_latch, or 0 */
 } judge_suppression;
 
-typedef struct judge_latch { /* newest good value of a tag that says a state */
+typedef struct judge_latch { /* newest good value of a tag that says a state, or a window's lot */
     uint32_t link;
     uint32_t tag;
     pstk_value arrival; /* in journal order */
@@ -140,6 +140,9 @@ void judge_limit_emit(pstk_judge *judge, uint32_t limit, const pstk_limit_fact *
 bool judge_bind_append(pstk_judge *judge, uint32_t tag, uint32_t instance, uint32_t role);
 void judge_suppressors_rebuild(pstk_judge *judge);
 void judge_latches_rebuild(pstk_judge *judge);
+void judge_latches_forget(pstk_judge *judge); /* of tags that the rules until now do not hear */
+/* What the tag says is kept from here on. */
+void judge_latch_open(pstk_judge *judge, uint32_t tag);
 void judge_suppress_bind(pstk_judge *judge, uint32_t tag);
 /* A sample of a tag that says a state; event: by instants. */
 void judge_suppress_state(pstk_judge *judge, uint32_t tag, pstk_value value, uint16_t quality,

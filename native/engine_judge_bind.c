@@ -329,16 +329,15 @@ static bool bind_cut(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t r
         return true;
     judge_wide *at = judge_wide_at(judge, instance->state);
     judge_cut_role *role = role_index == PSTK_ROLE_LOT ? &at->lot : &at->order;
-    hot->slow |= JUDGE_SLOW_EVENT;
+    judge_wide_hear(judge, tag);
     hot->has_ordered = hot->has_cut = 1;
     judge_quiet_refresh(judge, tag); /* it may have been known before what it cuts */
     if (at->is_bound & 1u << role_index)
         return true;
-    if (role->tag && role->tag != tag + 1)
-        *role = (judge_cut_role){0};
     if (!judge_bind_append(judge, tag, index, role_index))
         return false;
-    role->tag = tag + 1;
+    if (role->tag != tag + 1)
+        *role = judge_wide_role_of(judge, tag);
     at->is_bound |= 1u << role_index;
     return true;
 }
@@ -413,9 +412,12 @@ static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
     bool is_shared = it->role != PSTK_ROLE_VALUE &&
                      !pstk_pattern_has_star(rule->pattern[it->role]) &&
                      pstk_pattern_has_star(rule->pattern[PSTK_ROLE_VALUE]);
+    bool is_cut = rule->kind == PSTK_RULE_WINDOW && it->role != PSTK_ROLE_VALUE;
+    if (is_cut && pstk_window_is_wide(rule))
+        judge_wide_hear(judge, it->tag);
     if (is_shared)
         return bind_to_all(judge, it);
-    if (rule->kind == PSTK_RULE_WINDOW && it->role != PSTK_ROLE_VALUE)
+    if (is_cut)
         return bind_cut_of(judge, it);
     if (rule->kind == PSTK_RULE_WINDOW && !can_window(judge, rule, hot))
         return false;
@@ -539,6 +541,8 @@ static void rename_groups(pstk_judge *judge) {
 }
 
 void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
+    if (may_create)
+        judge_latches_forget(judge);
     if (may_create)
         rename_groups(judge);
     memset(judge->arena[JUDGE_BIND].base, 0,

@@ -36,6 +36,15 @@ void judge_latches_rebuild(pstk_judge *judge) {
         judge->suppression.latch_of[judge_latch_raw(judge, i)->tag] = i;
 }
 
+/* What no rule heard by instants is not known where one does from here on. */
+void judge_latches_forget(pstk_judge *judge) {
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_LATCH); i++) {
+        judge_latch *latch = judge_latch_at(judge, i);
+        if (!(judge_hot_raw(judge, latch->tag)->slow & JUDGE_SLOW_EVENT))
+            latch->has_event = 0;
+    }
+}
+
 /* The instance of a rule for what another one's pattern captured at a tag; 0: none. */
 static uint32_t partner(const pstk_judge *judge, const char *pattern, uint32_t tag, uint32_t slot) {
     const pstk_tag *named = pstk_tags_get(judge->tags, tag);
@@ -143,7 +152,7 @@ void judge_suppress_follow(pstk_judge *judge, uint32_t index) {
 
 /* ---- binding -------------------------------------------------------------------------------- */
 
-static void open_latch(pstk_judge *judge, uint32_t tag) {
+void judge_latch_open(pstk_judge *judge, uint32_t tag) {
     if (judge->suppression.latch_of[tag])
         return;
     uint32_t index = judge_arena_take(judge, JUDGE_LATCH);
@@ -181,7 +190,7 @@ static void join_alarm(pstk_judge *judge, uint32_t tag, uint32_t slot) {
         uint32_t state = pstk_tags_find(judge->tags, (const uint8_t *)name, strlen(name));
         bool is_known = state != PSTK_TAG_NONE && judge_is_tag(judge, state);
         if (is_known && state <= tag) {
-            open_latch(judge, state);
+            judge_latch_open(judge, state);
             hear(judge, state, index);
         }
         is_when = is_known && is_stopped(judge, rule, state);
@@ -202,7 +211,7 @@ static void join_state(pstk_judge *judge, uint32_t tag, uint32_t slot) {
     size_t bytes;
     if (!pstk_pattern_match(rule->suppress_tag, named->name, named->name_bytes, &capture, &bytes))
         return;
-    open_latch(judge, tag);
+    judge_latch_open(judge, tag);
     if (rule->order == PSTK_ORDER_EVENT)
         judge_hot_at(judge, tag)->slow |= JUDGE_SLOW_EVENT;
     bool is_shared = !pstk_pattern_has_star(rule->suppress_tag) &&

@@ -171,6 +171,9 @@ void judge_wide_wake(pstk_judge *judge, uint32_t instance, int64_t at_ns);
 void judge_wide_wake_known(pstk_judge *judge, uint32_t instance);
 void judge_wide_begin(pstk_judge *judge, uint32_t wide, int64_t time_ns); /* its first sample */
 void judge_wide_roles(const pstk_judge *judge, const judge_wide *at, pstk_event *event);
+/* The tag names the lot or order of windows, of which there may be none yet. */
+void judge_wide_hear(pstk_judge *judge, uint32_t tag);
+judge_cut_role judge_wide_role_of(const pstk_judge *judge, uint32_t tag); /* as it said last */
 
 /* ---- engine_judge_window_due.c --------------------------------------------------------------- */
 

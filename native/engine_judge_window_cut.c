@@ -27,6 +27,21 @@ static void push(pstk_judge *judge, const judge_wide *at, judge_node node) {
 
 /* ---- tags ----------------------------------------------------------------------------------- */
 
+void judge_wide_hear(pstk_judge *judge, uint32_t tag) {
+    judge_latch_open(judge, tag);
+    judge_hot_at(judge, tag)->slow |= JUDGE_SLOW_EVENT;
+}
+
+judge_cut_role judge_wide_role_of(const pstk_judge *judge, uint32_t tag) {
+    const judge_latch *latch = judge_latch_raw(judge, judge->suppression.latch_of[tag]);
+    judge_cut_role role = {.tag = tag + 1};
+    if (latch->has_event) { /* item 0 has none */
+        role.value = latch->event;
+        role.type = judge_hot_raw(judge, tag)->type;
+    }
+    return role;
+}
+
 static bool role_takes(pstk_judge *judge, uint32_t index, uint32_t role_index,
                        const judge_node *node, uint32_t flags) {
     judge_wide *at = judge_wide_at(judge, index);

@@ -79,6 +79,12 @@ static bool cut_for_all(pstk_judge *judge, const judge_node *sample) {
     return true;
 }
 
+/* Of an instant the last one holds, and all that came with it are heard. */
+static pstk_value told_last(const pstk_judge *judge, const judge_node *sample) {
+    const judge_latch *latch = judge_latch_raw(judge, judge->suppression.latch_of[sample->tag]);
+    return latch->has_event ? latch->event : sample->value;
+}
+
 /* What cuts comes before the samples of its instant. */
 static bool run_cuts(pstk_judge *judge) {
     uint32_t index = judge->held_cut ? judge->held_cut : judge->held;
@@ -86,6 +92,8 @@ static bool run_cuts(pstk_judge *judge) {
         judge->held_cut = index;
         judge_node sample = *judge_node_raw(judge, index);
         bool may_cut = sample.instance || judge_hot_raw(judge, sample.tag)->has_cut;
+        if (!sample.instance && may_cut)
+            sample.value = told_last(judge, &sample);
         if (may_cut && !cut_for_all(judge, &sample))
             return false;
     }

@@ -321,6 +321,89 @@ static void test_cut_by_a_tag(bool is_lot_first) {
     jj_close(&j);
 }
 
+/* Tags are known with their first samples: the lot was told before there was a window. */
+static void test_a_lot_told_before_the_values_is_known(bool is_shared) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp");
+    rule->size_ns = 20 * S;
+    rule->emit = PSTK_EMIT_EVENT;
+    rule->cut_on = PSTK_CUT_LOT_TAG;
+    jj_role(rule, PSTK_ROLE_LOT, is_shared ? "m1.lot" : "*.lot");
+    jj_config(&j);
+    uint32_t lot = jj_tag(&j, "m1.lot", PSTK_TYPE_I64);
+    jj_i64(&j, lot, 1000 * S, 7);
+    jj_i64(&j, lot, 1001 * S, 7);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    for (int64_t k = 2; k < 24; k += 2) {
+        jj_f64(&j, temp, (1000 + k) * S, 1);
+        if (k == 10)
+            jj_i64(&j, lot, 1011 * S, 8);
+    }
+    jj_out out = jj_run(&j, 680), single = jj_run(&j, 1);
+    REQUIRE(out.count == 2);
+    CHECK(out.event[0].end_ns == 1011 * S && strcmp(out.event[0].context.lot, "7") == 0);
+    CHECK(out.event[1].start_ns == 1011 * S && strcmp(out.event[1].context.lot, "8") == 0);
+    CHECK(jj_same_events(&out, &single));
+    jj_out_free(&single);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+/* A table without the rule hears nothing of lots: what was told before it is not known. */
+static void test_a_lot_that_no_rule_heard_is_not_known(void) {
+    jj j;
+    jj_open(&j);
+    pstk_rule rule = {.size_ns = 20 * S, .cut_on = PSTK_CUT_LOT_TAG, .emit = PSTK_EMIT_EVENT};
+    uint32_t temp = with_rule(&j, &rule, 0), lot;
+    jj_role(&j.rules[0], PSTK_ROLE_LOT, "*.lot");
+    jj_restart(&j);
+    lot = jj_tag(&j, "m1.lot", PSTK_TYPE_I64);
+    jj_i64(&j, lot, 1000 * S, 7);
+    jj_i64(&j, lot, 1001 * S, 7);
+    j.rules[0].pattern[PSTK_ROLE_LOT][0] = 'n'; /* another tag, of which nobody hears */
+    jj_config(&j);
+    jj_i64(&j, lot, 1002 * S, 8);
+    snprintf(j.rules[0].name, sizeof j.rules[0].name, "again");
+    j.rules[0].pattern[PSTK_ROLE_LOT][0] = '*';
+    jj_config(&j);
+    for (int64_t k = 3; k < 24; k++)
+        jj_f64(&j, temp, (1000 + k) * S, 1);
+    jj_out out = jj_run(&j, 680);
+    REQUIRE(out.count == 1);
+    CHECK(out.event[0].end_ns == 1020 * S && out.event[0].context.lot[0] == 0);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+static void test_of_one_instant_the_last_lot_holds(bool is_back) {
+    jj j;
+    jj_open(&j);
+    pstk_rule rule = {.size_ns = 20 * S, .emit = PSTK_EMIT_EVENT, .cut_on = PSTK_CUT_LOT_TAG};
+    uint32_t temp = with_rule(&j, &rule, 0);
+    jj_role(&j.rules[0], PSTK_ROLE_LOT, "*.lot");
+    jj_restart(&j);
+    uint32_t lot = jj_tag(&j, "m1.lot", PSTK_TYPE_I64);
+    for (int64_t k = 1; k < 23; k++) {
+        j.now_ns = (1000 + k) * S;
+        jj_f64(&j, temp, j.now_ns, (double)k);
+        if (k == 1 || k == 9) { /* the first time nothing was known before */
+            jj_i64(&j, lot, j.now_ns, 8);
+            jj_i64(&j, lot, j.now_ns, is_back || k == 1 ? 7 : 9);
+        }
+    }
+    jj_out out = jj_run(&j, 680), single = jj_run(&j, 1);
+    size_t count = is_back ? 1 : 2;
+    REQUIRE(out.count == count);
+    CHECK(out.event[0].start_ns == 1000 * S && strcmp(out.event[0].context.lot, "7") == 0);
+    CHECK(out.event[0].end_ns == (is_back ? 1020 : 1009) * S);
+    CHECK(is_back || strcmp(out.event[1].context.lot, "9") == 0);
+    CHECK(jj_same_events(&out, &single));
+    jj_out_free(&single);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 static void test_cut_by_a_context(void) {
     jj j;
     jj_open(&j);
@@ -394,6 +477,11 @@ int main(void) {
     test_one_correction_and_never_a_second();
     test_cut_by_a_tag(true);
     test_cut_by_a_tag(false);
+    test_a_lot_told_before_the_values_is_known(false);
+    test_a_lot_told_before_the_values_is_known(true);
+    test_a_lot_that_no_rule_heard_is_not_known();
+    test_of_one_instant_the_last_lot_holds(false);
+    test_of_one_instant_the_last_lot_holds(true);
     test_cut_by_a_context();
     test_a_changed_rule_closes_as_it_stands();
     return check_result("judge_wide");
