@@ -437,6 +437,8 @@ static bool bind_match(pstk_judge *judge, const match *it, bool may_create) {
     if (judge_is_alarm(rule->kind))
         return bind_alarm(judge, it->tag, index);
     bool is_bound = bind_role(judge, it->tag, index, it->role);
+    if (may_create && it->role == PSTK_ROLE_VALUE)
+        judge_wake_known(judge, index);
     bind_shared(judge, index);
     return is_bound;
 }

@@ -215,6 +215,22 @@ static void wake_cutters(pstk_judge *judge, uint32_t asset, int64_t at_ns, uint3
     }
 }
 
+void judge_wake_known(pstk_judge *judge, uint32_t index) {
+    const judge_instance *instance = judge_instance_raw(judge, index);
+    const judge_asset *asset = judge_asset_raw(judge, instance->asset);
+    uint32_t tag = judge_tag_of(judge, instance), cut_on = judge_rule_of(judge, instance)->cut_on;
+    if (instance->kind == PSTK_RULE_STATE || !judge_is_tag(judge, tag))
+        return;
+    int64_t watermark_ns =
+        judge_clock_raw(judge, judge_hot_raw(judge, tag)->clock)->watermark_ns;
+    for (uint32_t k = 0; k < asset->count; k++) {
+        bool is_asked = ((asset->version[k].set & 1u) && (cut_on & PSTK_CUT_CONTEXT_ORDER)) ||
+                        ((asset->version[k].set & 8u) && (cut_on & PSTK_CUT_CONTEXT_LOT));
+        if (is_asked && asset->version[k].from_ns > watermark_ns)
+            judge_wake(judge, index, asset->version[k].from_ns);
+    }
+}
+
 void judge_context_take(pstk_judge *judge, const pstk_context *context) {
     char name[PSTK_NAME_BYTES];
     pstk_copy_text(name, sizeof name, context->asset, strnlen(context->asset, sizeof name - 1));

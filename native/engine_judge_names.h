@@ -45,6 +45,8 @@ uint32_t judge_capture_find(const pstk_judge *judge, const char *text, size_t by
 uint32_t judge_asset_intern(pstk_judge *judge, const char *name);
 void judge_names_rebuild(pstk_judge *judge);
 void judge_context_take(pstk_judge *judge, const pstk_context *context);
+/* The register of a counter or total is known now: changes that were told ahead of it cut it. */
+void judge_wake_known(pstk_judge *judge, uint32_t instance);
 /* Context of an asset as of a time; returns which fields were ever set. */
 uint32_t judge_context_at(const pstk_judge *judge, uint32_t asset, int64_t time_ns,
                           pstk_context_values *out);

@@ -282,6 +282,36 @@ static void test_context_order_cuts(void) {
     jj_close(&j);
 }
 
+/* The context runs ahead of the tag, which is known with its first sample only. */
+static void test_context_told_before_the_tag_cuts_at_its_time(bool is_total) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule =
+        jj_rule(&j, "good", is_total ? PSTK_RULE_TOTAL : PSTK_RULE_COUNTER, "*.good");
+    rule->cut_on = PSTK_CUT_CONTEXT_ORDER;
+    rule->rate_unit_ns = S;
+    jj_config(&j);
+    jj_context(&j, "m1", 1000 * S, "A", NULL);
+    jj_context(&j, "m1", 1010 * S, "B", NULL);
+    jj_context(&j, "m1", 1011 * S, NULL, "L"); /* cuts nothing here */
+    uint32_t good = jj_tag(&j, "m1.good", PSTK_TYPE_I64);
+    static const int64_t at[] = {1001, 1004, 1016, 1019};
+    for (int64_t k = 0; k < 4; k++) {
+        j.now_ns = at[k] * S;
+        jj_i64(&j, good, j.now_ns, 10 + k);
+    }
+    jj_context(&j, "m1", 1019 * S, "C", NULL);
+    jj_i64(&j, good, 1021 * S, 14);
+    jj_out out = jj_run(&j, 680), single = jj_run(&j, 1);
+    REQUIRE(out.count >= 2);
+    CHECK(out.event[0].end_ns == 1010 * S && strcmp(out.event[0].context.order, "A") == 0);
+    CHECK(out.event[1].start_ns == 1010 * S && strcmp(out.event[1].context.order, "B") == 0);
+    CHECK(jj_same_events(&out, &single));
+    jj_out_free(&single);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 static void test_total_integrates_but_not_over_a_gap(void) {
     jj j;
     jj_open(&j);
@@ -363,6 +393,8 @@ int main(void) {
     test_baseline_behind_or_of_another_epoch_changes_nothing();
     test_hourly_cut_of_a_silent_counter_by_tick();
     test_context_order_cuts();
+    test_context_told_before_the_tag_cuts_at_its_time(false);
+    test_context_told_before_the_tag_cuts_at_its_time(true);
     test_total_integrates_but_not_over_a_gap();
     test_total_is_unknown_after_a_restart_until_it_flows(false);
     test_total_is_unknown_after_a_restart_until_it_flows(true);
