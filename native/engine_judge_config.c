@@ -197,9 +197,17 @@ static bool tell_changed(pstk_judge *judge) {
 static bool is_forgettable(const pstk_judge *judge, const judge_instance *instance) {
     if (judge_is_alarm(instance->kind))
         return true;
+    if (instance->kind != PSTK_RULE_WINDOW)
+        return false;
     /* A window of events keeps what tells equal stamps apart. */
-    return instance->kind == PSTK_RULE_WINDOW &&
-           judge_rule_of(judge, instance)->emit != PSTK_EMIT_EVENT;
+    bool has_events = instance->rule ? judge_rule_of(judge, instance)->emit == PSTK_EMIT_EVENT
+                                     : instance->last != 0;
+    if (has_events)
+        return false;
+    if (judge->head.counters.instances > judge->options.instances_max / 2)
+        return true; /* those of the new table need the room */
+    return instance->is_wide ? judge_wide_is_over(judge, instance->state)
+                             : judge_window_is_over(judge, instance->state);
 }
 
 static void remap_instances(pstk_judge *judge) {
@@ -208,7 +216,7 @@ static void remap_instances(pstk_judge *judge) {
         if (!instance->kind)
             continue;
         bool is_staged = staged_for(judge, instance) != NULL;
-        if (!is_staged && instance->rule && is_forgettable(judge, instance)) {
+        if (!is_staged && is_forgettable(judge, instance)) {
             judge_instance_drop(judge, i);
             continue;
         }

@@ -221,8 +221,7 @@ void judge_wake_known(pstk_judge *judge, uint32_t index) {
     uint32_t tag = judge_tag_of(judge, instance), cut_on = judge_rule_of(judge, instance)->cut_on;
     if (instance->kind == PSTK_RULE_STATE || !judge_is_tag(judge, tag))
         return;
-    int64_t watermark_ns =
-        judge_clock_raw(judge, judge_hot_raw(judge, tag)->clock)->watermark_ns;
+    int64_t watermark_ns = judge_clock_raw(judge, judge_hot_raw(judge, tag)->clock)->watermark_ns;
     for (uint32_t k = 0; k < asset->count; k++) {
         bool is_asked = ((asset->version[k].set & 1u) && (cut_on & PSTK_CUT_CONTEXT_ORDER)) ||
                         ((asset->version[k].set & 8u) && (cut_on & PSTK_CUT_CONTEXT_LOT));

@@ -331,6 +331,23 @@ void judge_stream_alone(pstk_judge *judge, uint32_t index) {
     judge_watermark_update(judge, stream->source);
 }
 
+/* Windows that wait for their rule: what they told bars no stamp of the new epoch. */
+static void regress_waiting(pstk_judge *judge, uint32_t stream) {
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++) {
+        const judge_instance *instance = judge_instance_raw(judge, i);
+        if (instance->kind != PSTK_RULE_WINDOW || instance->rule ||
+            judge_hot_raw(judge, instance->key - 1)->stream != stream)
+            continue;
+        if (instance->is_wide) {
+            judge_wide *at = judge_wide_at(judge, instance->state);
+            at->floor_ns = at->over_ns = INT64_MIN;
+        } else {
+            judge_window *at = judge_window_at(judge, instance->state);
+            at->closed_ns = at->restart_ns = INT64_MIN;
+        }
+    }
+}
+
 static void regress_restart(pstk_judge *judge, uint32_t index) {
     judge_stream *stream = judge_stream_at(judge, index);
     stream->epoch++;
@@ -338,6 +355,7 @@ static void regress_restart(pstk_judge *judge, uint32_t index) {
     stream->run_count = 0;
     stream->gap_count = 0;
     stream->lost_times = stream->is_first_lost = 0; /* its stamps begin anew */
+    regress_waiting(judge, index);
     judge_stream_alone(judge, index);
 }
 

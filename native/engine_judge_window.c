@@ -149,10 +149,18 @@ void judge_window_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
         until_ns = PSTK_MAX(until_ns, PSTK_MAX(at->restart_ns, at->closed_ns));
     while (at->panes)
         close_first(judge, at, flags);
-    at->closed_ns = at->restart_ns = until_ns;
-    if (!is_regress)
+    if (!is_regress) {
+        at->end_ns = PSTK_MAX(at->closed_ns, -PSTK_RULE_TIME_MAX);
         at->flags = 0;
+    }
+    at->closed_ns = at->restart_ns = until_ns;
     judge_window_settle(judge, index);
+}
+
+bool judge_window_is_over(const pstk_judge *judge, uint32_t index) {
+    const judge_window *at = judge_window_raw(judge, index);
+    uint32_t clock = judge_hot_raw(judge, at->tag)->clock;
+    return at->restart_ns == INT64_MIN || at->end_ns <= judge_clock_raw(judge, clock)->watermark_ns;
 }
 
 /* ---- a rule that changed -------------------------------------------------------------------- */

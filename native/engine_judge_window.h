@@ -89,6 +89,7 @@ typedef struct judge_wide {
     int64_t partial_ns; /* those that start no later began before they were seen */
     int64_t held_ns;    /* what holds is reckoned up to here */
     int64_t newest_ns;  /* of its samples */
+    int64_t over_ns;    /* end of what was open when it was told as it stood */
     double held;
     judge_cut_role lot, order; /* what its tags say */
     char context_order[PSTK_CONTEXT_BYTES], context_lot[PSTK_CONTEXT_BYTES];
@@ -120,6 +121,8 @@ void judge_until_refresh(pstk_judge *judge, uint32_t tag); /* what the fast path
 void judge_window_retire(pstk_judge *judge, uint32_t window);
 /* The old rule is let go; the live one holds from here on. */
 void judge_window_settle(pstk_judge *judge, uint32_t window);
+/* Its rule is gone: nothing that may still come lies in what it told as it stood. */
+bool judge_window_is_over(const pstk_judge *judge, uint32_t window);
 /* ---- engine_judge_window_wide.c -------------------------------------------------------------- */
 
 struct judge_node;
@@ -136,6 +139,7 @@ bool judge_wide_advance(pstk_judge *judge, uint32_t wide, int64_t until_ns);
 void judge_wide_plan(pstk_judge *judge, uint32_t wide); /* when something is due by time */
 /* Tells everything as it stands. False: come again. */
 bool judge_wide_close_all(pstk_judge *judge, uint32_t wide, uint32_t flags);
+bool judge_wide_is_over(const pstk_judge *judge, uint32_t wide); /* as judge_window_is_over */
 /* ---- engine_judge_window_place.c ------------------------------------------------------------- */
 
 /* True where the sample goes to the pane used last, and that is all it does. */

@@ -433,7 +433,7 @@ uint32_t judge_wide_open(pstk_judge *judge, uint32_t instance, uint32_t tag) {
     at->instance = instance;
     at->tag = tag;
     at->due_ns = at->next_ns = INT64_MAX;
-    at->floor_ns = at->partial_ns = at->newest_ns = at->held_ns = INT64_MIN;
+    at->floor_ns = at->partial_ns = at->newest_ns = at->held_ns = at->over_ns = INT64_MIN;
     return index;
 }
 
@@ -458,6 +458,19 @@ static bool close_windows(pstk_judge *judge, uint32_t index, uint32_t flags) {
     return true;
 }
 
+bool judge_wide_is_over(const pstk_judge *judge, uint32_t index) {
+    const judge_wide *at = judge_wide_raw(judge, index);
+    uint32_t clock = judge_hot_raw(judge, at->tag)->clock;
+    return at->over_ns <= judge_clock_raw(judge, clock)->watermark_ns;
+}
+
+/* Sessions and counts that follow begin with a sample. */
+static int64_t end_behind(const pstk_judge *judge, const judge_wide *at) {
+    const pstk_rule *rule = rule_of(judge, at);
+    bool is_aligned = pstk_window_kind_of(rule) == PSTK_WINDOW_ALIGNED;
+    return is_aligned ? floor_of(rule, at->newest_ns) + rule->size_ns : at->newest_ns;
+}
+
 bool judge_wide_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
     judge_wide *at = judge_wide_at(judge, index);
     bool is_regress = flags & PSTK_FLAG_CLOCK_REGRESS;
@@ -476,6 +489,8 @@ bool judge_wide_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
         at->floor_ns = INT64_MIN;
     else if (at->newest_ns != INT64_MIN)
         at->floor_ns = PSTK_MAX(at->floor_ns, at->newest_ns + 1);
+    if (!is_regress && at->newest_ns != INT64_MIN)
+        at->over_ns = end_behind(judge, at);
     if (!is_regress)
         at->flags = 0;
     at->partial_ns = at->newest_ns = at->held_ns = INT64_MIN;

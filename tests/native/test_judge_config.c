@@ -194,10 +194,14 @@ static void test_changes_before_the_swap_is_over(void) {
     jj_close(&j);
 }
 
-static void test_a_window_that_is_gone_closes_as_it_stands(void) {
+/* Rows and events alike; plain or with more to tell. */
+static void test_a_window_that_is_gone_closes_as_it_stands(bool is_row, uint32_t aggregates) {
     jj j;
     jj_open(&j);
-    jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp")->size_ns = 10 * S;
+    pstk_rule *rule = jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp");
+    rule->size_ns = 10 * S;
+    rule->emit = is_row ? PSTK_EMIT_RESULT : PSTK_EMIT_EVENT;
+    rule->aggregates = aggregates;
     jj_config(&j);
     uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
     for (int64_t t = 1001; t < 1014; t++)
@@ -216,7 +220,79 @@ static void test_a_window_that_is_gone_closes_as_it_stands(void) {
                              {1010, 1020, 4, PSTK_FLAG_PARTIAL},
                              {1013, 1020, 5, PSTK_FLAG_PARTIAL},
                              {1020, 1030, 10, 0}};
-    require_windows(&out, 1, w, 4);
+    if (!is_row)
+        require_windows(&out, 1, w, 4);
+    REQUIRE(out.result_count == (is_row ? 4 : 0));
+    for (size_t k = 0; k < out.result_count; k++) {
+        const pstk_result *at = &out.result[k];
+        CHECK(at->start_ns / S == w[k].start_s && at->end_ns == w[k].end_s * S);
+        CHECK(at->count == w[k].count && at->flags == w[k].flags);
+    }
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+static uint64_t instances_of(pstk_judge *judge) {
+    pstk_judge_counters counters;
+    pstk_judge_counters_get(judge, &counters);
+    return counters.instances;
+}
+
+/* What waits for its rule is let go with the next table, once the watermark is behind it. */
+static void test_a_window_that_is_gone_is_forgotten(uint32_t aggregates) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp");
+    rule->size_ns = 10 * S;
+    rule->emit = PSTK_EMIT_RESULT;
+    rule->aggregates = aggregates;
+    jj_config(&j);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    pstk_judge *judge = jj_judge(&j, 128);
+    jj_out out = {0};
+    static const int64_t until[] = {1013, 1019, 1020};
+    static const uint64_t instances[] = {1, 1, 0};
+    say(&j, temp, 1002 * S, 1);
+    size_t from = 0;
+    for (int k = 0; k < 3; k++) {
+        say(&j, temp, until[k] * S, 1);
+        j.rule_count = 0;
+        jj_config(&j);
+        jj_run_part(&j, judge, from, j.count, 680, &out);
+        from = j.count;
+        CHECK(instances_of(judge) == instances[k]);
+    }
+    CHECK(out.result_count == 2);
+    pstk_judge_close(judge);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+/* A clock that went back while its rule was gone: old stamps are no bar. */
+static void test_a_window_comes_back_on_a_clock_that_went_back(uint32_t aggregates) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp");
+    rule->size_ns = 10 * S;
+    rule->emit = PSTK_EMIT_RESULT;
+    rule->aggregates = aggregates;
+    jj_config(&j);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    j.now_ns = 9000 * S;
+    jj_f64(&j, temp, 9003 * S, 1);
+    j.rule_count = 0;
+    jj_config(&j);
+    for (int64_t k = 0; k < 200; k++) {
+        j.now_ns += S;
+        jj_f64(&j, temp, (1000 + k) * S, 1);
+    }
+    j.rule_count = 1;
+    jj_config(&j);
+    for (int64_t k = 0; k < 25; k++)
+        jj_f64(&j, temp, (1201 + k) * S, 1);
+    jj_out out = jj_run(&j, 680);
+    REQUIRE(out.result_count == 3);
+    CHECK(out.result[1].start_ns == 1200 * S && out.result[2].count == 10);
     jj_out_free(&out);
     jj_close(&j);
 }
@@ -327,7 +403,13 @@ int main(void) {
     test_changed_window_swaps_at_its_boundary();
     test_a_swap_that_cuts_the_new_window_says_so();
     test_changes_before_the_swap_is_over();
-    test_a_window_that_is_gone_closes_as_it_stands();
+    test_a_window_that_is_gone_closes_as_it_stands(false, 0);
+    test_a_window_that_is_gone_closes_as_it_stands(true, 0);
+    test_a_window_that_is_gone_closes_as_it_stands(true, PSTK_AGGREGATE_RANGE);
+    test_a_window_that_is_gone_is_forgotten(0);
+    test_a_window_that_is_gone_is_forgotten(PSTK_AGGREGATE_RANGE);
+    test_a_window_comes_back_on_a_clock_that_went_back(0);
+    test_a_window_comes_back_on_a_clock_that_went_back(PSTK_AGGREGATE_RANGE);
     test_a_register_under_another_name();
     test_damaged_table_changes_nothing();
     test_bounds_are_counted();

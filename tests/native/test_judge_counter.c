@@ -286,8 +286,7 @@ static void test_context_order_cuts(void) {
 static void test_context_told_before_the_tag_cuts_at_its_time(bool is_total) {
     jj j;
     jj_open(&j);
-    pstk_rule *rule =
-        jj_rule(&j, "good", is_total ? PSTK_RULE_TOTAL : PSTK_RULE_COUNTER, "*.good");
+    pstk_rule *rule = jj_rule(&j, "good", is_total ? PSTK_RULE_TOTAL : PSTK_RULE_COUNTER, "*.good");
     rule->cut_on = PSTK_CUT_CONTEXT_ORDER;
     rule->rate_unit_ns = S;
     jj_config(&j);
