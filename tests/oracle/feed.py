@@ -95,4 +95,17 @@ class Restart:
     how: str = "close"
 
 
+@dataclass(slots=True)
+class Gap:
+    """A source was down: a stream's stamps from its newest before to its first behind."""
+
+    start_ns: int
+    end_ns: int | None = None  # nothing has come yet
+
+    def reaches_into(self, after_ns: int, before_ns: int) -> bool:
+        """Whether a part of it lies between the two."""
+        is_ended = self.end_ns is not None and self.end_ns <= after_ns
+        return self.start_ns < before_ns and not is_ended
+
+
 Record = Receive | Tick | Operate | Context | Reload | Restart

@@ -124,8 +124,10 @@ class Instance:
             pieces = self.logic.cut(event_ns)
             heard = {s.tag for told in contexts for s in told.before}
             is_by_tag = any(role in cuts and tag in heard for tag, role in self.roles.items())
+            is_by_context = any(role.startswith("context.") for role in cuts)
+            is_late = is_by_context and not is_by_tag and self.is_told_late(contexts)
             for piece in pieces:
-                piece.is_cut_late = not is_by_tag and self.is_told_late(contexts)
+                piece.is_cut_late = is_late
             made += pieces
         for role in ("lot", "order"):
             name, history = self.rule.ran(self._cut_values, role), self._history[role]

@@ -10,7 +10,7 @@ from typing import Any
 
 from oracle.alarm import AlarmRule
 from oracle.counter import Counter
-from oracle.feed import Context, Operate, Receive, Record, Reload, Restart, Sample, Tick, Value
+from oracle.feed import Context, Gap, Operate, Receive, Record, Reload, Restart, Sample, Tick, Value
 from oracle.identity import event_id
 from oracle.instance import TIMED, Instance, Told, point
 from oracle.made import Made, Pane, Standing
@@ -57,6 +57,8 @@ class _Feed:
         self.segments: list[tuple[Instance, Counter | Total | State]] = []
         self.newest_ns: dict[int, int] = {}  # event time, by stream
         self.lost: dict[int, tuple[int, int]] = {}  # by stream: from when, and how many
+        self.down: dict[int, Gap] = {}  # by stream: until its next sample
+        self.gaps: dict[int, list[Gap]] = defaultdict(list)
 
     def clear(self) -> None:
         """Other instances follow."""
@@ -166,9 +168,10 @@ class Judge:
     def _restart(self) -> None:
         for feed in self._feeds.values():
             feed.watermark.again(self._engine_ns)
-            for each in feed.instances:
-                if isinstance(each.logic, Total):
-                    each.logic.miss()
+            for stream, newest_ns in feed.newest_ns.items():
+                if stream not in feed.down:
+                    feed.down[stream] = Gap(newest_ns)
+                    feed.gaps[stream].append(feed.down[stream])
 
     # ---- what comes -----------------------------------------------------------------------------
 
@@ -186,6 +189,9 @@ class Judge:
                 continue
             self.outcome.used += 1
             self._behind_gap(feed, record.stream, event_ns)
+            for each in feed.by_tag.get(sample.tag, ()):
+                if isinstance(each.logic, Total) and sample.tag == each.tag:
+                    each.logic.gaps = feed.gaps[record.stream]
             self._sample(feed, sample, event_ns)
             feed.watermark.sample(record.stream, event_ns, self._engine_ns)
             self._pass_time(feed)
@@ -198,7 +204,10 @@ class Judge:
             feed.lost[record.stream] = start_ns, lost + record.lost
 
     def _behind_gap(self, feed: _Feed, stream: int, event_ns: int) -> None:
-        """The first sample that can be used tells of it."""
+        """The first sample that can be used tells of it, and ends what the source was down for."""
+        if stream in feed.down:
+            gap = feed.down.pop(stream)
+            gap.end_ns = max(gap.start_ns, event_ns, feed.watermark.now_ns or event_ns)
         if stream in feed.lost:
             start_ns, lost = feed.lost.pop(stream)
             for rule in self._rules:
@@ -393,7 +402,7 @@ class Judge:
                     values.pop("tag", None)  # of one instant the last in the journal holds
                     self._emit(each, each.logic.pass_time(event_ns))
                     each.logic.lose(event_ns)
-                if values:
+                if values or (mine and isinstance(each.logic, Total)):
                     self._emit(each, each.logic.instant(event_ns, values))
 
     def _alarm_instant(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from oracle.feed import Value
+from oracle.feed import Gap, Value
 from oracle.made import Made
 from oracle.plan import Rule
 from oracle.segment import Segments
@@ -21,6 +21,13 @@ class Total(Segments):
         self._flow: Fraction | None = None
         self._reached_ns = 0
         self._terms: list[Fraction] = []
+        self.gaps: list[Gap] = []  # of the stream it came with last
+
+    def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
+        """Up to every instant the flow is known, or it is not."""
+        made = super().instant(event_ns, values)
+        self._flow_until(event_ns)
+        return made
 
     def begin(self, event_ns: int) -> None:
         """Nobody saw what flowed before."""
@@ -52,10 +59,6 @@ class Total(Segments):
         self._flow_until(event_ns)
         self._flow = None
 
-    def miss(self) -> None:
-        """The source was down: nobody knows what flowed since the last instant judged."""
-        self._flow = None
-
     def close(self, end_ns: int) -> Made | None:
         """What flowed; readings are a counter's."""
         if not self._terms and self._flow is None:
@@ -73,6 +76,10 @@ class Total(Segments):
         )
 
     def _flow_until(self, event_ns: int) -> None:
-        if self._flow is not None and event_ns > self._reached_ns:
-            self._terms.append(self._flow * (event_ns - self._reached_ns) / self.rule.per_ns)
-            self._reached_ns = event_ns
+        if self._flow is None or event_ns <= self._reached_ns:
+            return
+        if any(gap.reaches_into(self._reached_ns, event_ns) for gap in self.gaps):
+            self._flow = None  # nobody knows what flows until its next good value
+            return
+        self._terms.append(self._flow * (event_ns - self._reached_ns) / self.rule.per_ns)
+        self._reached_ns = event_ns

@@ -44,7 +44,15 @@ class Channel:
         # windows have a few panes open: a stream that lags behind the others overflows them
         is_windowed = any(rule["kind"] == "window" for part in parts for rule in part.rules)
         self.streams = 1 if is_windowed else draw.choice((1, 1, 1, 3))
-        self.is_packed = has_gaps or self.streams > 1
+        # a tag is known with its first sample there: a lot before the values it is the lot of
+        cuts = {cut for part in parts for rule in part.rules for cut in rule.get("cut_on", ())}
+        is_told = any(cut.startswith("context.") for cut in cuts)
+        # what is late for a window that is not there yet nobody counts
+        may_be_late = self.disorder == "beyond" or self.has_ticks
+        may_be_packed = is_windowed and not is_told and not may_be_late
+        is_late_known = may_be_packed and draw.random() < 0.5
+        self.is_packed = has_gaps or self.streams > 1 or is_late_known
+        self.is_windowed = is_windowed
         self.lost_share = draw.choice((0.02, 0.1, 0.5)) if has_gaps else 0.0
         self.batches = draw.choice(BATCHES)
         rules = [rule for part in parts for rule in part.rules]
@@ -165,7 +173,8 @@ class Channel:
         ]
         for record in records:
             asset = draw.choice(assets)
-            if draw.random() < share and asset in heard:
+            is_known = asset in heard or not self.is_windowed
+            if draw.random() < share and is_known:
                 told = [role for role in roles[asset] if draw.random() < 0.7]
                 now.update((asset, role) for role in told if draw.random() < 0.8)
                 wanted_ns = newest_ns + draw.choice((-30, -3, 0, 0, 1, 20)) * MS
@@ -199,8 +208,6 @@ class Channel:
             tags = sorted(tag for tag in known if tag.endswith(rule["tag"].removeprefix("*")))
             if tags and draw.random() < share:
                 action, at_ns = draw.choice(ACTIONS), now_ns + draw.choice((0, 0, 1)) * MS
-                if action == "reset":  # two clears of one stamp that others lie between: bugs
-                    at_ns += 1
                 until_ns = at_ns + draw.choice(SHELVES_MS) * MS if action == "shelve" else None
                 by = draw.choice(("uid:0", "uid:1000", "Frau Ä"))
                 tag = draw.choice(tags)

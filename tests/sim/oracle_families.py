@@ -54,8 +54,7 @@ FAMILIES: dict[str, Family] = {
     "freshness": Family(alarms.freshness, 212),
     "gap": Family(alarms.gaps, 212, weight=4),
     "counter": Family(rec.counters, 142),
-    # what a total says of the time its source was down is not compared yet: one life only
-    "total": Family(rec.totals, 206, hows=("whole", "cut", "reload")),
+    "total": Family(rec.totals, 206),
     "state": Family(rec.states, 105),
     "tumbling": Family(windows.tumbling, 212, weight=4),
     "figures": Family(windows.figures, 212, weight=4),

@@ -288,7 +288,7 @@ def totals(draw: Random, steps: int) -> Part:
         rule["cut_on"] = ["lot", "context.order"] if "lot" in rule else ["context.lot"]
     samples, lot, event_ns = [], 1, BASE + draw.randint(0, 20) * MS
     for step in range(steps):
-        if "lot" in rule and (step == 0 or draw.random() < 0.2):
+        if "lot" in rule and draw.random() < (0.8 if step == 0 else 0.2):
             lot += 1
             samples.append(Sample("m.lot", event_ns, lot))
         if step == 0 or draw.random() < 0.9:

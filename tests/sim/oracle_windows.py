@@ -143,17 +143,20 @@ def cuts(draw: Random, steps: int) -> Part:
         keys.append({**draw.choice(KINDS)(draw), **roles, "cut_on": on})
     part = rules_of(draw, steps, keys, (*PLAIN, *draw.choice(((), HELD))))
     samples, types = list(part.samples), {**part.types}
+    is_told = any(cut.startswith("context.") for cut in on)  # then one change an instant
     for role in ("lot", "order"):
         if any(role in rule for rule in part.rules):
             types[f"m.{role}"], number, last_ns = "i64", draw.randint(0, 3), 0
             for sample in part.samples:
                 time_ns = sample.time_ns + draw.choice((0, 0, 1)) * MS
                 if sample is part.samples[0]:
-                    time_ns = sample.time_ns
-                elif draw.random() > 0.05 or time_ns <= last_ns:  # one change an instant
+                    time_ns = sample.time_ns - draw.choice((0, 0, 7)) * MS
+                elif draw.random() > 0.05 or (is_told and time_ns <= last_ns):
                     continue
-                number, last_ns = number + draw.choice((0, 1, 1)), time_ns
-                samples.append(Sample(f"m.{role}", time_ns, number))
+                last_ns, several = time_ns, ((1, 1), (1, -1))  # of one instant
+                for change in draw.choice(((0,), (1,), (1,), *(() if is_told else several))):
+                    number += change
+                    samples.append(Sample(f"m.{role}", time_ns, number))
     return Part(part.rules, sorted(samples, key=lambda s: (s.time_ns, draw.random())), types)
 
 
