@@ -334,10 +334,12 @@ void judge_limit_unwake(pstk_judge *judge, uint32_t index) {
 
 void judge_limit_reset(pstk_judge *judge, uint32_t index) {
     judge_limit *at = judge_limit_at(judge, index);
+    int32_t minute = at->fold.minute; /* never an older one: its count would bear an id again */
     memset(&at->limit, 0, sizeof at->limit);
-    at->is_blocking = 0;
+    at->is_blocking = at->suppressed = 0;
     at->wake_ns = PSTK_TIME_NONE;
     pstk_fold_init(&at->fold);
+    at->fold.minute = minute;
     judge_limit_unschedule(judge, index);
 }
 

@@ -284,8 +284,10 @@ static bool bind_window(pstk_judge *judge, uint32_t tag, uint32_t index) {
     judge_window *window = judge_window_at(judge, instance->state);
     bool is_leaving = judge_window_is_leaving(window) &&
                       window->rule - PSTK_RULES_MAX < judge_count(judge, JUDGE_OLD_RULE);
-    if (!is_leaving)
+    if (!is_leaving) {
         window->rule = instance->rule;
+        judge_window_align(judge, instance->state);
+    }
     hot->windows++;
     judge_window_list(judge, instance->state);
     return true;

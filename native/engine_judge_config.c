@@ -103,11 +103,18 @@ static void index_staged(pstk_judge *judge) {
     judge->head.restart_ns = judge->head.now_ns;
 }
 
-/* The staged rule under an instance's name where it is of the same kind. */
+/* The staged rule under an instance's name where it is of the same kind; of an alarm or a window,
+ * where it names the instance's tag still. */
 static const pstk_rule *staged_for(const pstk_judge *judge, const judge_instance *instance) {
     uint32_t slot = judge->staged_of_name[instance->name];
     const pstk_rule *rule = slot ? judge_staged_rule_at(judge, slot - 1) : NULL;
-    return rule && rule->kind == instance->kind ? rule : NULL;
+    const char *capture;
+    size_t bytes;
+    if (!rule || rule->kind != instance->kind)
+        return NULL;
+    bool is_named = !judge_is_by_tag(instance->kind) ||
+                    judge_pattern_of(judge, rule, instance->key - 1, &capture, &bytes);
+    return is_named ? rule : NULL;
 }
 
 static bool is_kept(const pstk_judge *judge, const judge_instance *instance) {
@@ -132,11 +139,13 @@ static void close_limit(pstk_judge *judge, uint32_t index) {
     const judge_limit *at = judge_limit_raw(judge, instance->state);
     bool is_held = false;
     for (uint32_t k = 0; k < PSTK_LEVEL_COUNT; k++)
-        is_held |= at->limit.phase[k] != PSTK_PHASE_NORMAL;
+        is_held |= pstk_limit_is_active(&at->limit, k);
     judge_limit_flush(judge, instance->state);
     if (is_held && staged_for(judge, instance))
         tell_restart(judge, index);
     judge_limit_reset(judge, instance->state);
+    if (at->shelf && !staged_for(judge, instance))
+        judge_shelf_at(judge, at->shelf)->is_shelved = 0; /* what was told of it stays */
 }
 
 /* A register that its rule names no more. */
@@ -179,6 +188,20 @@ static bool close_changed(pstk_judge *judge) {
     return true;
 }
 
+/* Of the rule's instances the one whose tag was known first. */
+static uint32_t first_of(const pstk_judge *judge, uint32_t index) {
+    const judge_instance *first = judge_instance_raw(judge, index);
+    for (uint32_t i = 1; i < judge_count(judge, JUDGE_INSTANCE); i++) {
+        const judge_instance *other = judge_instance_raw(judge, i);
+        if (other->kind == first->kind && other->name == first->name && other->rule &&
+            other->key < first->key && staged_for(judge, other)) {
+            first = other;
+            index = i;
+        }
+    }
+    return index;
+}
+
 /* A changed alarm rule none of whose instances held anything still says once that it is another
  * now. */
 static bool tell_changed(pstk_judge *judge) {
@@ -189,17 +212,18 @@ static bool tell_changed(pstk_judge *judge) {
             continue;
         if (!judge_has_room(judge))
             return false;
-        tell_restart(judge, judge->place.step);
+        tell_restart(judge, first_of(judge, judge->place.step));
     }
     return true;
 }
 
+/* What tells equal stamps apart is kept: of alarms that were chattering or that a person has had to
+ * do with, of windows of events. */
 static bool is_forgettable(const pstk_judge *judge, const judge_instance *instance) {
     if (judge_is_alarm(instance->kind))
-        return true;
+        return !instance->last && !judge_limit_raw(judge, instance->state)->shelf;
     if (instance->kind != PSTK_RULE_WINDOW)
         return false;
-    /* A window of events keeps what tells equal stamps apart. */
     bool has_events = instance->rule ? judge_rule_of(judge, instance)->emit == PSTK_EMIT_EVENT
                                      : instance->last != 0;
     if (has_events)

@@ -165,6 +165,15 @@ bool judge_window_is_over(const pstk_judge *judge, uint32_t index) {
 
 /* ---- a rule that changed -------------------------------------------------------------------- */
 
+void judge_window_align(pstk_judge *judge, uint32_t index) {
+    judge_window *at = judge_window_at(judge, index);
+    if (!at->rule || (at->flags & JUDGE_PANE_OPEN) || judge_window_is_leaving(at))
+        return;
+    const pstk_rule *rule = judge_rule_raw(judge, at->rule - 1u);
+    if (rule->size_ns > 0)
+        at->end_ns = pstk_window_start(at->end_ns, rule->size_ns, rule->offset_ns);
+}
+
 void judge_window_settle(pstk_judge *judge, uint32_t index) {
     judge_window *at = judge_window_at(judge, index);
     if (!judge_window_is_leaving(at))
@@ -173,11 +182,7 @@ void judge_window_settle(pstk_judge *judge, uint32_t index) {
     if (--old->users == 0)
         judge_arena_drop(judge, JUDGE_OLD_RULE, at->rule - PSTK_RULES_MAX);
     at->rule = judge_instance_raw(judge, at->instance)->rule;
-    if (!at->rule || (at->flags & JUDGE_PANE_OPEN))
-        return;
-    const pstk_rule *rule = judge_rule_raw(judge, at->rule - 1u);
-    if (rule->size_ns > 0) /* the last end is a boundary of the new alignment: see start_of */
-        at->end_ns = pstk_window_start(at->end_ns, rule->size_ns, rule->offset_ns);
+    judge_window_align(judge, index);
 }
 
 static uint32_t retire_rule(pstk_judge *judge, uint32_t slot) {

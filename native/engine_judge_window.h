@@ -117,6 +117,8 @@ bool judge_sweep_all(pstk_judge *judge, uint32_t budget); /* resumable; UINT32_M
 void judge_windows_rebuild(pstk_judge *judge);
 void judge_window_list(pstk_judge *judge, uint32_t window);
 void judge_until_refresh(pstk_judge *judge, uint32_t tag); /* what the fast path may take */
+/* The last end is a boundary of its rule's alignment: see start_of. */
+void judge_window_align(pstk_judge *judge, uint32_t window);
 /* Its rule has changed: what is open goes on by the old one, until it has ended. */
 void judge_window_retire(pstk_judge *judge, uint32_t window);
 /* The old rule is let go; the live one holds from here on. */

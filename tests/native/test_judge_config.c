@@ -72,6 +72,119 @@ static void test_changed_limit_restarts_and_says_so(void) {
     jj_close(&j);
 }
 
+/* A delay that runs is no excursion. */
+static void test_only_excursions_are_said_to_be_forgotten(void) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "hot", PSTK_RULE_LIMIT, "*.temp");
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1, .value = 80, .on_delay_ns = 2 * S};
+    jj_config(&j);
+    uint32_t a = jj_tag(&j, "m1.temp", PSTK_TYPE_F64), b = jj_tag(&j, "m2.temp", PSTK_TYPE_F64);
+    say(&j, b, 1000 * S, 90);
+    say(&j, a, 1001 * S, 90);
+    say(&j, b, 1003 * S, 90);
+    rule->level[PSTK_LEVEL_H].value = 85;
+    jj_config(&j);
+    jj_out out = jj_run(&j, 680);
+    REQUIRE(out.count == 2);
+    CHECK(out.event[0].kind == PSTK_EVENT_LIMIT_H_TRIP && out.event[0].tag == b);
+    CHECK(out.event[1].kind == PSTK_EVENT_RULE_RESTARTED && out.event[1].tag == b);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+/* The rule that kept it back names no state any more. */
+static void test_an_alarm_that_nothing_keeps_back_any_more(void) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "hot", PSTK_RULE_LIMIT, "*.temp");
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1, .value = 80};
+    snprintf(rule->suppress_tag, sizeof rule->suppress_tag, "*.state");
+    rule->state_count = 1;
+    rule->state_code[0] = 2;
+    jj_config(&j);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    uint32_t state = jj_tag(&j, "m1.state", PSTK_TYPE_I64);
+    j.now_ns = 1000 * S;
+    jj_i64(&j, state, 1000 * S, 2);
+    say(&j, temp, 1001 * S, 90); /* kept back, and forgotten */
+    memset(rule->suppress_tag, 0, sizeof rule->suppress_tag);
+    rule->state_count = 0;
+    jj_config(&j);
+    say(&j, temp, 1002 * S, 91);
+    jj_out out = jj_run(&j, 680);
+    REQUIRE(out.count == 2);
+    CHECK(out.event[0].kind == PSTK_EVENT_RULE_RESTARTED);
+    CHECK(out.event[1].kind == PSTK_EVENT_LIMIT_H_TRIP && out.event[1].at_ns == 1002 * S);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+/* A rule that is gone and back within a minute: what it folded has two events, each with its id. */
+static void test_a_minute_that_is_folded_twice(void) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "hot", PSTK_RULE_LIMIT, "*.temp");
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1, .value = 80};
+    rule->events_per_minute_max = 1;
+    pstk_rule kept = *rule;
+    (void)jj_rule(&j, "else", PSTK_RULE_LIMIT, "none");
+    jj_config(&j);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    for (int round = 0; round < 2; round++) {
+        for (int k = 0; k < 6; k++)
+            say(&j, temp, (1200 + 10 * round + k) * S, k % 2 ? 10 : 90);
+        j.rules[0] = j.rules[1]; /* gone */
+        j.rule_count = 1;
+        jj_config(&j);
+        j.rules[0] = kept;
+        j.rule_count = 2;
+        jj_config(&j);
+    }
+    jj_out out = jj_run(&j, 680);
+    const pstk_event *found[2] = {0};
+    for (size_t i = 0, at = 0; i < out.count && at < 2; i++)
+        if (out.event[i].kind == PSTK_EVENT_LIMIT_CHATTERING)
+            found[at++] = &out.event[i];
+    REQUIRE(found[0] && found[1] && count_kind(&out, PSTK_EVENT_LIMIT_CHATTERING) == 2);
+    CHECK(found[0]->at_ns == 1200 * S && found[1]->at_ns == 1200 * S);
+    CHECK(found[0]->occurrence == 0 && found[1]->occurrence == 1);
+    CHECK(memcmp(found[0]->id, found[1]->id, sizeof found[0]->id) != 0);
+    CHECK(count_kind(&out, PSTK_EVENT_RULE_RESTARTED) == 0);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+/* For a tag that the rule names no more it is gone. */
+static void test_a_tag_that_is_named_no_more(void) {
+    jj j;
+    jj_open(&j);
+    jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp")->size_ns = 10 * S;
+    pstk_rule *rule = jj_rule(&j, "hot", PSTK_RULE_LIMIT, "*.temp");
+    rule->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1, .value = 80};
+    jj_config(&j);
+    uint32_t a = jj_tag(&j, "m1.temp", PSTK_TYPE_F64), b = jj_tag(&j, "m2.temp", PSTK_TYPE_F64);
+    say(&j, a, 1001 * S, 90);
+    say(&j, b, 1002 * S, 10);
+    jj_role(&j.rules[0], PSTK_ROLE_VALUE, "m2.*");
+    jj_role(&j.rules[1], PSTK_ROLE_VALUE, "m2.*");
+    jj_config(&j);
+    for (int64_t t = 1003; t < 1022; t++)
+        say(&j, b, t * S, 10);
+    jj_out out = jj_run(&j, 680);
+    size_t windows = 0;
+    for (size_t i = 0; i < out.count; i++) {
+        const pstk_event *e = &out.event[i];
+        bool is_window = e->kind == PSTK_EVENT_WINDOW_CLOSE, is_gone = is_window && e->tag == a;
+        windows += is_window;
+        CHECK(!is_gone || (e->count == 1 && e->flags == PSTK_FLAG_PARTIAL));
+        CHECK(e->kind != PSTK_EVENT_RULE_RESTARTED || e->tag == b);
+    }
+    CHECK(windows == 3 && count_kind(&out, PSTK_EVENT_RULE_RESTARTED) == 1);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 typedef struct told {
     int64_t start_s, end_s;
     uint64_t count;
@@ -161,6 +274,32 @@ static void test_a_swap_that_cuts_the_new_window_says_so(void) {
                              {1024, 1040, 8, 0},
                              {1040, 1056, 8, 0}};
     require_windows(&out, 1, w, 5);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+/* Nothing is open: the new alignment holds from the last end on, and from then on. */
+static void test_a_swap_between_two_windows(void) {
+    jj j;
+    jj_open(&j);
+    jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp")->size_ns = 10 * S;
+    pstk_rule *other = jj_rule(&j, "clock", PSTK_RULE_LIMIT, "*.clock");
+    other->level[PSTK_LEVEL_H] = (pstk_limit_level){.is_set = 1, .value = 80};
+    jj_config(&j);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    uint32_t clock = jj_tag(&j, "m1.clock", PSTK_TYPE_F64);
+    say(&j, temp, 1001 * S, 1);
+    say(&j, clock, 1012 * S, 1); /* closes it */
+    j.rules[0].size_ns = 25 * S; /* 1000, 1025, 1050 */
+    jj_config(&j);
+    for (int64_t t = 1013; t < 1080; t++)
+        say(&j, temp, t * S, 1);
+    jj_out out = jj_run(&j, 680);
+    static const told w[] = {{1000, 1010, 1, PSTK_FLAG_PARTIAL},
+                             {1010, 1025, 12, PSTK_FLAG_PARTIAL},
+                             {1025, 1050, 25, 0},
+                             {1050, 1075, 25, 0}};
+    require_windows(&out, 1, w, 4);
     jj_out_free(&out);
     jj_close(&j);
 }
@@ -400,8 +539,13 @@ static void test_shared_role_reaches_every_instance(void) {
 int main(void) {
     test_register_survives_any_change_and_a_removal();
     test_changed_limit_restarts_and_says_so();
+    test_only_excursions_are_said_to_be_forgotten();
+    test_an_alarm_that_nothing_keeps_back_any_more();
+    test_a_minute_that_is_folded_twice();
+    test_a_tag_that_is_named_no_more();
     test_changed_window_swaps_at_its_boundary();
     test_a_swap_that_cuts_the_new_window_says_so();
+    test_a_swap_between_two_windows();
     test_changes_before_the_swap_is_over();
     test_a_window_that_is_gone_closes_as_it_stands(false, 0);
     test_a_window_that_is_gone_closes_as_it_stands(true, 0);

@@ -189,6 +189,7 @@ class AlarmRule(ABC):
         self.is_suppressed = False
         self.out_of_order = 0
         self.suppressed = 0  # excursions that were never told
+        self.was_operated = False  # a person has had to do with it
         self._shelved_ns: tuple[int, int] | None = None  # since, until
         self._last_ns: int | None = None
 
@@ -257,6 +258,14 @@ class AlarmRule(ABC):
             times += self.heard_ns()
         return min(times, default=None)
 
+    def goes_on_from(self, before: AlarmRule) -> None:
+        """The rule changed: all begins anew but for the shelf, which is a person's."""
+        self._shelved_ns, self.was_operated = before._shelved_ns, before.was_operated
+
+    def begins_behind(self, event_ns: int | None) -> None:
+        """The tag's newest stamp so far."""
+        self._last_ns = None if self.rule.is_event_order else event_ns
+
     def heard_ns(self) -> list[int]:
         """When a silent tag's deadlines are taken."""
         return [heard for alarm in self.alarms for _, heard, _ in alarm.deadlines()]
@@ -284,6 +293,7 @@ class AlarmRule(ABC):
 
     def operate(self, operation: Operate, now_ns: int) -> list[Made]:
         """What a person does, at engine time ``now_ns``."""
+        self.was_operated = True
         made = self._ACTIONS[operation.action](self, operation, now_ns)
         for each in made:
             if each.kind.startswith("alarm.") or "operator" in each.flags:
@@ -351,6 +361,7 @@ class Chatter:
         self._folded_ns = 0  # engine time of the newest one folded
         self._trips: set[str] = set()  # levels whose trip was folded
         self.folded = 0  # all of them
+        self.has_told = False  # for some
 
     @staticmethod
     def counts(made: Made) -> bool:
@@ -390,11 +401,19 @@ class Chatter:
         silent_ns = self.silent_ns()
         return self._tell() if silent_ns is not None and silent_ns <= engine_ns else []
 
+    def goes_on_from(self, before: Chatter) -> None:
+        """A minute begins anew, no older one."""
+        self._minute, self.has_told = before._minute, before.has_told
+
+    def end(self) -> list[Made]:
+        """The rule changes or goes: what was folded is told."""
+        return self._tell()
+
     def _tell(self) -> list[Made]:
         if not self._folded:
             return []
         assert self._minute is not None
         start_ns = self._minute * self.MINUTE_NS
         made = Made(self._kind, start_ns, start_ns, start_ns + self.MINUTE_NS, count=self._folded)
-        self._folded = 0
+        self._folded, self.has_told = 0, True
         return [made]

@@ -58,6 +58,7 @@ class Instance:
         self.roles = rule.role_tags(star)
         self.asset = rule.asset.replace("*", star) if rule.asset else star
         self.logic = _logic(rule)
+        self.left: Instance | None = None  # the rule as it was, until its windows have ended
         self.chatter = Chatter(rule)
         self.late = 0
         self.is_alarm = rule.kind in ALARMS
@@ -66,12 +67,21 @@ class Instance:
         self.suppress_tag = rule.suppress_tag.replace("*", star)
         self._machine_state: Value | None = None
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What names it, whatever its rule says."""
+        return self.rule.name, self.rule.kind, self.tag
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time alone will do something."""
+        return self.logic.is_open or (self.left is not None and self.left.logic.is_open)
+
     # ---- alarms ---------------------------------------------------------------------------------
 
-    def hear_machine(self, sample: Sample) -> None:
+    def hear_machine(self, state: Value | None) -> None:
         """The state that may suppress it."""
-        if not sample.is_bad:
-            self._machine_state = sample.value
+        self._machine_state = state
 
     def settle(self, other: Instance | None) -> list[Made]:
         """Whether it is suppressed now, by the machine's state or by another rule."""

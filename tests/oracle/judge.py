@@ -56,9 +56,31 @@ class _Feed:
         self.panes: list[tuple[Instance, Window | TimedGrid | Session | Counted]] = []
         self.segments: list[tuple[Instance, Counter | Total | State]] = []
         self.newest_ns: dict[int, int] = {}  # event time, by stream
+        self.newest_of: dict[str, int] = {}  # event time, by tag
+        self.states: set[str] = set()  # tags that a rule has been suppressed by
+        self.said: dict[str, Value] = {}  # by those, the newest good value in the journal
+        self.said_event: dict[str, Value] = {}  # the same by instants
+        self.gaps: Tally[tuple[int, int]] = Tally()  # by stream and start
         self.lost: dict[int, tuple[int, int]] = {}  # by stream: from when, and how many
         self.down: dict[int, Gap] = {}  # by stream: until its next sample
         self.gaps: dict[int, list[Gap]] = defaultdict(list)
+
+    def hear(self, sample: Sample, event_ns: int) -> None:
+        """What a tag says counts for rules that come later, too."""
+        self.newest_of[sample.tag] = max(event_ns, self.newest_of.get(sample.tag, event_ns))
+        if sample.tag in self.states and not sample.is_bad:
+            self.said[sample.tag] = sample.value
+
+    def forget(self) -> None:
+        """States that nobody hears in event order any more."""
+        for tag in [*self.said_event]:
+            if not any(each.rule.is_event_order for each in self.by_tag.get(tag, ())):
+                del self.said_event[tag]
+
+    def replace(self, instance: Instance, logic: Window) -> None:
+        """It goes on from another one."""
+        instance.logic = logic
+        self.panes = [(i, logic if i is instance else known) for i, known in self.panes]
 
     def clear(self) -> None:
         """Other instances follow."""
@@ -68,6 +90,7 @@ class _Feed:
     def add(self, instance: Instance) -> None:
         """In the order of the configuration."""
         self.instances.append(instance)
+        self.states |= {instance.suppress_tag} - {""}
         logic = instance.logic
         if isinstance(logic, AlarmRule):
             self.alarms.append((instance, logic))
@@ -83,6 +106,12 @@ class _Feed:
             self.by_tag[tag].append(instance)
 
 
+def _is_named(rule: Rule | None, instance: Instance) -> bool:
+    """It is this instance's rule, changed, and judges its tag still."""
+    is_same = rule is not None and rule.kind == instance.rule.kind
+    return is_same and rule is not None and rule.match(instance.tag) is not None
+
+
 class Judge:
     """The whole of it, for one configuration as TOML reads it.
 
@@ -94,6 +123,10 @@ class Judge:
         self._feeds = {source.name: _Feed(source) for source in sources}
         self._tags: dict[str, _Feed] = {}
         self._engine_ns = 0
+        self._clock_ns = 0  # engine time; the judge hears of it by records
+        self._gone_alarms: dict[tuple[str, str, str], Instance] = {}  # whose ids are remembered
+        self._gone: dict[tuple[str, str], tuple[int, int | None]] = {}  # told until, kept until
+        self._reloads: tuple[int, int] = (-1, -1)  # engine time of the newest, how many before it
         self._twins: Tally[tuple[Any, ...]] = Tally()
         self.outcome = Outcome()
 
@@ -125,7 +158,8 @@ class Judge:
 
     def _count(self, each: Instance) -> None:
         if each.chatter.folded:
-            self.outcome.folded[each.rule.name, each.tag] = each.chatter.folded
+            key = each.rule.name, each.tag
+            self.outcome.folded[key] = self.outcome.folded.get(key, 0) + each.chatter.folded
         if isinstance(each.logic, AlarmRule):
             self.outcome.out_of_order += each.logic.out_of_order
             self.outcome.suppressed += each.logic.suppressed
@@ -154,16 +188,111 @@ class Judge:
 
     def _reload(self, config: Mapping[str, Any]) -> None:
         """Other rules from here on; those that did not change go on as they are."""
-        old = {(i.rule.name, i.tag): i for feed in self._feeds.values() for i in feed.instances}
+        self._engine_ns = max(self._engine_ns, self._clock_ns)
+        newest_ns, count = self._reloads
+        self._reloads = self._engine_ns, count + 1 if newest_ns == self._engine_ns else 0
+        old = [each for feed in self._feeds.values() for each in feed.instances]
         _, _, self._rules = plan(config)
         rules = {rule.name: rule for rule in self._rules}
-        kept = {}
-        for key, each in old.items():
-            if rules.get(each.rule.name) == each.rule:
-                kept[key] = each
-            else:
-                self._count(each)
+        kept = {(i.rule.name, i.tag): i for i in old if rules.get(i.rule.name) == i.rule}
+        gone = [each for each in old if (each.rule.name, each.tag) not in kept]
+        for each in gone:
+            self._count(each)
+            self._emit(each, each.chatter.end() if each.is_alarm else [])
+        changed = [each for each in gone if _is_named(rules.get(each.rule.name), each)]
+        self._restarted([each for each in changed if each.is_alarm])
         self._bind(kept)
+        before = {(each.rule.name, each.tag): each for each in changed}
+        for each in gone:
+            if isinstance(each.logic, (Session, Counted)):
+                self._close_panes(each, each.logic.close())
+            elif isinstance(each.logic, Window) and each not in changed:
+                self._leave(each)
+            elif isinstance(each.logic, AlarmRule) and each not in changed:
+                is_remembered = each.chatter.has_told or each.logic.was_operated
+                self._gone_alarms |= {each.key: each} if is_remembered else {}
+        for feed in self._feeds.values():
+            feed.forget()
+            self._forget(feed)
+            for each in feed.instances:
+                if (each.rule.name, each.tag) not in kept:
+                    self._begin(feed, each, before.get((each.rule.name, each.tag)))
+            self._settle(feed)
+
+    def _restarted(self, changed: list[Instance]) -> None:
+        """One event for each alarm that was active, at least one a rule."""
+        by_rule: dict[str, list[Instance]] = defaultdict(list)
+        for each in changed:
+            by_rule[each.rule.name].append(each)
+        for alarms in by_rule.values():
+            active = [i for i in alarms if isinstance(i.logic, AlarmRule) and i.logic.is_active]
+            for each in active or alarms[:1]:
+                now_ns = self._engine_ns
+                self._emit(each, [Made("rule.restarted", now_ns, now_ns, now_ns)])
+
+    def _begin(self, feed: _Feed, each: Instance, before: Instance | None) -> None:
+        """An instance of a rule that is new or another one now."""
+        logic = each.logic
+        if isinstance(logic, AlarmRule):
+            said = feed.said_event if each.rule.is_event_order else feed.said
+            each.hear_machine(said.get(each.suppress_tag))
+            logic.begins_behind(feed.newest_of.get(each.tag))
+            if before is not None and isinstance(before.logic, AlarmRule):
+                logic.goes_on_from(before.logic)
+            before = before or self._gone_alarms.pop(each.key, None)
+            if before is not None:
+                each.chatter.goes_on_from(before.chatter)
+        elif isinstance(logic, Window):
+            if before is not None:
+                logic = self._swapped(each, before)
+            elif (each.rule.name, each.tag) in self._gone:
+                logic = Window(each.rule, self._gone.pop((each.rule.name, each.tag))[0])
+            logic.reach(feed.watermark.now_ns)
+            feed.replace(each, logic)
+
+    def _swapped(self, each: Instance, before: Instance) -> Window:
+        """Windows swap at their boundary: what is open has ended by the old rule first."""
+        old, left = before.logic, before.left
+        assert isinstance(old, Window)
+        is_late = old.is_open if left is not None else old.is_cut
+        if is_late or not (each.rule.is_plain and before.rule.is_plain):
+            return Window(each.rule, self._close(before))
+        if left is not None:
+            each.left = left
+            return Window(each.rule, old.begin_ns, has_told=True)
+        if not old.is_open:
+            return Window(each.rule, old.told_until_ns(), has_told=old.has_told)
+        each.left = before
+        return Window(each.rule, old.end_ns(), has_told=True)
+
+    def _close(self, before: Instance) -> int | None:
+        """All that is open as it stands; gives until when it is told then."""
+        ends = []
+        for each in (before.left, before):
+            if each is not None:
+                assert isinstance(each.logic, Window)
+                ends.append(each.logic.told_until_ns())
+                self._close_panes(each, each.logic.close())
+        return max((end for end in ends if end is not None), default=None)
+
+    def _leave(self, each: Instance) -> None:
+        """The rule is gone; it does not tell the same again. Of events that holds for good."""
+        parts = [p.logic for p in (each.left, each) if p and isinstance(p.logic, Window)]
+        until_ns = self._close(each)
+        ends = [end for part in parts if (end := part.over_ns()) is not None]
+        if until_ns is not None and (each.rule.is_event or ends):
+            over_ns = None if each.rule.is_event else max(ends)
+            self._gone[each.rule.name, each.tag] = until_ns, over_ns
+
+    def _forget(self, feed: _Feed) -> None:
+        """What windows told whose rule is gone, once their end has passed."""
+        here = {(each.rule.name, each.tag) for each in feed.instances}
+        for key, (_, over_ns) in [*self._gone.items()]:
+            is_here = key in here or self._tags[key[1]] is not feed
+            reached_ns = feed.watermark.now_ns
+            is_over = over_ns is not None and reached_ns is not None and over_ns <= reached_ns
+            if is_over and not is_here:
+                del self._gone[key]
 
     def _restart(self) -> None:
         for feed in self._feeds.values():
@@ -176,6 +305,7 @@ class Judge:
     # ---- what comes -----------------------------------------------------------------------------
 
     def _receive(self, record: Receive) -> None:
+        self._clock_ns = max(self._clock_ns, record.recv_time_ns)
         self._engine_ns = max(self._engine_ns, record.recv_time_ns)
         feed = self._feeds[record.source]
         self._gap(feed, record)
@@ -210,10 +340,14 @@ class Judge:
             gap.end_ns = max(gap.start_ns, event_ns, feed.watermark.now_ns or event_ns)
         if stream in feed.lost:
             start_ns, lost = feed.lost.pop(stream)
+            again, feed.gaps[stream, start_ns] = (
+                feed.gaps[stream, start_ns],
+                (feed.gaps[stream, start_ns] + 1),
+            )
             for rule in self._rules:
                 if rule.kind == "gap" and rule.source == feed.source.name:
                     made = Made("gap.lost", start_ns, start_ns, max(start_ns, event_ns))
-                    made.value, made.count = stream, lost
+                    made.value, made.count, made.occurrence = stream, lost, again
                     is_told = lost >= rule.lost_min
                     self._tell(
                         rule,
@@ -226,6 +360,7 @@ class Judge:
 
     def _sample(self, feed: _Feed, sample: Sample, event_ns: int) -> None:
         is_late = feed.watermark.is_past(event_ns)
+        feed.hear(sample, event_ns)
         is_waited_for = False
         for each in feed.by_tag.get(sample.tag, ()):
             if isinstance(each.logic, Window):
@@ -243,6 +378,10 @@ class Judge:
     ) -> None:
         logic = instance.logic
         assert isinstance(logic, Window)
+        left = instance.left
+        if left is not None and logic.begin_ns is not None and event_ns < logic.begin_ns:
+            logic = left.logic
+            assert isinstance(logic, Window)
         if logic.is_late(event_ns, feed.watermark.now_ns):
             instance.late += 1
         else:
@@ -251,7 +390,7 @@ class Judge:
     def _alarm_sample(self, feed: _Feed, each: Instance, sample: Sample, event_ns: int) -> None:
         assert isinstance(each.logic, AlarmRule)
         if sample.tag == each.suppress_tag:
-            each.hear_machine(sample)
+            each.hear_machine(feed.said.get(sample.tag))
             self._settle(feed)
         if sample.tag in each.roles:
             self._alarm_judge(feed, each, sample, event_ns, self._engine_ns)
@@ -290,6 +429,7 @@ class Judge:
 
     def _operate(self, operation: Operate) -> None:
         if operation.at_ns is not None:
+            self._clock_ns = max(self._clock_ns, operation.at_ns)
             self._engine_ns = max(self._engine_ns, operation.at_ns)
         feed = self._tags[operation.tag]
         for each in feed.instances:
@@ -302,7 +442,7 @@ class Judge:
 
     def _tick(self, now_ns: int) -> None:
         """Engine time passed; journaled, and seen by anybody, only where something is due."""
-        now_ns = max(self._engine_ns, now_ns)
+        self._clock_ns = now_ns = max(self._clock_ns, now_ns)
         if not any(self._is_due(feed, now_ns) for feed in self._feeds.values()):
             return
         self._engine_ns = now_ns
@@ -344,9 +484,7 @@ class Judge:
     def _is_due(feed: _Feed, engine_ns: int) -> bool:
         if feed.waiting or feed.contexts or feed.watermark.is_idle_due(engine_ns):
             return True
-        return any(
-            each.logic.is_open or each.chatter.silent_ns() is not None for each in feed.instances
-        )
+        return any(each.is_open or each.chatter.silent_ns() is not None for each in feed.instances)
 
     def _pass_time(self, feed: _Feed) -> None:
         """Instants before the watermark are judged, oldest first; then what ends is closed."""
@@ -359,9 +497,18 @@ class Judge:
             self._instant(feed, event_ns, feed.waiting.pop(event_ns, []), contexts)
         self._take_due(feed, now_ns)
         for each, window in feed.panes:
+            if each.left is not None:
+                self._pass_left(each, each.left, now_ns)
             self._close_panes(each, window.pass_time(now_ns))
         for each, segment in feed.segments:
             self._emit(each, segment.pass_time(now_ns))
+
+    def _pass_left(self, each: Instance, left: Instance, now_ns: int) -> None:
+        """Windows of the rule as it was."""
+        assert isinstance(left.logic, Window)
+        self._close_panes(left, left.logic.pass_time(now_ns))
+        if not left.logic.is_open:
+            each.left = None
 
     def _instant(
         self,
@@ -378,10 +525,11 @@ class Judge:
             if each.rule.is_event_order
             and (each.asset in assets or not tags.isdisjoint({*each.roles, each.suppress_tag}))
         ]
+        said = {s.tag: s.value for s, _ in samples if s.tag in feed.states and not s.is_bad}
+        feed.said_event |= said
         for each in concerned:
-            for sample, _ in samples:
-                if sample.tag == each.suppress_tag and isinstance(each.logic, AlarmRule):
-                    each.hear_machine(sample)
+            if each.suppress_tag in said and isinstance(each.logic, AlarmRule):
+                each.hear_machine(said[each.suppress_tag])
         self._settle(feed)
         for each in concerned:
             mine = [(sample, heard) for sample, heard in samples if sample.tag in each.roles]
@@ -440,7 +588,10 @@ class Judge:
         made.rule, made.series, made.tag, made.asset = rule.name, rule.series, tag, asset
         twin = (made.rule, made.series, made.tag, made.kind, made.at_ns)
         if not made.revision:
-            made.occurrence = self._twins[twin]
+            if made.kind == "rule.restarted":
+                made.occurrence = self._reloads[1]
+            elif made.kind != "gap.lost":  # those count by themselves
+                made.occurrence = self._twins[twin]
             self._twins[twin] += 1
         made.id = event_id(
             self._plant,

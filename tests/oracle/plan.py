@@ -83,6 +83,12 @@ class Rule:
     expected_ns: int = 0
     share_of: tuple[Value, ...] = ()
 
+    @property
+    def is_plain(self) -> bool:
+        """A window that only tumbles: it swaps at its boundary."""
+        asks = self.aggregates or self.correct_within_ns or self.is_event_order
+        return not asks and self.hop_ns == self.size_ns
+
     def match(self, tag: str) -> str | None:
         """What '*' stands for when this rule reads ``tag`` ("" without a '*'); else None."""
         pattern = self.patterns.get("tag", "")

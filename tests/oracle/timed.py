@@ -199,6 +199,16 @@ class Session:
             return []
         return self._close(self._last_ns() + self._rule.session_gap_ns)
 
+    def close(self) -> list[Pane]:
+        """The rule changes or goes: what is open is told up to its newest sample."""
+        if not self._points:
+            return []
+        end_ns = self._points[-1].event_ns
+        pane = closed(self._rule, self._points, end_ns)  # nothing holds any longer
+        pane.end_ns, pane.is_partial = end_ns + 1, True
+        self._points = []
+        return [pane]
+
     def _first_ns(self) -> int:
         return self._points[0].event_ns
 
@@ -234,6 +244,13 @@ class Counted:
         """Fewer than n, because something else runs from here on."""
         is_open = self._points and self._points[0].event_ns < event_ns
         return self._close(event_ns) if is_open else []
+
+    def close(self) -> list[Pane]:
+        """The rule changes or goes."""
+        made = self._close(self._points[-1].event_ns) if self._points else []
+        for pane in made:
+            pane.is_partial = True
+        return made
 
     is_open = False  # time closes nothing
 

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from oracle_channel import Channel
 from oracle_drive import Way, differences, play
-from oracle_lives import play_lives, with_reloads, with_restarts
+from oracle_lives import play_lives, with_all, with_changes, with_reloads, with_restarts
 from oracle_recordings import Part, Recording
 
 from oracle import Judge, Receive
@@ -34,6 +34,7 @@ SAMPLES_MEDIAN = 200
 EVENT_SHARE = 0.2
 WORKERS = int(os.environ.get("PENSTOCK_ORACLE_WORKERS", "2"))
 HOWS = ("whole", "whole", "cut", "cut", "cut", "close", "kill", "reload")
+CHANGED = (*HOWS, "change", "change", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +49,19 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "limit": Family(alarms.limits, 212),
-    "rate": Family(alarms.rates, 212),
-    "stuck": Family(alarms.stuck, 212),
-    "freshness": Family(alarms.freshness, 212),
-    "gap": Family(alarms.gaps, 212, weight=4),
+    "limit": Family(alarms.limits, 212, hows=CHANGED),
+    "rate": Family(alarms.rates, 212, hows=CHANGED),
+    "stuck": Family(alarms.stuck, 212, hows=CHANGED),
+    "freshness": Family(alarms.freshness, 212, hows=CHANGED),
+    "gap": Family(alarms.gaps, 212, hows=CHANGED, weight=4),
     "counter": Family(rec.counters, 142),
     "total": Family(rec.totals, 206),
     "state": Family(rec.states, 105),
-    "tumbling": Family(windows.tumbling, 212, weight=4),
-    "figures": Family(windows.figures, 212, weight=4),
-    "hopping": Family(windows.hopping, 212, weight=4),
-    "session": Family(windows.sessions, 212, weight=4),
-    "count": Family(windows.counts, 212, weight=4),
+    "tumbling": Family(windows.tumbling, 212, hows=CHANGED, weight=4),
+    "figures": Family(windows.figures, 212, hows=CHANGED, weight=4),
+    "hopping": Family(windows.hopping, 212, hows=CHANGED, weight=4),
+    "session": Family(windows.sessions, 212, hows=CHANGED, weight=4),
+    "count": Family(windows.counts, 212, hows=CHANGED, weight=4),
     "held": Family(windows.held, 212, weight=2),
     "cut": Family(windows.cuts, 212, weight=3),
 }
@@ -129,6 +130,13 @@ def example(family: str, number: int) -> tuple[Recording, Way, str, Random]:
     how = draw.choice(made.hows)
     if how in ("close", "kill"):
         recording = with_restarts(recording, draw, how)
+    elif how in ("change", "all"):
+        others = [made.draw(draw, 2) for _ in parts]
+        if count > 1:
+            others = [part.renamed(i) for i, part in enumerate(others)]
+        rules = [rule for part in others for rule in part.rules]
+        change = with_changes if how == "change" else with_all
+        recording = change(recording, draw, rules)
     elif how == "reload":
         recording = with_reloads(recording, draw)
     way = Way(recording.wire, None if how == "whole" else draw)
@@ -139,7 +147,7 @@ def check(family: str, number: int, tally: Tally) -> None:
     """One example through both; raises where they differ."""
     recording, way, how, draw = example(family, number)
     outcome = Judge(recording.config).run(recording.records)
-    if how in ("close", "kill"):
+    if how in ("close", "kill", "all"):
         run = play_lives(recording, way, draw)
     else:
         run = play(recording.config, recording.records, recording.types, cut=way.cut, wire=way.wire)

@@ -13,6 +13,7 @@ import pickle
 import signal
 import traceback
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -21,8 +22,10 @@ from typing import Any
 from oracle_drive import Life, Run, Way, folder_in_memory, placed
 from oracle_recordings import Recording
 
-from oracle import Reload, Restart
+from oracle import Operate, Receive, Record, Reload, Restart
+from oracle.plan import plan
 from penstock import Engine
+from penstock.config import Config
 from penstock.events import Event
 
 _TAKEN = "taken.pickle"
@@ -54,6 +57,70 @@ def with_restarts(recording: Recording, draw: Random, how: str) -> Recording:
     return replace(recording, records=tuple(records))
 
 
+def with_changes(recording: Recording, draw: Random, others: list[dict[str, Any]]) -> Recording:
+    """Rules change while it runs, or are gone, and come back as they were, somewhere behind the
+    first sample of each tag.
+    """
+    more = _changed(recording, draw, others)
+    records = list(recording.records)
+    first = _all_heard(records)
+    places = sorted(draw.randint(first, len(records)) for _ in range(draw.choice((1, 2, 3))))
+    for count, place in enumerate(places):
+        records.insert(place + count, Reload(recording.config if count % 2 else more))
+    return replace(recording, records=tuple(_possible(recording.config, records)))
+
+
+def with_all(recording: Recording, draw: Random, others: list[dict[str, Any]]) -> Recording:
+    """Rules change while it runs or while it is down, and processes end."""
+    configs = (_changed(recording, draw, others), recording.config)
+    records, made, changes = list(recording.records), list[Record](), 0
+    first, how = _all_heard(records), draw.choice(("close", "kill"))
+    share = 3 / len(records)
+    for place, record in enumerate(records):
+        made.append(record)
+        turn = draw.random() / share
+        if turn < 0.3:
+            made.append(Restart(how))
+        # behind a tick that nothing heard of, a life that was killed does not know the time
+        if place + 1 >= first and isinstance(record, Receive) and (turn < 0.2 or 0.3 < turn < 0.7):
+            made.append(Reload(configs[changes % 2]))
+            changes += 1
+    return replace(recording, records=tuple(_possible(recording.config, made)))
+
+
+def _changed(recording: Recording, draw: Random, others: list[dict[str, Any]]) -> dict[str, Any]:
+    rules = recording.config["rule"]
+    changed = {rule["name"]: rule for rule in others}
+    more = [changed.get(rule["name"], rule) for rule in rules if draw.random() < 0.9]
+    more = more or [{**rules[0], "name": "another"}]
+    names = {rule["name"] for rule in more}
+    more = [
+        {key: value for key, value in rule.items() if key != "suppress_by" or value in names}
+        for rule in more
+    ]
+    return {**recording.config, "rule": more}
+
+
+def _possible(config: Mapping[str, Any], records: list[Record]) -> Iterator[Record]:
+    """Nobody acts on a rule that is not there."""
+    for record in records:
+        config = record.config if isinstance(record, Reload) else config
+        if isinstance(record, Operate):
+            judged = [r for r in plan(config)[2] if r.name == record.rule]
+            if not judged or judged[0].match(record.tag) is None:
+                continue
+        yield record
+
+
+def _all_heard(records: list[Record]) -> int:
+    """Behind the first sample of each tag."""
+    first: dict[str, int] = {}
+    for place, record in enumerate(records):
+        for sample in record.samples if isinstance(record, Receive) else ():
+            first.setdefault(sample.tag, place + 1)
+    return max(first.values())
+
+
 def with_reloads(recording: Recording, draw: Random) -> Recording:
     """Another rule comes, and goes again, somewhere; the others must not notice."""
     bystander = {"name": "bystander", "kind": "limit", "tag": "*.nobody", "high": 1}
@@ -78,7 +145,7 @@ class _OneLife:
     def closed(self, *, is_last: bool) -> Run:
         """Ends in order."""
         run = Run()
-        with Engine(placed(self._recording.config, self._folder), clock="manual") as engine:
+        with Engine(self._config(), clock="manual") as engine:
             life = self._live(engine, run)
             if is_last or self._draw.random() < 0.5:  # else its events come again
                 life.take()
@@ -103,18 +170,28 @@ class _OneLife:
     def _die(self, told: Path) -> None:
         try:
             run = Run()
-            engine = Engine(placed(self._recording.config, self._folder), clock="manual")
+            engine = Engine(self._config(), clock="manual")
             self._live(engine, run)
             told.write_bytes(pickle.dumps(run))
         except BaseException:  # noqa: BLE001 - the parent reads it
             told.write_bytes(pickle.dumps(traceback.format_exc()))
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def _config(self) -> Config:
+        """In force at its beginning; another one may have come while nobody lived."""
+        config = self._recording.config
+        for record in self._recording.records[: self._begin + 1]:
+            config = record.config if isinstance(record, Reload) else config
+        return placed(config, self._folder)
+
     def _live(self, engine: Engine, run: Run) -> Life:
         life = Life(engine, self._recording, run, self._way)
         for record in self._recording.records[: self._begin]:
             life.skip(record)
-        for record in self._recording.records[self._begin : self._finish]:
+        begin = self._begin
+        if begin < self._finish and isinstance(self._recording.records[begin], Reload):
+            begin += 1
+        for record in self._recording.records[begin : self._finish]:
             life.feed(record)
             turn = self._draw.random()
             if turn < 0.7:

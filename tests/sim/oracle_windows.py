@@ -168,5 +168,8 @@ def tumbling(draw: Random, steps: int) -> Part:
         {"name": "e", "kind": "window", "tag": "*.a", "size_s": 0.05, "emit": "event"},
     ]
     rules[0]["offset_s"] = draw.choice((0, 0, 0.003))
+    rules[2]["size_s"] = draw.choice((0.05, 0.05, 0.03))
+    if draw.random() < 0.2:
+        rules[0]["emit"] = "event"
     part = readings(draw, steps, ("wild", "far", "steps", "plain"))
     return Part(rules, part.samples, part.types)
