@@ -7,6 +7,8 @@ engine contracts, client and testing import all the same; ``Engine`` says why it
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from penstock.engine import Batch, Engine, Results
 from penstock.errors import (
     Ambiguous,
@@ -26,7 +28,9 @@ from penstock.errors import (
     UnsupportedPlatform,
 )
 from penstock.events import Context, Event, Evidence
-from penstock.stats import Alarm, SourceStats, Stats
+
+if TYPE_CHECKING:
+    from penstock.stats import Alarm, SourceStats, Stats
 
 __version__ = "0.1.0"
 
@@ -57,3 +61,12 @@ __all__ = [
     "UnsupportedPlatform",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What describes an engine is imported when it is first asked for."""
+    if name not in ("Alarm", "SourceStats", "Stats"):
+        raise AttributeError(f"module 'penstock' has no attribute {name!r}")
+    from penstock import stats
+
+    return getattr(stats, name)

@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from penstock import columns
-from penstock.captures import Capture, Replayed
 from penstock.columns import Results as Results
 from penstock.errors import (
     ConfigError,
@@ -27,10 +26,6 @@ from penstock.errors import (
     UnsupportedPlatform,
 )
 from penstock.events import Event, Evidence, PackedEvidence
-from penstock.stats import ALARM_BYTES, alarms_of
-from penstock.stats import Alarm as Alarm
-from penstock.stats import SourceStats as SourceStats
-from penstock.stats import Stats as Stats
 
 try:
     from penstock import _core
@@ -38,8 +33,10 @@ except ImportError as error:  # macOS, Windows, or an architecture without a whe
     _core = None  # type: ignore[assignment]
     _MISSING = str(error)
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # at run time where they are asked for: an import costs what a host waits
+    from penstock.captures import Capture, Replayed
     from penstock.config import Config
+    from penstock.stats import Alarm, SourceStats, Stats
 
     Buffer = bytes | bytearray | memoryview | array[Any]
 
@@ -407,6 +404,8 @@ class Engine:
 
     def alarms(self) -> list[Alarm]:
         """What is active, shelved or suppressed now, in the order it first was."""
+        from penstock.stats import ALARM_BYTES, alarms_of
+
         count, rows = self._core.alarms(64)
         while count > len(rows) // ALARM_BYTES:
             count, rows = self._core.alarms(count + 64)
@@ -452,6 +451,8 @@ class Engine:
 
     def replay(self, capture: Capture, bytes_max: int = 1 << 20) -> Replayed:
         """Manual clock only: plays the next blocks of a capture; rules are this engine's own."""
+        from penstock.captures import Replayed
+
         return Replayed.of(self._core.replay(capture.core, bytes_max))
 
     # ---- out ------------------------------------------------------------------------------------
@@ -554,6 +555,8 @@ class Engine:
 
     def stats(self) -> Stats:
         """Figures of the engine and of each source; costs a lock and a copy."""
+        from penstock.stats import Stats
+
         native = dict(self._core.stats())
         native.pop("reserved", None)
         for flag in (
@@ -567,6 +570,8 @@ class Engine:
         return Stats(sources=tuple(self._source_stats(i) for i in self._sources.values()), **native)
 
     def _source_stats(self, index: int) -> SourceStats:
+        from penstock.stats import SourceStats
+
         native = dict(self._core.source_stats(index))
         if not native.pop("is_numbered"):
             native["lost_upstream"] = native["sent_upstream"] = None

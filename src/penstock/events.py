@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 
-from penstock.samples import count_samples, unpack_samples
-
 # What a window rule may ask for beyond count, sum, mean, min, max, first and last: penstock.h,
 # PSTK_AGGREGATE_LIST.
 AGGREGATES = (
@@ -146,6 +144,8 @@ class PackedEvidence(Evidence):
         object.__setattr__(self, "_columns", None)
 
     def __len__(self) -> int:
+        from penstock.samples import count_samples
+
         return count_samples(self.packed)
 
     @property
@@ -166,6 +166,8 @@ class PackedEvidence(Evidence):
     def _unpacked(self) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
         columns = self._columns
         if columns is None:
+            from penstock.samples import unpack_samples
+
             times, values, quality = unpack_samples(self.packed)
             columns = tuple(times), tuple(values), tuple(quality)
             object.__setattr__(self, "_columns", columns)

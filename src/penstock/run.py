@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self, cast
 
 from penstock.config import Config
-from penstock.engine import Stats
 from penstock.errors import EngineFailed, PenstockError, StateError, Transient
 from penstock.events import Event, Evidence
 from penstock.mapping import map_event
 from penstock.outbox import LEDGER_NAME, Ledger, LedgerBlocked, Mapped
 from penstock.post import ContextSource, Options, Running, Target, open_target
 from penstock.relay import NS_PER_S, STOP_S, Clock, Relay, SystemClock, port
+from penstock.stats import Stats
 from penstock.testing import crash
 
 EVIDENCE_AFTER_S: Final = 3.0  # how long after an event the samples behind it are fetched

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from penstock.engine import SourceStats, Stats
 from penstock.ops.health import STALE_S, Look, has_progress, verdict
+from penstock.stats import SourceStats, Stats
 
 SOURCE = SourceStats("line1", 9, 9, {"future": 0}, 0, None, None, True, 1, 1, 1, 0, 0, 0, 0)
 ZEROS: dict[str, Any] = dict.fromkeys(Stats.__dataclass_fields__, 0)

@@ -17,12 +17,12 @@ import pytest
 
 from penstock import run
 from penstock.config import Config
-from penstock.engine import SourceStats, Stats
 from penstock.errors import EngineError, EngineFailed, StateError
 from penstock.events import Event, Evidence
 from penstock.outbox import Reader
 from penstock.post import Options, Running
 from penstock.run import Runner, Status, StatusFile, has_history
+from penstock.stats import SourceStats, Stats
 from penstock.testing.builders import ListBatch, make_config, make_event, make_evidence, make_stop
 from penstock.testing.target import Behaviour, MemoryTarget
 

@@ -12,8 +12,8 @@ from penstock import cli
 from penstock.errors import StateError
 
 if TYPE_CHECKING:
-    from penstock.engine import Stats
     from penstock.run import Status
+    from penstock.stats import Stats
 
 QUIET_LOOKS: Final = 3  # nothing moved for so many looks, one a second: it is done
 DOUBT_LOOKS: Final = 15  # so long where an entry is in doubt: its target may still answer

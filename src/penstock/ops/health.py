@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from penstock.engine import Stats
+from penstock.stats import Stats
 
 STALE_S: Final = 10.0  # a plant looks at itself each second; older figures mean that it stands
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from penstock.engine import SourceStats, Stats
 from penstock.ops.health import Verdict
+from penstock.stats import SourceStats, Stats
 
 
 @dataclass(frozen=True, slots=True)

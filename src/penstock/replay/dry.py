@@ -21,11 +21,12 @@ from typing import Final, Self
 from penstock.captures import Capture
 from penstock.config import Config, Secret, Source, to_ns
 from penstock.contracts import time_text
-from penstock.engine import Engine, Results, Stats
+from penstock.engine import Engine, Results
 from penstock.errors import EngineError, InputError, RingFull
 from penstock.events import Event
 from penstock.replay.operator import Operation
 from penstock.replay.table import Cell, Table
+from penstock.stats import Stats
 
 AFTER_S: Final = 60.0  # how long T goes on behind the last row, above what the source may wait
 RING_BYTES: Final = 64 << 20
