@@ -8,8 +8,8 @@ dictionaries, and every rule reads like the page of the design it follows.
 from oracle.feed import Context, Operate, Receive, Record, Reload, Restart, Sample, Tick
 from oracle.figures import Figure, figures, times
 from oracle.identity import event_id
-from oracle.judge import Judge, Outcome
-from oracle.made import Made, Pane
+from oracle.judge import Judge
+from oracle.made import Made, Outcome, Pane
 from oracle.plan import Rule, Source, plan
 
 __all__ = [

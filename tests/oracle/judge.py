@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from oracle.alarm import AlarmRule
@@ -13,7 +12,7 @@ from oracle.counter import Counter
 from oracle.feed import Context, Gap, Operate, Receive, Record, Reload, Restart, Sample, Tick, Value
 from oracle.identity import event_id
 from oracle.instance import TIMED, Instance, Told, point
-from oracle.made import Made, Pane, Standing
+from oracle.made import Made, Outcome, Pane
 from oracle.plan import Rule, Source, plan
 from oracle.segment import Segments
 from oracle.state import State
@@ -21,23 +20,6 @@ from oracle.timed import Counted, Session, TimedGrid
 from oracle.total import Total
 from oracle.watermark import Watermark
 from oracle.window import Window
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a recording gives. ``folded``: what chattering events stand for, by (rule, tag)."""
-
-    events: list[Made] = field(default_factory=list)
-    results: list[Pane] = field(default_factory=list)
-    used: int = 0
-    future: int = 0
-    nan: int = 0
-    late: int = 0
-    out_of_order: int = 0
-    suppressed: int = 0
-    micro_dropped: int = 0
-    folded: dict[tuple[str, str], int] = field(default_factory=dict)
-    alarms: list[Standing] = field(default_factory=list)
 
 
 class _Feed:

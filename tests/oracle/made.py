@@ -159,3 +159,20 @@ class Made:
     asset: str = ""
     occurrence: int = 0
     id: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a recording gives. ``folded``: what chattering events stand for, by (rule, tag)."""
+
+    events: list[Made] = field(default_factory=list)
+    results: list[Pane] = field(default_factory=list)
+    used: int = 0
+    future: int = 0
+    nan: int = 0
+    late: int = 0
+    out_of_order: int = 0
+    suppressed: int = 0
+    micro_dropped: int = 0
+    folded: dict[tuple[str, str], int] = field(default_factory=dict)
+    alarms: list[Standing] = field(default_factory=list)
