@@ -42,7 +42,7 @@ class _Feed:
         self.states: set[str] = set()  # tags that a rule has been suppressed by
         self.said: dict[str, Value] = {}  # by those, the newest good value in the journal
         self.said_event: dict[str, Value] = {}  # the same by instants
-        self.gaps: Tally[tuple[int, int]] = Tally()  # by stream and start
+        self.lost_before: Tally[tuple[int, int]] = Tally()  # by stream and start
         self.lost: dict[int, tuple[int, int]] = {}  # by stream: from when, and how many
         self.down: dict[int, Gap] = {}  # by stream: until its next sample
         self.gaps: dict[int, list[Gap]] = defaultdict(list)
@@ -322,10 +322,8 @@ class Judge:
             gap.end_ns = max(gap.start_ns, event_ns, feed.watermark.now_ns or event_ns)
         if stream in feed.lost:
             start_ns, lost = feed.lost.pop(stream)
-            again, feed.gaps[stream, start_ns] = (
-                feed.gaps[stream, start_ns],
-                (feed.gaps[stream, start_ns] + 1),
-            )
+            again = feed.lost_before[stream, start_ns]
+            feed.lost_before[stream, start_ns] += 1
             for rule in self._rules:
                 if rule.kind == "gap" and rule.source == feed.source.name:
                     made = Made("gap.lost", start_ns, start_ns, max(start_ns, event_ns))
