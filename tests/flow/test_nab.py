@@ -182,6 +182,7 @@ def replay(config: dict[str, Any], rows: list[Sample], send: Send) -> Iterator[t
 
         wait("samples", is_used)
         take(engine, run)
+        run.alarms = engine.alarms()
         yield engine, run
 
 
