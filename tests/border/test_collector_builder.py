@@ -64,7 +64,7 @@ def test_a_sender_reaches_an_engine_elsewhere(
 ) -> None:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 5555)) == 0:
-            pytest.skip("the port 5555 is taken")
+            pytest.skip("the port 5555 is taken: stop what listens there")
     text = page("embed-c", docs)
     stranger.types(lab_commands(readme)[2])
     (listen,), (make, send) = groups(section(text, "## Only sending: penstock_emit.h"))

@@ -347,7 +347,7 @@ CASES["a sample beyond the source's `ring_share`"] = lambda box: squeezed(box, 0
 def _(box: Box) -> tuple[str, str]:
     """The block that came with it is journaled, the reason of the one refused is not yet."""
     if not _core.has_crash_points():
-        pytest.skip("this build has no crash points")
+        pytest.skip("this build has no crash points: python3 tools/dev.py setup")
     both = packed_rows([("m1.temp", NOW_NS, 1.5, 0), ("m1.temp", NOW_NS + 1, float("nan"), 0)])
     with box.engine(text=PACKED):
         pass
