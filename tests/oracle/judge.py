@@ -54,10 +54,14 @@ class _Feed:
             self.said[sample.tag] = sample.value
 
     def forget(self) -> None:
-        """States that nobody hears in event order any more."""
+        """States that nobody waits for any more."""
         for tag in [*self.said_event]:
-            if not any(each.rule.is_event_order for each in self.by_tag.get(tag, ())):
+            if not self.is_waited_for(tag):
                 del self.said_event[tag]
+
+    def is_waited_for(self, tag: str) -> bool:
+        """A rule in force takes its samples in event order."""
+        return any(each.rule.is_event_order for each in self.by_tag.get(tag, ()))
 
     def replace(self, instance: Instance, logic: Window) -> None:
         """It goes on from another one."""
@@ -506,7 +510,7 @@ class Judge:
             and (each.asset in assets or not tags.isdisjoint({*each.roles, each.suppress_tag}))
         ]
         said = {s.tag: s.value for s, _ in samples if s.tag in feed.states and not s.is_bad}
-        feed.said_event |= said
+        feed.said_event |= {t: value for t, value in said.items() if feed.is_waited_for(t)}
         for each in concerned:
             if each.suppress_tag in said and isinstance(each.logic, AlarmRule):
                 each.hear_machine(said[each.suppress_tag])

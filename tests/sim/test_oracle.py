@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from oracle_drive import Run, differences, play
 from oracle_recordings import BASE, MS, Part, Recording
 
-from oracle import Judge, Outcome, Receive, Record, Sample, Tick
+from oracle import Judge, Outcome, Receive, Record, Reload, Sample, Tick
 from oracle.made import Point
 
 IS_DEEP = bool(os.environ.get("PENSTOCK_DEEP"))
@@ -409,6 +409,35 @@ def test_one_chattering_event_stands_for_the_rest_of_a_minute() -> None:
     assert differences(outcome, run) == []
     assert (len(outcome.events), outcome.folded) == (63, {("r", "m.p"): 140})
     assert [event.count for event in chatter] == [140]
+
+
+STOPPED = {**HIGH, "order_by": "event", "suppress_when": {"tag": "*.on", "states": [1]}}
+LISTENER = {"name": "l", "kind": "limit", "tag": "*.on", "order_by": "event", "high": 2}
+PASSED, WAITING = 30, 15  # where the watermark, 20 ms behind, has passed the state, or not
+
+
+@pytest.mark.parametrize(
+    ("between", "time_ms", "is_suppressed"),
+    [([HIGH], PASSED, False), ([HIGH], WAITING, True), ([HIGH, LISTENER], PASSED, True)],
+    ids=["nobody waited for the state", "it waits until then", "another rule waited"],
+)
+def test_a_state_of_event_order_is_known_as_long_as_a_rule_waits_for_it(
+    between: list[dict[str, Any]], time_ms: float, *, is_suppressed: bool
+) -> None:
+    config = rec.config_of([STOPPED], lateness_s=0.02)
+    other = {**config, "rule": between}
+    records = [
+        at(0, on=True, p=1.0),
+        Reload(other),
+        at(time_ms, p=2.0),
+        Reload(config),
+        at(60, p=11.0),
+        at(90, p=12.0),
+    ]
+    recording = Recording(config, tuple(records), {"m.p": "f64", "m.on": "bool"})
+    outcome, _ = check(recording)
+    trips = sum(event.kind == "limit.H.trip" for event in outcome.events)
+    assert (trips, outcome.alarms[0].is_suppressed) == (not is_suppressed, is_suppressed)
 
 
 # ---- the comparison itself ----------------------------------------------------------------------
