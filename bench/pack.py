@@ -1,7 +1,7 @@
-"""pack: the bench for a wheel, as small as it goes: its Python and its programs in one archive. Run
-by the wheel's build; penstock.bench unpacks it.
+"""pack: the bench for a wheel, as small as it goes: its Python and its programs in one archive,
+text by bzip2, code by LZMA. Run by the wheel's build; penstock.bench unpacks it.
 
-    pack.py PROGRAMS OUT.tar.xz
+    pack.py PROGRAMS OUT.tar
 
 Without what needs the source tree: git, pytest, a C compiler, other builds of the engine, the flows
 of other tools.
@@ -9,6 +9,7 @@ of other tools.
 
 from __future__ import annotations
 
+import bz2
 import io
 import lzma
 import platform
@@ -31,20 +32,18 @@ def files() -> list[Path]:
     return sorted(path for path in found if path.name not in LEFT_OUT)
 
 
-def archive(programs: Path) -> bytes:
+def tar(files: list[tuple[str, bytes]]) -> bytes:
     """A tar whose bytes depend on the files' contents alone."""
     out = io.BytesIO()
-    named = [(programs, "programs"), *((each, str(each.relative_to(HERE))) for each in files())]
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path, name in named:
-            data = path.read_bytes()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data in files:
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), 0o755 if path == programs else 0o644
-            tar.addfile(entry, io.BytesIO(data))
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
     return out.getvalue()
 
 
-def pack(data: bytes, machine: str = platform.machine()) -> bytes:
+def pack_code(data: bytes, machine: str = platform.machine()) -> bytes:
     filters: list[dict[str, Any]] = [
         {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 3, "lp": 0, "pb": 0}
     ]
@@ -53,5 +52,16 @@ def pack(data: bytes, machine: str = platform.machine()) -> bytes:
     return lzma.compress(data, lzma.FORMAT_XZ, filters=filters)
 
 
+def pack(programs: Path) -> bytes:
+    """The archive; penstock.bench knows its two names."""
+    python = tar([(str(each.relative_to(HERE)), each.read_bytes()) for each in files()])
+    return tar(
+        [
+            ("programs.xz", pack_code(programs.read_bytes())),
+            ("python.tar.bz2", bz2.compress(python)),
+        ]
+    )
+
+
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_bytes(pack(archive(Path(sys.argv[1]))))
+    Path(sys.argv[2]).write_bytes(pack(Path(sys.argv[1])))

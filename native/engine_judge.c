@@ -173,7 +173,8 @@ static void ask_for_large_pages(const pstk_judge *judge) {
     }
 }
 
-int pstk_judge_open(const pstk_judge_options *options, pstk_judge **out_judge, pstk_error *err) {
+PSTK_COLD int pstk_judge_open(const pstk_judge_options *options, pstk_judge **out_judge,
+                              pstk_error *err) {
     *out_judge = NULL;
     int status = check_options(options, err);
     if (status != PSTK_OK)

@@ -386,7 +386,7 @@ def tag_wheel(wheel: Path) -> Path:
 def bench_bytes(wheel: Path) -> int:
     """What `penstock bench` takes of the wheel."""
     with zipfile.ZipFile(wheel) as archive:
-        return archive.getinfo("penstock/bench.tar.xz").compress_size
+        return archive.getinfo("penstock/bench.tar").compress_size
 
 
 def commit_date() -> dict[str, str]:

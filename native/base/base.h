@@ -11,6 +11,7 @@
 
 #define PSTK_LIKELY(x) __builtin_expect(!!(x), 1)
 #define PSTK_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define PSTK_COLD __attribute__((cold)) /* runs at a start: built small */
 #define PSTK_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define PSTK_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define PSTK_NS_PER_S INT64_C(1000000000)

@@ -61,7 +61,7 @@ static void nats_start(void *block, const pstk_source_options *options, bool is_
 
 /* ---- what the server says ------------------------------------------------------------------- */
 
-static step take_info_end(intake_pass *pass) {
+PSTK_COLD static step take_info_end(intake_pass *pass) {
     pstk_nats_session *session = pass->session;
     session->is_in_info = false;
     session->verbs[PSTK_NATS_INFO]++;
@@ -83,7 +83,7 @@ static step take_info_end(intake_pass *pass) {
     return STEP_ON;
 }
 
-static step take_info(intake_pass *pass) {
+PSTK_COLD static step take_info(intake_pass *pass) {
     while (pass->at < pass->end) {
         switch (pstk_nats_info_take(&pass->session->info, *pass->at++)) {
         case PSTK_NATS_INFO_MORE:

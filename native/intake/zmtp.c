@@ -183,7 +183,7 @@ static int take_property(zmtp_session *s, const uint8_t *name, size_t name_bytes
     return PSTK_TAKE_OK;
 }
 
-static int take_metadata(zmtp_session *s, const uint8_t *at, size_t left) {
+PSTK_COLD static int take_metadata(zmtp_session *s, const uint8_t *at, size_t left) {
     while (left > 0) {
         size_t name_bytes = at[0];
         if (name_bytes == 0 || left < 1 + name_bytes + 4)
@@ -208,7 +208,7 @@ static int handshake_done(zmtp_session *s, pstk_out *out) {
     return PSTK_TAKE_OK;
 }
 
-static int null_command(zmtp_session *s, const zmtp_command *command, pstk_out *out) {
+PSTK_COLD static int null_command(zmtp_session *s, const zmtp_command *command, pstk_out *out) {
     if (!is_text(command->name, command->name_bytes, "READY"))
         return refuse(s, "a command other than READY before the handshake was done");
     int result = take_metadata(s, command->data, command->data_bytes);
@@ -231,7 +231,7 @@ static bool is_mechanism(const zmtp_session *s, const uint8_t field[ZMTP_MECHANI
 }
 
 /* Judges whatever prefix is there, so that an HTTP or TLS client is closed at its first octet. */
-static int take_greeting(zmtp_session *s, zmtp_input *in) {
+PSTK_COLD static int take_greeting(zmtp_session *s, zmtp_input *in) {
     size_t size = (size_t)(in->end - in->at);
     const uint8_t *p = in->at;
     if (p[0] != 0xFF)
@@ -279,7 +279,8 @@ static int take_ping(zmtp_session *s, const zmtp_command *command, pstk_out *out
     return PSTK_TAKE_OK;
 }
 
-static int take_command(zmtp_session *s, const uint8_t *body, size_t size, pstk_out *out) {
+PSTK_COLD static int take_command(zmtp_session *s, const uint8_t *body, size_t size,
+                                  pstk_out *out) {
     size_t name_bytes = body[0];
     if (name_bytes == 0 || name_bytes > size - 1)
         return refuse(s, "a command name is empty or runs past its frame");
@@ -419,8 +420,8 @@ static void take_short(const zmtp_session *s, zmtp_input *in) {
 
 /* ---- the wire -------------------------------------------------------------------------------- */
 
-static void zmtp_start(void *session, const pstk_source_options *options, bool is_server,
-                       pstk_out *out, int64_t mono_ns) {
+PSTK_COLD static void zmtp_start(void *session, const pstk_source_options *options, bool is_server,
+                                 pstk_out *out, int64_t mono_ns) {
     zmtp_session *s = session;
     (void)is_server; /* NULL has no sides; PLAIN and CURVE do */
     s->options = options;

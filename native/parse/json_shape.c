@@ -462,7 +462,7 @@ static bool put_text(lesson *l, pstk_json_hole *hole) {
     return true;
 }
 
-static bool put_hole(lesson *l) {
+PSTK_COLD static bool put_hole(lesson *l) {
     pstk_json_shape *shape = l->shape;
     pstk_slice key;
     bool is_escaped;
@@ -505,7 +505,7 @@ static hole_use use_of(pstk_json_role role, bool is_sample, bool is_root) {
     }
 }
 
-static bool learn(lesson *l, bool is_root) {
+PSTK_COLD static bool learn(lesson *l, bool is_root) {
     pstk_json_shape *shape = l->shape;
     shape->hole_count = 0;
     if (!pass_byte(l, '{'))

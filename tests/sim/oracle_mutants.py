@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).parent / "mutants" / "mutants.toml"
 PROCESS = Path(__file__).parent / "mutant_process.py"
-SECONDS_MAX = 600  # that its examples may take: a mistake may make an engine wait for ever
+SECONDS_MAX = 240  # that its examples may take: a mistake may make an engine wait for ever
 EXAMPLES = 400  # most a mutant may survive
 
 
