@@ -209,8 +209,9 @@ static void play(void) {
         require(pstk_engine_replay(engine, capture, 16384, &done, &err) == PSTK_OK, err.text);
         do {
             require(pstk_engine_poll(engine, events, 256, &count, &err) == PSTK_OK, err.text);
-            if (count)
-                (void)pstk_engine_acknowledge(engine, events[count - 1].seq, &err);
+            require(!count ||
+                        pstk_engine_acknowledge(engine, events[count - 1].seq, &err) == PSTK_OK,
+                    err.text);
         } while (count);
     }
     require(done.is_done, "it goes on for ever");
