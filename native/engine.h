@@ -164,7 +164,8 @@ struct pstk_engine {
     uint64_t signalled;           /* events the eventfd has told of */
     uint64_t redelivered, checkpoints, ticks, blocks;
     int64_t checkpoint_ns_max;
-    uint8_t is_cold_start, wants_checkpoint, is_backlogged;
+    uint8_t is_cold_start, wants_checkpoint;
+    atomic_bool is_backlogged; /* writer lock; whoever acknowledges asks it without */
     uint8_t is_receiving; /* the blocks of one receive wake the consumer once, at its end */
 };
 

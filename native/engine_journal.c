@@ -94,27 +94,34 @@ static bool judge_block(pstk_engine *engine, const pstk_block *block) {
     return is_done;
 }
 
-/* Judges what is journaled, until the tail or until the event ring is full. */
-void pstk_engine_judge(pstk_engine *engine) {
+/* False: the event ring is full. */
+static bool judge_tail(pstk_engine *engine) {
     uint64_t pos = pstk_ring_judged(engine->ring), next = pos;
     const pstk_block *block;
-    engine->is_backlogged = 0;
-    if (PSTK_UNLIKELY(engine->disk.tail < engine->disk.tail_end) &&
-        !pstk_engine_disk_judge(engine)) {
-        engine->is_backlogged = 1;
-        pstk_engine_wake_consumer(engine);
-        return;
-    }
+    if (PSTK_UNLIKELY(engine->disk.tail < engine->disk.tail_end) && !pstk_engine_disk_judge(engine))
+        return false;
     while ((block = pstk_ring_peek(engine->ring, pos, &next)) != NULL) {
-        if (!judge_block(engine, block)) {
-            engine->is_backlogged = 1;
-            break;
-        }
+        if (!judge_block(engine, block))
+            return false;
         pos = next;
         pstk_ring_set_judged(engine->ring, pos);
     }
-    if (PSTK_UNLIKELY(!block && next != pstk_ring_written(engine->ring)))
+    if (PSTK_UNLIKELY(next != pstk_ring_written(engine->ring)))
         fail_spoiled(engine, next);
+    return true;
+}
+
+/* Judges what is journaled, until the tail or until the event ring is full. An acknowledgement that
+ * came between the look at the ring and is_backlogged went unseen by its consumer: once more. */
+void pstk_engine_judge(pstk_engine *engine) {
+    uint64_t acknowledged;
+    do {
+        acknowledged = pstk_judge_events_acknowledged(engine->judge);
+        atomic_store_explicit(&engine->is_backlogged, false, memory_order_relaxed);
+        if (judge_tail(engine))
+            break;
+        atomic_store(&engine->is_backlogged, true);
+    } while (pstk_judge_events_acknowledged(engine->judge) != acknowledged);
     pstk_engine_wake_consumer(engine);
 }
 

@@ -19,7 +19,10 @@ uint32_t judge_arena_take(pstk_judge *judge, int number) {
     }
     if (arena->count >= arena->max)
         return 0;
-    return arena->count++; /* never used before, so it is zero */
+    index = arena->count; /* never used before, so it is zero */
+    __atomic_store_n(&arena->count, index + 1,
+                     __ATOMIC_RELAXED); /* names are asked for elsewhere */
+    return index;
 }
 
 void judge_arena_drop(pstk_judge *judge, int number, uint32_t index) {

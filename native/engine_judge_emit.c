@@ -239,7 +239,7 @@ uint64_t pstk_judge_events_head(const pstk_judge *judge) {
 }
 
 uint64_t pstk_judge_events_acknowledged(const pstk_judge *judge) {
-    return __atomic_load_n(&judge->event_acknowledged, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&judge->event_acknowledged, __ATOMIC_SEQ_CST);
 }
 
 size_t pstk_judge_events_poll(const pstk_judge *judge, uint64_t from_seq, pstk_event *out_events,
@@ -256,9 +256,10 @@ void pstk_judge_events_acknowledge(pstk_judge *judge, uint64_t seq) {
     uint64_t head = pstk_judge_events_head(judge);
     uint64_t next = seq >= head ? head : seq + 1;
     /* Pairs with the acquire in judge_has_room: the consumer has done with the slots before they
-     * are used again. */
+     * are used again. In one order with is_backlogged (pstk_engine_judge): either the consumer sees
+     * that judging has stopped, or judging that there is room again. */
     if (next > judge->event_acknowledged)
-        __atomic_store_n(&judge->event_acknowledged, next, __ATOMIC_RELEASE);
+        __atomic_store_n(&judge->event_acknowledged, next, __ATOMIC_SEQ_CST);
 }
 
 /* ---- result ring: overwritten when unread --------------------------------------------------- */

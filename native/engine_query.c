@@ -32,6 +32,8 @@ int pstk_engine_acknowledge(pstk_engine *engine, uint64_t seq, pstk_error *err) 
                          (unsigned long long)seq);
     pstk_judge_events_acknowledge(engine->judge, seq);
     PSTK_CRASH("engine.acknowledged");
+    if (!atomic_load(&engine->is_backlogged))
+        return PSTK_OK;
     pthread_mutex_lock(&engine->lock);
     if (engine->is_backlogged)
         pstk_engine_judge(engine); /* room again: go on where judging stopped */
@@ -174,6 +176,9 @@ int pstk_engine_port(pstk_engine *engine, uint32_t source_index) {
 
 /* ---- names ---------------------------------------------------------------------------------- */
 
+/* Names are only ever added, and stand whole before an event or a result bears their number: the
+ * consumer reads them without the writer lock, which the engine thread holds most of the time. */
+
 static int give_text(const char *text, size_t size, char *out, size_t capacity) {
     if (capacity)
         pstk_copy_text(out, capacity, text, size);
@@ -184,22 +189,16 @@ int pstk_engine_tag_name(pstk_engine *engine, uint32_t tag_id, char *out_name, s
     PSTK_GUEST(engine);
     if (is_gone(engine))
         return -1;
-    pthread_mutex_lock(&engine->lock);
     const pstk_tag *tag = pstk_tags_get(engine->tags, tag_id);
-    int size = tag ? give_text(tag->name, tag->name_bytes, out_name, capacity) : -1;
-    pthread_mutex_unlock(&engine->lock);
-    return size;
+    return tag ? give_text(tag->name, tag->name_bytes, out_name, capacity) : -1;
 }
 
 int pstk_engine_tag_type(pstk_engine *engine, uint32_t tag_id) {
     PSTK_GUEST(engine);
     if (is_gone(engine))
         return -1;
-    pthread_mutex_lock(&engine->lock);
     const pstk_tag *tag = pstk_tags_get(engine->tags, tag_id);
-    int type = tag ? tag->type : -1;
-    pthread_mutex_unlock(&engine->lock);
-    return type;
+    return tag ? tag->type : -1;
 }
 
 int pstk_engine_rule_name(pstk_engine *engine, uint32_t rule, char *out_name, size_t capacity,
@@ -207,21 +206,15 @@ int pstk_engine_rule_name(pstk_engine *engine, uint32_t rule, char *out_name, si
     PSTK_GUEST(engine);
     if (is_gone(engine))
         return -1;
-    pthread_mutex_lock(&engine->lock);
-    int size =
-        pstk_judge_rule_name(engine->judge, rule, out_name, capacity, out_series, series_capacity);
-    pthread_mutex_unlock(&engine->lock);
-    return size;
+    return pstk_judge_rule_name(engine->judge, rule, out_name, capacity, out_series,
+                                series_capacity);
 }
 
 int pstk_engine_asset_name(pstk_engine *engine, uint32_t asset, char *out_name, size_t capacity) {
     PSTK_GUEST(engine);
     if (is_gone(engine))
         return -1;
-    pthread_mutex_lock(&engine->lock);
-    int size = pstk_judge_asset_name(engine->judge, asset, out_name, capacity);
-    pthread_mutex_unlock(&engine->lock);
-    return size;
+    return pstk_judge_asset_name(engine->judge, asset, out_name, capacity);
 }
 
 int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char *out_text,
@@ -229,11 +222,8 @@ int pstk_engine_code_text(pstk_engine *engine, uint32_t tag, int64_t code, char 
     PSTK_GUEST(engine);
     if (is_gone(engine))
         return -1;
-    pthread_mutex_lock(&engine->lock);
     const char *text = pstk_tags_code_text(engine->tags, tag, code);
-    int size = text ? give_text(text, strlen(text), out_text, capacity) : -1;
-    pthread_mutex_unlock(&engine->lock);
-    return size;
+    return text ? give_text(text, strlen(text), out_text, capacity) : -1;
 }
 
 /* ---- evidence: a cold read ------------------------------------------------------------------ */

@@ -75,10 +75,12 @@ void pstk_tags_close(pstk_tags *tags) {
     free(tags);
 }
 
-uint32_t pstk_tags_count(const pstk_tags *tags) { return tags->count; }
+uint32_t pstk_tags_count(const pstk_tags *tags) {
+    return __atomic_load_n(&tags->count, __ATOMIC_ACQUIRE);
+}
 
 const pstk_tag *pstk_tags_get(const pstk_tags *tags, uint32_t tag_id) {
-    return tag_id < tags->count ? pstk_tag_of(tags, tag_id) : NULL;
+    return tag_id < pstk_tags_count(tags) ? pstk_tag_of(tags, tag_id) : NULL;
 }
 
 const uint32_t *pstk_tags_kinds(const pstk_tags *tags) { return tags->kind; }
@@ -152,7 +154,7 @@ static uint32_t take_places(pstk_tags *tags, size_t name_bytes) {
 
 static const pstk_tag *make_tag(pstk_tags *tags, const pstk_tag_query *query, uint32_t hash,
                                 uint32_t slot) {
-    uint32_t id = tags->count++, place = take_places(tags, query->name.size);
+    uint32_t id = tags->count, place = take_places(tags, query->name.size);
     pstk_tag *tag = &tags->pool[place];
     *tag = (pstk_tag){.name_bytes = (uint16_t)query->name.size,
                       .source = query->source,
@@ -163,6 +165,9 @@ static const pstk_tag *make_tag(pstk_tags *tags, const pstk_tag_query *query, ui
     tags->place[id] = place;
     tags->kind[id] = PSTK_TAG_KIND(query->source, query->type);
     tags->slot[slot] = (pstk_tag_slot){.hash = hash, .place_plus = place + 1};
+    /* Pairs with the acquire in pstk_tags_count: who asks for a name from another thread finds it
+     * whole. */
+    __atomic_store_n(&tags->count, id + 1, __ATOMIC_RELEASE);
     return tag;
 }
 
@@ -237,13 +242,16 @@ static uint32_t *text_place(const pstk_tags *tags, uint32_t tag_id, pstk_slice t
     }
 }
 
-static uint32_t *number_place(const pstk_tags *tags, uint32_t tag_id, uint32_t code) {
+/* The same in code_by_number; from any thread, so *out_index is what was read there. */
+static uint32_t *number_place(const pstk_tags *tags, uint32_t tag_id, uint32_t code,
+                              uint32_t *out_index) {
     uint64_t key = (uint64_t)tag_id << 32 | code;
     uint64_t hash = pstk_hash_bytes(&key, sizeof key);
     for (uint32_t at = (uint32_t)hash & tags->code_mask;; at = (at + 1) & tags->code_mask) {
         uint32_t *place = &tags->code_by_number[at];
-        if (*place == 0 ||
-            (tags->code[*place - 1].tag_id == tag_id && tags->code[*place - 1].code == code))
+        uint32_t index = *out_index = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+        if (index == 0 ||
+            (tags->code[index - 1].tag_id == tag_id && tags->code[index - 1].code == code))
             return place;
     }
 }
@@ -259,7 +267,8 @@ static bool make_code(pstk_tags *tags, uint32_t tag_id, pstk_slice text, uint32_
     entry->text_bytes = (uint32_t)text.size;
     memcpy(entry->text, text.bytes, text.size);
     *place = index + 1;
-    *number_place(tags, tag_id, entry->code) = index + 1;
+    uint32_t none;
+    __atomic_store_n(number_place(tags, tag_id, entry->code, &none), index + 1, __ATOMIC_RELEASE);
     return true;
 }
 
@@ -288,7 +297,8 @@ bool pstk_tags_code(pstk_tags *tags, uint32_t tag_id, const uint8_t *text, size_
 const char *pstk_tags_code_text(const pstk_tags *tags, uint32_t tag_id, int64_t code) {
     if (code < 0 || code > UINT32_MAX)
         return NULL;
-    uint32_t index = *number_place(tags, tag_id, (uint32_t)code);
+    uint32_t index;
+    number_place(tags, tag_id, (uint32_t)code, &index);
     return index ? tags->code[index - 1].text : NULL;
 }
 
