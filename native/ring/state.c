@@ -6,7 +6,8 @@
  *           ourselves is accepted.
  *
  * A directory without STATE becomes ours only where it holds nothing that another program or a
- * person put there; it is looked at before anything is written.
+ * person put there, but for a log of this very program (`penstock run 2> state/run.log` makes one
+ * before the first start); it is looked at before anything is written.
  *
  * flock stays with a forked child when its parent dies, so the child closes its descriptor
  * (abandon_fd). */
@@ -31,6 +32,7 @@
 #define STATE_LOCK "lock"
 #define STATE_FIRST "penstock-state "
 #define STATE_TEXT_BYTES 256u
+#define STATE_LOGS_MAX 8u /* more are another program's */
 #define WRITE_FIX "give the user that runs penstock the right to write there, or set state_dir"
 
 struct pstk_state {
@@ -93,6 +95,23 @@ static bool is_ours(const char *name) {
     return false;
 }
 
+static bool is_log_name(const char *name) {
+    const char *end = strstr(name, ".log"); /* run.log, run.log.1 */
+    return end && end > name && (end[4] == 0 || end[4] == '.');
+}
+
+/* A plain file that a shell or a service manager made for what this process says: its own standard
+ * output or error under any name, or a log of an earlier attempt. */
+static bool is_our_log(const pstk_state *state, const char *name) {
+    struct stat file, own;
+    if (fstatat(state->folder_fd, name, &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode))
+        return false;
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fstat(fd, &own) == 0 && own.st_dev == file.st_dev && own.st_ino == file.st_ino)
+            return true;
+    return is_log_name(name);
+}
+
 /* Its name goes into a sentence: printable ASCII, so that no terminal obeys it. */
 static void copy_name(char out[40], const char *name) {
     size_t size = strlen(name);
@@ -115,8 +134,10 @@ static int refuse_foreign(const pstk_state *state, pstk_error *err) {
                          state->folder);
     }
     char found[40] = "";
+    unsigned logs = 0;
     for (struct dirent *entry; !found[0] && (entry = readdir(folder)) != NULL;)
-        if (!is_ours(entry->d_name))
+        if (!is_ours(entry->d_name) &&
+            (!is_our_log(state, entry->d_name) || ++logs > STATE_LOGS_MAX))
             copy_name(found, entry->d_name);
     closedir(folder);
     if (found[0])

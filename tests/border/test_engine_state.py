@@ -75,7 +75,10 @@ OURS = (
     *("journal.00000001.0000000000000000", "ledger.sqlite", "ledger.sqlite-wal", "ledger.id"),
     ".nfs0000000a",
 )
-FOREIGN = ("report.xls", ".bashrc", "state", "my-image.A", "STATE.bak", "a\x1b[2Jb")
+FOREIGN = (
+    *("report.xls", ".bashrc", "state", "my-image.A", "STATE.bak", "a\x1b[2Jb"),
+    *(".log", "run.logs", "catalog", "log"),
+)
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -109,6 +112,34 @@ def test_a_directory_with_what_we_may_have_left_is_ours(
         (place / name).write_text("")
     assert foreign_file(place) == ""
     assert put(open_engine("ours"), excursions(1)) == (10, 0)
+
+
+@pytest.mark.parametrize("names", [("run.log",), ("run.log", "run.log.1", "old.2026.log")])
+def test_logs_of_a_first_start_stop_nothing(
+    names: tuple[str, ...], tmp_path: Path, open_engine: Open
+) -> None:
+    place = tmp_path / "ours"
+    place.mkdir()
+    for name in names:
+        (place / name).write_text("penstock run: state_dir ...\n")
+    assert foreign_file(place) == ""
+    assert put(open_engine("ours"), excursions(1)) == (10, 0)
+
+
+@pytest.mark.parametrize("count", [8, 9])
+def test_many_logs_are_another_program_s(count: int, tmp_path: Path, open_engine: Open) -> None:
+    place = tmp_path / "theirs"
+    place.mkdir()
+    for number in range(count):
+        (place / f"{number}.log").write_text("GET /")
+    if count == 8:
+        assert foreign_file(place) == ""
+        open_engine("theirs").close()
+        return
+    with pytest.raises(StateError, match=r"holds '\d.log' and no STATE of penstock: set state_dir"):
+        open_engine("theirs")
+    assert foreign_file(place)
+    assert len(list(place.iterdir())) == count
 
 
 def test_what_a_person_lays_into_a_state_directory_stops_nothing(

@@ -121,6 +121,22 @@ def test_for_ends_after_its_time(tmp_path: Path, ring_dir: Path) -> None:
     assert "done; entries: none" in said
 
 
+@pytest.mark.parametrize("name", ["run.log", "what it said"])
+def test_the_first_log_may_lie_in_the_new_state_directory(
+    name: str, tmp_path: Path, ring_dir: Path
+) -> None:
+    """``penstock run ... 2> state/run.log``: the shell made the file before the first start."""
+    file = plant(tmp_path, ring_dir, "tcp://127.0.0.1:9")
+    log = tmp_path / "state" / name
+    log.parent.mkdir()
+    command = [sys.executable, "-m", "penstock", "run", file, "--for", "300ms"]
+    with log.open("w") as output:
+        done = subprocess.run(command, stderr=output, timeout=90, check=False)
+    assert done.returncode == 0, log.read_text()
+    assert "done; entries: none" in log.read_text()
+    assert (tmp_path / "state" / "STATE").exists()
+
+
 @pytest.mark.parametrize("is_json", [True, False])
 def test_dry_shows_the_documents_and_keeps_and_posts_nothing(
     tmp_path: Path, ring_dir: Path, is_json: bool

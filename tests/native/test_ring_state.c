@@ -161,6 +161,61 @@ static void test_a_directory_of_somebody_else_is_left_alone(void) {
     CHECK(!is_new);
 }
 
+static void remove_file(const char *name) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", state_dir, name);
+    REQUIRE(unlink(path) == 0);
+}
+
+/* `penstock run 2> state/run.log`: the log is there before the first start. Another program's are
+ * many, or no plain files, or lie beside what is no log. */
+static void test_a_log_of_the_first_start_stops_nothing(void) {
+    static const char *const foreign[] = {".log", "run.logs", "catalog", "log"};
+    static const char *const logs[] = {"run.log", "run.log.1", "b.log", "c.log",
+                                       "d.log",   "e.log",     "f.log", "g.log.gz"};
+    bool is_new = false;
+    pstk_error err;
+    REQUIRE(mkdir(state_dir, 0755) == 0);
+    for (size_t i = 0; i < sizeof logs / sizeof *logs; i++)
+        put_file(logs[i]);
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        put_file(foreign[i]);
+        CHECK(refused("p", &err) == PSTK_E_STATE && strstr(err.text, foreign[i]));
+        remove_file(foreign[i]);
+    }
+    put_file("ninth.log");
+    CHECK(refused("p", &err) == PSTK_E_STATE && strstr(err.text, "set state_dir"));
+    CHECK(file_count() == 9);
+    remove_file("ninth.log");
+    char link_path[256];
+    snprintf(link_path, sizeof link_path, "%s/link.log", state_dir);
+    remove_file("run.log");
+    REQUIRE(symlink("/dev/null", link_path) == 0);
+    CHECK(refused("p", &err) == PSTK_E_STATE && strstr(err.text, "link.log"));
+    remove_file("link.log");
+    pstk_state_close(open_state("p", &is_new));
+    CHECK(is_new);
+}
+
+/* Its own output is known by what it is, not by its name. */
+static void test_the_file_of_our_own_output_stops_nothing(void) {
+    char path[256];
+    bool is_new = false;
+    pstk_error err;
+    REQUIRE(mkdir(state_dir, 0755) == 0);
+    snprintf(path, sizeof path, "%s/said", state_dir);
+    fflush(stderr);
+    int kept = dup(STDERR_FILENO), said = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    REQUIRE(kept >= 0 && said >= 0);
+    CHECK(refused("p", &err) == PSTK_E_STATE && strstr(err.text, "'said'"));
+    REQUIRE(dup2(said, STDERR_FILENO) >= 0);
+    pstk_state_close(open_state("p", &is_new));
+    REQUIRE(dup2(kept, STDERR_FILENO) >= 0);
+    close(said);
+    close(kept);
+    CHECK(is_new);
+}
+
 static void test_arguments(void) {
     pstk_error err;
     pstk_state *state = NULL;
@@ -375,6 +430,10 @@ int main(void) {
     test_arguments();
     snprintf(state_dir, sizeof state_dir, "%s/theirs", test_dir);
     test_a_directory_of_somebody_else_is_left_alone();
+    snprintf(state_dir, sizeof state_dir, "%s/logs", test_dir);
+    test_a_log_of_the_first_start_stops_nothing();
+    snprintf(state_dir, sizeof state_dir, "%s/output", test_dir);
+    test_the_file_of_our_own_output_stops_nothing();
     snprintf(state_dir, sizeof state_dir, "%s/p", test_dir);
     bool is_new;
     pstk_state_close(open_state("p", &is_new));

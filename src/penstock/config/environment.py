@@ -4,9 +4,11 @@ is changed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ _OURS = re.compile(
     r"|(image\.|journal\.|ledger\.|\.nfs).*",
     re.DOTALL,
 )
+_LOG = re.compile(r".+?\.log(\..*)?", re.DOTALL)
+_LOGS_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,35 @@ def check_environment(config: Config, *, timeout_s: float = 2.0) -> list[Finding
 
 def foreign_file(state: Path) -> str:
     """A file that penstock did not make, in a directory without its STATE: the engine would refuse
-    that as somebody else's. "" where there is none.
+    that as somebody else's. "" where there is none. A log of a start is none.
     """
+    logs = 0
     try:
         if os.path.lexists(state / "STATE"):
             return ""
-        return next((each.name for each in state.iterdir() if not _OURS.fullmatch(each.name)), "")
+        for each in state.iterdir():
+            if _OURS.fullmatch(each.name):
+                continue
+            logs += 1
+            if logs > _LOGS_MAX or not _is_our_log(each):
+                return each.name
     except OSError:
-        return ""
+        pass
+    return ""
+
+
+def _is_our_log(path: Path) -> bool:
+    """What a shell or a service manager made for this process's own output, or for an earlier
+    attempt's.
+    """
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        return False
+    for fd in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(found, os.fstat(fd)):
+                return True
+    return _LOG.fullmatch(path.name) is not None
 
 
 def _folders(config: Config) -> Iterator[Finding]:
