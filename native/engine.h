@@ -166,7 +166,7 @@ struct pstk_engine {
     int64_t checkpoint_ns_max;
     uint8_t is_cold_start, wants_checkpoint;
     atomic_bool is_backlogged; /* writer lock; whoever acknowledges asks it without */
-    uint8_t is_receiving; /* the blocks of one receive wake the consumer once, at its end */
+    uint8_t is_receiving;      /* the blocks of one receive wake the consumer once, at its end */
 };
 
 /* engine.c */
