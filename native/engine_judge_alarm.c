@@ -258,7 +258,7 @@ int64_t judge_limit_deadline(const pstk_judge *judge, uint32_t index) {
     return shelf->is_shelved ? PSTK_MIN(due_ns, shelf->until_ns) : due_ns;
 }
 
-static void take_due(pstk_judge *judge, uint32_t index, int64_t now_ns) {
+static void take_due(pstk_judge *judge, uint32_t index, int64_t due_ns) {
     judge_limit *at = judge_limit_at(judge, index);
     const pstk_rule *rule = rule_of(judge, at);
     pstk_limit_fact fact[PSTK_LIMIT_FACTS_MAX];
@@ -267,31 +267,29 @@ static void take_due(pstk_judge *judge, uint32_t index, int64_t now_ns) {
         return;
     if (rule->kind == PSTK_RULE_FRESHNESS)
         count = pstk_freshness_tick(rule, &judge_watch_at(judge, at->track)->u.fresh, &at->limit,
-                                    now_ns, fact);
+                                    due_ns, fact);
     else
-        count = pstk_limit_tick(rule, &at->limit, delay_of(judge, at), now_ns, fact);
+        count = pstk_limit_tick(rule, &at->limit, delay_of(judge, at), due_ns, judge->head.now_ns,
+                                fact);
     for (size_t k = 0; k < count; k++)
         judge_limit_emit(judge, index, &fact[k], NULL);
 }
 
-/* In order of time: what fell due while the alarm was shelved, the end of that, what came later. */
+/* In order of time, over all alarms: a turn takes what is due first, then others have theirs. Of
+ * one moment a deadline comes before the end of a shelf. */
 void judge_limit_tick(pstk_judge *judge, uint32_t index) {
     judge_limit *at = judge_limit_at(judge, index);
     const judge_shelf *shelf = judge_shelf_raw(judge, at->shelf);
-    int64_t now_ns = judge->head.now_ns;
-    if (judge_limit_deadline(judge, index) > judge->deadline[at->heap_pos - 1].at_ns) {
+    int64_t due_ns = judge_limit_deadline(judge, index);
+    if (due_ns > judge->deadline[at->heap_pos - 1].at_ns) {
         judge_limit_schedule(judge, index); /* it stood too early: others have their turn first */
         return;
     }
-    if (shelf->is_shelved && shelf->until_ns <= now_ns) {
-        take_due(judge, index, shelf->until_ns);
-        if (alarm_deadline(judge, at) > shelf->until_ns)
-            judge_unshelve(judge, index, shelf->until_ns, "");
-    } else {
-        take_due(judge, index, now_ns);
-        if (at->fold.folded && pstk_time_add(at->fold.recv_ns, PSTK_MINUTE_NS) <= now_ns)
-            judge_limit_flush(judge, index);
-    }
+    take_due(judge, index, due_ns);
+    if (shelf->is_shelved && shelf->until_ns <= due_ns)
+        judge_unshelve(judge, index, shelf->until_ns, "");
+    else if (at->fold.folded && pstk_time_add(at->fold.recv_ns, PSTK_MINUTE_NS) <= due_ns)
+        judge_limit_flush(judge, index);
     judge_limit_schedule(judge, index);
     judge_quiet_refresh(judge, at->tag);
 }

@@ -149,10 +149,9 @@ void judge_window_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
         until_ns = PSTK_MAX(until_ns, PSTK_MAX(at->restart_ns, at->closed_ns));
     while (at->panes)
         close_first(judge, at, flags);
-    if (!is_regress) {
+    if (!is_regress)
         at->end_ns = PSTK_MAX(at->closed_ns, -PSTK_RULE_TIME_MAX);
-        at->flags = 0;
-    }
+    at->flags = 0; /* of a new epoch, too, the next is the first: what came before was late */
     at->closed_ns = at->restart_ns = until_ns;
     judge_window_settle(judge, index);
 }

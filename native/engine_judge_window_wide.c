@@ -491,8 +491,7 @@ bool judge_wide_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
         at->floor_ns = PSTK_MAX(at->floor_ns, at->newest_ns + 1);
     if (!is_regress && at->newest_ns != INT64_MIN)
         at->over_ns = end_behind(judge, at);
-    if (!is_regress)
-        at->flags = 0;
+    at->flags = 0; /* of a new epoch, too, the next is the first: what came before was late */
     at->partial_ns = at->newest_ns = at->held_ns = INT64_MIN;
     at->empties = 0;
     at->next_ns = INT64_MAX;

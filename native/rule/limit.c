@@ -250,14 +250,15 @@ size_t pstk_limit_step(const pstk_rule *rule, pstk_limit *limit, pstk_limit_dela
 }
 
 size_t pstk_limit_tick(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
-                       int64_t now_ns, pstk_limit_fact *out_facts) {
+                       int64_t due_ns, int64_t now_ns, pstk_limit_fact *out_facts) {
     size_t count = 0;
     bool more = false;
     for (unsigned k = 0; delay && k < PSTK_LEVEL_COUNT; k++) {
         machine at = machine_of(rule, limit, delay, k);
+        at.known_ns = now_ns;
         if (at.set->is_set)
             count +=
-                take_due(&at, now_ns, true, PSTK_LIMIT_FACTS_MAX - count, out_facts + count, &more);
+                take_due(&at, due_ns, true, PSTK_LIMIT_FACTS_MAX - count, out_facts + count, &more);
     }
     return count;
 }

@@ -104,9 +104,10 @@ bool pstk_limit_has_delay(const pstk_rule *rule); /* or a re-alarm */
  * long silence holds more re-alarms than there is room for; the same call again goes on. */
 size_t pstk_limit_step(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
                        const pstk_limit_sample *sample, pstk_limit_fact *out_facts, bool *out_more);
-/* Engine time passed and the tag is silent. What does not fit is due still. */
+/* Engine time passed to now_ns and the tag is silent: what was due at due_ns or before. What does
+ * not fit is due still. */
 size_t pstk_limit_tick(const pstk_rule *rule, pstk_limit *limit, pstk_limit_delay *delay,
-                       int64_t now_ns, pstk_limit_fact *out_facts);
+                       int64_t due_ns, int64_t now_ns, pstk_limit_fact *out_facts);
 /* Engine time at which a running delay of a silent tag ends or a re-alarm is due; INT64_MAX = none.
  */
 int64_t pstk_limit_deadline(const pstk_rule *rule, const pstk_limit *limit,

@@ -25,6 +25,12 @@ class Crossing:
     value: Number
     flags: frozenset[str] = frozenset()
     since_ns: int | None = None  # where the interval began, if not with the crossing itself
+    epoch: int = 0  # how often the clock had gone back
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Later is greater."""
+        return self.epoch, self.event_ns
 
     @property
     def start_ns(self) -> int:
@@ -79,7 +85,7 @@ class Alarm:
         if is_going_off or self.is_acknowledged or not self._is_told or self._rule.is_quiet:
             return []
         newest = self._rule.newest
-        is_behind = newest is not None and newest.event_ns > self.active.event_ns
+        is_behind = newest is not None and newest.order > self.active.order
         value = newest.value if newest is not None and is_behind else self.active.value
         return [self._made("realarm", at_ns, self.active.start_ns, None, value)]
 
@@ -187,6 +193,7 @@ class AlarmRule(ABC):
         self.alarms: list[Alarm] = []
         self.newest: Crossing | None = None  # good value, or rate, judged
         self.is_suppressed = False
+        self.epoch = 0  # how often the clock has gone back
         self.out_of_order = 0
         self.suppressed = 0  # excursions that were never told
         self.was_operated = False  # a person has had to do with it
@@ -211,9 +218,10 @@ class AlarmRule(ABC):
         self._last_ns = event_ns
         assert not isinstance(sample.value, str)
         if sample.is_bad:
-            return self.bad(Crossing(event_ns, engine_ns, sample.value, frozenset({"bad_quality"})))
+            bad = frozenset({"bad_quality"})
+            return self.bad(Crossing(event_ns, engine_ns, sample.value, bad, epoch=self.epoch))
         flags = frozenset({"uncertain"} if sample.is_uncertain else ())
-        return self.good(Crossing(event_ns, engine_ns, sample.value, flags))
+        return self.good(Crossing(event_ns, engine_ns, sample.value, flags, epoch=self.epoch))
 
     def take_due(self, event_ns: int | None, engine_ns: int | None) -> list[Made]:
         """Deadlines at or before this."""
@@ -257,6 +265,13 @@ class AlarmRule(ABC):
         if not self.rule.is_event_order:
             times += self.heard_ns()
         return min(times, default=None)
+
+    def regress(self) -> None:
+        """The clock went back: what compares event times begins anew, excursions stay."""
+        for alarm in self.alarms:
+            alarm.cancel()
+        self._last_ns = None
+        self.epoch += 1
 
     def goes_on_from(self, before: AlarmRule) -> None:
         """The rule changed: all begins anew but for the shelf, which is a person's."""
@@ -400,6 +415,12 @@ class Chatter:
         """Nothing came for a minute."""
         silent_ns = self.silent_ns()
         return self._tell() if silent_ns is not None and silent_ns <= engine_ns else []
+
+    def regress(self) -> list[Made]:
+        """The clock went back: what was folded is told, and a minute of any time may follow."""
+        made = self._tell()
+        self._minute, self._told = None, 0
+        return made
 
     def goes_on_from(self, before: Chatter) -> None:
         """A minute begins anew, no older one."""

@@ -12,84 +12,14 @@ from oracle.counter import Counter
 from oracle.feed import Context, Gap, Operate, Receive, Record, Reload, Restart, Sample, Tick, Value
 from oracle.identity import event_id
 from oracle.instance import TIMED, Instance, Told, point
+from oracle.line import Line
 from oracle.made import Made, Outcome, Pane
-from oracle.plan import Rule, Source, plan
+from oracle.plan import Rule, plan
 from oracle.segment import Segments
 from oracle.state import State
-from oracle.timed import Counted, Session, TimedGrid
+from oracle.timed import Counted, Session
 from oracle.total import Total
-from oracle.watermark import Watermark
 from oracle.window import Window
-
-
-class _Feed:
-    """One source: its watermark, and the samples that wait for it, by event time."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.watermark = Watermark(source)
-        self.waiting: dict[int, list[tuple[Sample, int]]] = {}
-        self.contexts: dict[int, list[Told]] = {}  # by the event time from which they hold
-        self.instances: list[Instance] = []
-        self.by_tag: dict[str, list[Instance]] = defaultdict(list)
-        self.alarms: list[tuple[Instance, AlarmRule]] = []
-        self.ordered: list[tuple[Instance, AlarmRule]] = []  # alarms of event order
-        self.followers: list[Instance] = []  # alarms that may be suppressed
-        self.panes: list[tuple[Instance, Window | TimedGrid | Session | Counted]] = []
-        self.segments: list[tuple[Instance, Counter | Total | State]] = []
-        self.newest_ns: dict[int, int] = {}  # event time, by stream
-        self.newest_of: dict[str, int] = {}  # event time, by tag
-        self.states: set[str] = set()  # tags that a rule has been suppressed by
-        self.said: dict[str, Value] = {}  # by those, the newest good value in the journal
-        self.said_event: dict[str, Value] = {}  # the same by instants
-        self.lost_before: Tally[tuple[int, int]] = Tally()  # by stream and start
-        self.lost: dict[int, tuple[int, int]] = {}  # by stream: from when, and how many
-        self.down: dict[int, Gap] = {}  # by stream: until its next sample
-        self.gaps: dict[int, list[Gap]] = defaultdict(list)
-
-    def hear(self, sample: Sample, event_ns: int) -> None:
-        """What a tag says counts for rules that come later, too."""
-        self.newest_of[sample.tag] = max(event_ns, self.newest_of.get(sample.tag, event_ns))
-        if sample.tag in self.states and not sample.is_bad:
-            self.said[sample.tag] = sample.value
-
-    def forget(self) -> None:
-        """States that nobody waits for any more."""
-        for tag in [*self.said_event]:
-            if not self.is_waited_for(tag):
-                del self.said_event[tag]
-
-    def is_waited_for(self, tag: str) -> bool:
-        """A rule in force takes its samples in event order."""
-        return any(each.rule.is_event_order for each in self.by_tag.get(tag, ()))
-
-    def replace(self, instance: Instance, logic: Window) -> None:
-        """It goes on from another one."""
-        instance.logic = logic
-        self.panes = [(i, logic if i is instance else known) for i, known in self.panes]
-
-    def clear(self) -> None:
-        """Other instances follow."""
-        self.instances, self.by_tag, self.alarms, self.ordered = [], defaultdict(list), [], []
-        self.panes, self.segments, self.followers = [], [], []
-
-    def add(self, instance: Instance) -> None:
-        """In the order of the configuration."""
-        self.instances.append(instance)
-        self.states |= {instance.suppress_tag} - {""}
-        logic = instance.logic
-        if isinstance(logic, AlarmRule):
-            self.alarms.append((instance, logic))
-            if instance.rule.is_event_order:
-                self.ordered.append((instance, logic))
-            if instance.suppress_tag or instance.rule.suppress_by:
-                self.followers.append(instance)
-        elif isinstance(logic, (Window, *TIMED)):
-            self.panes.append((instance, logic))
-        else:
-            self.segments.append((instance, logic))
-        for tag in {*instance.roles, instance.suppress_tag}:
-            self.by_tag[tag].append(instance)
 
 
 def _is_named(rule: Rule | None, instance: Instance) -> bool:
@@ -106,8 +36,8 @@ class Judge:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._plant, sources, self._rules = plan(config)
-        self._feeds = {source.name: _Feed(source) for source in sources}
-        self._tags: dict[str, _Feed] = {}
+        self._feeds = {source.name: Line(source) for source in sources}
+        self._tags: dict[str, Line] = {}
         self._engine_ns = 0
         self._clock_ns = 0  # engine time; the judge hears of it by records
         self._gone_alarms: dict[tuple[str, str, str], Instance] = {}  # whose ids are remembered
@@ -216,7 +146,7 @@ class Judge:
                 now_ns = self._engine_ns
                 self._emit(each, [Made("rule.restarted", now_ns, now_ns, now_ns)])
 
-    def _begin(self, feed: _Feed, each: Instance, before: Instance | None) -> None:
+    def _begin(self, feed: Line, each: Instance, before: Instance | None) -> None:
         """An instance of a rule that is new or another one now."""
         logic = each.logic
         if isinstance(logic, AlarmRule):
@@ -270,7 +200,7 @@ class Judge:
             over_ns = None if each.rule.is_event else max(ends)
             self._gone[each.rule.name, each.tag] = until_ns, over_ns
 
-    def _forget(self, feed: _Feed) -> None:
+    def _forget(self, feed: Line) -> None:
         """What windows told whose rule is gone, once their end has passed."""
         here = {(each.rule.name, each.tag) for each in feed.instances}
         for key, (_, over_ns) in [*self._gone.items()]:
@@ -305,6 +235,9 @@ class Judge:
                 continue
             self.outcome.used += 1
             self._behind_gap(feed, record.stream, event_ns)
+            newest_ns = feed.regress[record.stream].sample(event_ns, self._engine_ns)
+            if newest_ns is not None:
+                self._regress(feed, record.stream, newest_ns)
             for each in feed.by_tag.get(sample.tag, ()):
                 if isinstance(each.logic, Total) and sample.tag == each.tag:
                     each.logic.gaps = feed.gaps[record.stream]
@@ -312,14 +245,30 @@ class Judge:
             feed.watermark.sample(record.stream, event_ns, self._engine_ns)
             self._pass_time(feed)
 
-    def _gap(self, feed: _Feed, record: Receive) -> None:
+    def _regress(self, feed: Line, stream: int, newest_ns: int) -> None:
+        """The clock of its only stream has gone back: what waits is judged, what is open ends."""
+        self._judge_waiting(feed, None)
+        for each, logic in feed.panes:
+            assert isinstance(logic, Window)
+            self._close_panes(each, logic.regress())
+            feed.replace(each, Window(each.rule))
+        for each, segment in feed.segments:
+            self._emit(each, segment.regress())
+        for each, alarm in feed.alarms:
+            self._emit(each, each.chatter.regress())
+            alarm.regress()
+        feed.newest_of.clear()
+        feed.time_epoch += 1
+        feed.watermark.regress(stream, newest_ns, self._engine_ns)
+
+    def _gap(self, feed: Line, record: Receive) -> None:
         """Samples did not come: from the newest before to the first behind."""
         if record.lost:
             start_ns = feed.newest_ns.get(record.stream, self._engine_ns)
             _, lost = feed.lost.get(record.stream, (start_ns, 0))
             feed.lost[record.stream] = start_ns, lost + record.lost
 
-    def _behind_gap(self, feed: _Feed, stream: int, event_ns: int) -> None:
+    def _behind_gap(self, feed: Line, stream: int, event_ns: int) -> None:
         """The first sample that can be used tells of it, and ends what the source was down for."""
         if stream in feed.down:
             gap = feed.down.pop(stream)
@@ -342,7 +291,7 @@ class Judge:
                     )
         feed.newest_ns[stream] = max(feed.newest_ns.get(stream, event_ns), event_ns)
 
-    def _sample(self, feed: _Feed, sample: Sample, event_ns: int) -> None:
+    def _sample(self, feed: Line, sample: Sample, event_ns: int) -> None:
         is_late = feed.watermark.is_past(event_ns)
         feed.hear(sample, event_ns)
         is_waited_for = False
@@ -357,9 +306,7 @@ class Judge:
         if is_waited_for and not is_late:
             feed.waiting.setdefault(event_ns, []).append((sample, self._engine_ns))
 
-    def _window_sample(
-        self, feed: _Feed, instance: Instance, sample: Sample, event_ns: int
-    ) -> None:
+    def _window_sample(self, feed: Line, instance: Instance, sample: Sample, event_ns: int) -> None:
         logic = instance.logic
         assert isinstance(logic, Window)
         left = instance.left
@@ -371,7 +318,7 @@ class Judge:
         else:
             logic.sample(point(sample, event_ns))
 
-    def _alarm_sample(self, feed: _Feed, each: Instance, sample: Sample, event_ns: int) -> None:
+    def _alarm_sample(self, feed: Line, each: Instance, sample: Sample, event_ns: int) -> None:
         assert isinstance(each.logic, AlarmRule)
         if sample.tag == each.suppress_tag:
             each.hear_machine(feed.said.get(sample.tag))
@@ -380,7 +327,7 @@ class Judge:
             self._alarm_judge(feed, each, sample, event_ns, self._engine_ns)
 
     def _alarm_judge(
-        self, feed: _Feed, each: Instance, sample: Sample, event_ns: int, heard_ns: int
+        self, feed: Line, each: Instance, sample: Sample, event_ns: int, heard_ns: int
     ) -> None:
         assert isinstance(each.logic, AlarmRule)
         skipped = each.logic.out_of_order
@@ -389,12 +336,12 @@ class Judge:
             self._emit(each, each.chatter.over(event_ns))
         self._settle(feed)
 
-    def _settle(self, feed: _Feed) -> None:
+    def _settle(self, feed: Line) -> None:
         """Who is suppressed now."""
         for each in feed.followers:
             self._emit(each, each.settle(self._named(feed, each)))
 
-    def _named(self, feed: _Feed, each: Instance) -> Instance | None:
+    def _named(self, feed: Line, each: Instance) -> Instance | None:
         """The other rule's instance with the same capture."""
         for other in feed.instances:
             if other.rule.name == each.rule.suppress_by and other.star == each.star:
@@ -435,7 +382,7 @@ class Judge:
             feed.watermark.tick(self._engine_ns)
             self._pass_time(feed)
 
-    def _tick_alarms(self, feed: _Feed) -> None:
+    def _tick_alarms(self, feed: Line) -> None:
         """Alarms take turns, the one whose deadline is the first by engine time."""
         alarms = feed.alarms
         while ends := [
@@ -444,14 +391,15 @@ class Judge:
             for due_ns in (logic.next_tick_ns(), each.chatter.silent_ns())
             if due_ns is not None and due_ns <= self._engine_ns
         ]:
-            each, logic = alarms[min(ends)[1]]
-            is_shelved = logic.is_shelved_until(self._engine_ns)
-            self._emit(each, logic.tick(self._engine_ns))
+            due_ns, number = min(ends)
+            each, logic = alarms[number]
+            is_shelved = logic.is_shelved_until(due_ns)
+            self._emit(each, logic.tick(due_ns))
             if not is_shelved:
-                self._emit(each, each.chatter.tick(self._engine_ns))
+                self._emit(each, each.chatter.tick(due_ns))
             self._settle(feed)
 
-    def _take_due(self, feed: _Feed, event_ns: int) -> None:
+    def _take_due(self, feed: Line, event_ns: int) -> None:
         """Delays of event order end once the watermark is there, before what happens then."""
         alarms = feed.ordered
         while ends := [
@@ -465,20 +413,17 @@ class Judge:
             self._settle(feed)
 
     @staticmethod
-    def _is_due(feed: _Feed, engine_ns: int) -> bool:
+    def _is_due(feed: Line, engine_ns: int) -> bool:
         if feed.waiting or feed.contexts or feed.watermark.is_idle_due(engine_ns):
             return True
         return any(each.is_open or each.chatter.silent_ns() is not None for each in feed.instances)
 
-    def _pass_time(self, feed: _Feed) -> None:
+    def _pass_time(self, feed: Line) -> None:
         """Instants before the watermark are judged, oldest first; then what ends is closed."""
         now_ns = feed.watermark.now_ns
         if now_ns is None:
             return
-        for event_ns in sorted(t for t in {*feed.waiting, *feed.contexts} if t < now_ns):
-            self._take_due(feed, event_ns)
-            contexts = feed.contexts.pop(event_ns, [])
-            self._instant(feed, event_ns, feed.waiting.pop(event_ns, []), contexts)
+        self._judge_waiting(feed, now_ns)
         self._take_due(feed, now_ns)
         for each, window in feed.panes:
             if each.left is not None:
@@ -486,6 +431,17 @@ class Judge:
             self._close_panes(each, window.pass_time(now_ns))
         for each, segment in feed.segments:
             self._emit(each, segment.pass_time(now_ns))
+
+    def _judge_waiting(self, feed: Line, before_ns: int | None) -> None:
+        """Instants before this; or all, before a watermark that never came there: of delays only
+        the tag's own samples say that they have ended.
+        """
+        waiting = sorted({*feed.waiting, *feed.contexts})
+        for event_ns in (t for t in waiting if before_ns is None or t < before_ns):
+            if before_ns is not None:
+                self._take_due(feed, event_ns)
+            contexts = feed.contexts.pop(event_ns, [])
+            self._instant(feed, event_ns, feed.waiting.pop(event_ns, []), contexts)
 
     def _pass_left(self, each: Instance, left: Instance, now_ns: int) -> None:
         """Windows of the rule as it was."""
@@ -496,7 +452,7 @@ class Judge:
 
     def _instant(
         self,
-        feed: _Feed,
+        feed: Line,
         event_ns: int,
         samples: list[tuple[Sample, int]],
         contexts: list[Told],
@@ -538,7 +494,7 @@ class Judge:
                     self._emit(each, each.logic.instant(event_ns, values))
 
     def _alarm_instant(
-        self, feed: _Feed, each: Instance, event_ns: int, samples: list[tuple[Sample, int]]
+        self, feed: Line, each: Instance, event_ns: int, samples: list[tuple[Sample, int]]
     ) -> None:
         """The last one of an instant stands for it."""
         assert isinstance(each.logic, AlarmRule)
@@ -570,7 +526,8 @@ class Judge:
 
     def _tell(self, rule: Rule, tag: str, asset: str, made: Made, *, is_told: bool = True) -> None:
         made.rule, made.series, made.tag, made.asset = rule.name, rule.series, tag, asset
-        twin = (made.rule, made.series, made.tag, made.kind, made.at_ns)
+        made.time_epoch = self._tags[tag].time_epoch if tag in self._tags else 0
+        twin = (made.rule, made.series, made.tag, made.kind, made.at_ns, made.time_epoch)
         if not made.revision:
             if made.kind == "rule.restarted":
                 made.occurrence = self._reloads[1]
@@ -581,6 +538,7 @@ class Judge:
             self._plant,
             *twin[:4],
             at_ns=made.at_ns,
+            time_epoch=made.time_epoch,
             occurrence=made.occurrence,
             revision=made.revision,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from oracle.alarm import Alarm, AlarmRule, Crossing, Number
 from oracle.made import Made
@@ -84,7 +85,12 @@ class Rate(Leveled):
         rate = change * float(self.rule.per_ns) / float(now_ns - then_ns)
         if not math.isfinite(rate):
             return self.take_due(now_ns, None)
-        return self.judge(Crossing(now_ns, crossing.engine_ns, rate, crossing.flags))
+        return self.judge(replace(crossing, value=rate))
+
+    def regress(self) -> None:
+        """Nothing to compare with."""
+        super().regress()
+        self._anchors = []
 
 
 def _difference(value: Number, then: Number) -> float:

@@ -41,6 +41,7 @@ class Pane:
     held: list[Held] = field(default_factory=list)
     is_partial: bool = False  # nobody knows what came before the tag's first sample
     is_cut_late: bool = False  # by a change told after the watermark had passed it
+    is_clock_regress: bool = False  # the clock went back while it was open
     revision: int = 0
     rule: str = ""
     tag: str = ""
@@ -61,6 +62,7 @@ class Pane:
             "partial": self.is_partial,
             "uncertain": is_uncertain,
             "cut_late": self.is_cut_late,
+            "clock_regress": self.is_clock_regress,
         }
         return frozenset(flag for flag, is_so in said.items() if is_so)
 
@@ -158,6 +160,7 @@ class Made:
     tag: str = ""
     asset: str = ""
     occurrence: int = 0
+    time_epoch: int = 0
     id: str = ""
 
 

@@ -23,6 +23,8 @@ class Segments(ABC):
         self.is_counted = True  # that reading, not passed over
         self.is_told_late = False  # what ran at that instant was told behind the watermark
         self.is_boundary = False  # a fixed interval ends at the instant that is judged
+        self._newest_ns = 0  # instant
+        self._has_gone_back = False  # the clock has gone back, and no value has come since
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
         """Every role takes its value, then one transition.
@@ -30,6 +32,7 @@ class Segments(ABC):
         A boundary at this very instant is the same cut as a new lot's: nothing lies between them.
         """
         made = self.pass_time(event_ns)
+        self._newest_ns = event_ns
         self.is_boundary = self.next_end_ns() == event_ns
         before = dict(self.role)
         self.role.update(values)
@@ -37,7 +40,9 @@ class Segments(ABC):
             if "tag" in values:  # before the first one nothing is measured
                 self.start_ns = event_ns
                 self.ran = dict(self.role)
-                self.begin(event_ns)
+                if not self._has_gone_back:
+                    self.begin(event_ns)
+                self._has_gone_back = False
         elif any(self._is_cut(cut, before, values) for cut in self.rule.cut_on):
             if self.is_told_late:
                 self.flags.add("cut_late")
@@ -92,6 +97,18 @@ class Segments(ABC):
             self.start_ns = end_ns
             self.ran = dict(self.role)
             self.next(end_ns)
+        return made
+
+    def regress(self) -> list[Made]:
+        """The clock went back: what is open ends at its newest instant, and goes on with the next
+        value.
+        """
+        if self.start_ns is None:
+            return []
+        self.flags.add("clock_regress")
+        made = self._close(self._newest_ns)
+        self.start_ns, self._has_gone_back = None, True
+        self.next(self._newest_ns)
         return made
 
     def _close(self, end_ns: int) -> list[Made]:

@@ -34,6 +34,7 @@ class State:
         self.micro_dropped = 0
         self.is_uncertain = False  # the state of the instant that is judged
         self._flags: set[str] = set()  # of the open state
+        self._newest_ns = 0  # instant at which a state was told
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
         """Every role takes its value, then one transition.
@@ -49,6 +50,7 @@ class State:
         state = values.get("tag")
         if state is None:
             return made
+        self._newest_ns = event_ns
         since = values.get("since")
         assert since is None or isinstance(since, int)
         start_ns = event_ns if since is None else since * self._rule.since_unit_ns
@@ -97,6 +99,21 @@ class State:
             order=self._order,
             text=self._rule.text(self._state),
         )
+
+    def regress(self) -> list[Made]:
+        """The clock went back: nobody knows how long the open state held, so it is no micro stop.
+        Micro stops are told, and intervals begin anew.
+        """
+        made = []
+        flags = self._flags | {"clock_regress"}
+        flags |= {"partial"} if self._is_partial else set[str]()
+        if self._rule.is_listed(self._state) and self._rule.on != "enter":
+            made.append(self._made("state.end", max(self._newest_ns, self._start_ns), flags))
+        for stops in self._micro.values():
+            stops.flags.add("clock_regress")
+        made += self.pass_time(2**63)
+        self._state, self._told_ns = None, None
+        return made
 
     # ---- micro stops, folded --------------------------------------------------------------------
 

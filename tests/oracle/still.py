@@ -33,6 +33,12 @@ class Stuck(AlarmRule):
             self._reference = None
         return []
 
+    def regress(self) -> None:
+        """What a value that has not moved was held against is of another time."""
+        super().regress()
+        if not self.is_active:
+            self._reference = None
+
     def _has_moved(self, value: Number) -> bool:
         assert self._reference is not None
         if isinstance(value, int):
@@ -50,11 +56,17 @@ class Freshness(AlarmRule):
         self._newest: Crossing | None = None
         self._has_tripped = False  # since the newest good sample
         self._trip_ns = 0
+        self._is_back = False  # the clock has gone back since
+
+    def regress(self) -> None:
+        """Only engine time says for how long it has been silent."""
+        super().regress()
+        self._is_back = True
 
     def good(self, crossing: Crossing) -> list[Made]:
         """It spoke."""
         made = self.take_due(crossing.event_ns, None)
-        self._newest, self._has_tripped = crossing, False
+        self._newest, self._has_tripped, self._is_back = crossing, False, False
         if not self.is_active:
             return made
         at_ns = max(crossing.event_ns, self._trip_ns)
@@ -80,7 +92,8 @@ class Freshness(AlarmRule):
         if self._newest is None or self._has_tripped:
             return []
         last, after_ns = self._newest, self.rule.after_ns
-        is_due = event_ns is not None and last.event_ns + after_ns <= event_ns
+        is_known = event_ns is not None and not self._is_back
+        is_due = is_known and event_ns is not None and last.event_ns + after_ns <= event_ns
         is_due = is_due or (engine_ns is not None and last.engine_ns + after_ns <= engine_ns)
         if not is_due:
             return []

@@ -54,6 +54,12 @@ class Total(Segments):
         self._flow = Fraction(value)
         self._reached_ns = event_ns
 
+    def regress(self) -> list[Made]:
+        """What flows is not known until its next value."""
+        made = super().regress()
+        self._flow = None
+        return made
+
     def lose(self, event_ns: int) -> None:
         """A bad value: nobody knows what flows from here on."""
         self._flow_until(event_ns)

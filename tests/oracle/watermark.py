@@ -15,6 +15,32 @@ class _Stream:
     is_idle: bool = False
 
 
+class Regress:
+    """Whether a clock has gone back: more than an hour behind its stream's newest, and stays."""
+
+    BEHIND_NS, STAYS_NS, SAMPLES = 3600 * 10**9, 10 * 10**9, 100
+
+    def __init__(self) -> None:
+        self._newest_ns: int | None = None
+        self._run: list[int] = []  # stamps that lie so far behind
+        self._since_ns = 0  # engine time of the first of them
+
+    def sample(self, event_ns: int, engine_ns: int) -> int | None:
+        """With the sample that makes it certain: the newest stamp of the new epoch."""
+        newest_ns = self._newest_ns
+        if newest_ns is None or event_ns >= newest_ns - self.BEHIND_NS:
+            self._newest_ns = event_ns if newest_ns is None else max(newest_ns, event_ns)
+            self._run = []
+            return None
+        if not self._run:
+            self._since_ns = engine_ns
+        self._run.append(event_ns)
+        if len(self._run) < self.SAMPLES or engine_ns - self._since_ns < self.STAYS_NS:
+            return None
+        self._newest_ns, self._run = max(self._run), []
+        return self._newest_ns
+
+
 class Watermark:
     """min over the streams that are not idle of their latest event time, minus lateness.
 
@@ -36,6 +62,12 @@ class Watermark:
         known.event_max_ns = max(known.event_max_ns, event_ns)
         known.heard_ns = known.silent_ns = engine_ns
         known.is_idle = False
+        self._advance(engine_ns)
+
+    def regress(self, stream: int, event_ns: int, engine_ns: int) -> None:
+        """The clock of the only stream has gone back: all begins anew at its newest stamp."""
+        self._streams[stream] = _Stream(event_ns, engine_ns, engine_ns)
+        self.now_ns = None
         self._advance(engine_ns)
 
     def tick(self, engine_ns: int) -> None:

@@ -41,7 +41,7 @@ from penstock.events import Event
 from penstock.stats import Alarm, Stats
 
 NO_TIME = -(2**63)  # penstock.h, PSTK_TIME_NONE
-FLAGS = {"partial": 1, "cut_late": 1 << 6, "uncertain": 1 << 10}  # penstock.h
+FLAGS = {"partial": 1, "cut_late": 1 << 6, "clock_regress": 1 << 7, "uncertain": 1 << 10}
 _NUMBERS = ("count", "sum", "min", "max", "first", "last")
 NUMBERS = (*_NUMBERS, "mean")
 NUMBERS_ASKED = {
@@ -345,6 +345,7 @@ def _fields(made: Made, event: Event) -> Iterator[tuple[str, Any, Any]]:
             "at_ns",
             "start_ns",
             "end_ns",
+            "time_epoch",
             "occurrence",
             "revision",
         )

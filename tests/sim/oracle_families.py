@@ -24,17 +24,20 @@ import oracle_windows as windows
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from oracle_channel import Channel
+from oracle_clocks import with_regress
 from oracle_drive import Way, differences, play
 from oracle_lives import play_lives, with_all, with_changes, with_reloads, with_restarts
 from oracle_recordings import Part, Recording
 
-from oracle import Judge, Receive
+from oracle import Context, Judge, Receive
 
 SAMPLES_MEDIAN = 200
 EVENT_SHARE = 0.2
 WORKERS = int(os.environ.get("PENSTOCK_ORACLE_WORKERS", "2"))
 HOWS = ("whole", "whole", "cut", "cut", "cut", "close", "kill", "reload")
+REGRESS = (*HOWS, "regress")
 CHANGED = (*HOWS, "change", "change", "all")
+BOTH = (*CHANGED, "regress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +52,17 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "limit": Family(alarms.limits, 212, hows=CHANGED),
-    "rate": Family(alarms.rates, 212, hows=CHANGED),
-    "stuck": Family(alarms.stuck, 212, hows=CHANGED),
-    "freshness": Family(alarms.freshness, 212, hows=CHANGED),
+    "limit": Family(alarms.limits, 212, hows=BOTH),
+    "rate": Family(alarms.rates, 212, hows=BOTH),
+    "stuck": Family(alarms.stuck, 212, hows=BOTH),
+    "freshness": Family(alarms.freshness, 212, hows=BOTH),
     "gap": Family(alarms.gaps, 212, hows=CHANGED, weight=4),
     "counter": Family(rec.counters, 142),
     "total": Family(rec.totals, 206),
-    "state": Family(rec.states, 105),
-    "tumbling": Family(windows.tumbling, 212, hows=CHANGED, weight=4),
+    "state": Family(rec.states, 105, hows=REGRESS),
+    "tumbling": Family(windows.tumbling, 212, hows=BOTH, weight=4),
     "figures": Family(windows.figures, 212, hows=CHANGED, weight=4),
-    "hopping": Family(windows.hopping, 212, hows=CHANGED, weight=4),
+    "hopping": Family(windows.hopping, 212, hows=BOTH, weight=4),
     "session": Family(windows.sessions, 212, hows=CHANGED, weight=4),
     "count": Family(windows.counts, 212, hows=CHANGED, weight=4),
     "held": Family(windows.held, 212, weight=2),
@@ -128,6 +131,8 @@ def example(family: str, number: int) -> tuple[Recording, Way, str, Random]:
         parts = [part.renamed(i) for i, part in enumerate(parts)]
     recording = Channel(draw, parts).recording()
     how = draw.choice(made.hows)
+    if how == "regress" and not _may_regress(recording):
+        how = "cut"
     if how in ("close", "kill"):
         recording = with_restarts(recording, draw, how)
     elif how in ("change", "all"):
@@ -137,10 +142,18 @@ def example(family: str, number: int) -> tuple[Recording, Way, str, Random]:
         rules = [rule for part in others for rule in part.rules]
         change = with_changes if how == "change" else with_all
         recording = change(recording, draw, rules)
+    elif how == "regress":
+        recording = with_regress(recording, draw)
     elif how == "reload":
         recording = with_reloads(recording, draw)
     way = Way(recording.wire, None if how == "whole" else draw)
     return recording, way, how, draw
+
+
+def _may_regress(recording: Recording) -> bool:
+    """One stream of one clock; nothing that people say by another."""
+    streams = {r.stream for r in recording.records if isinstance(r, Receive)}
+    return len(streams) == 1 and not any(isinstance(r, Context) for r in recording.records)
 
 
 def check(family: str, number: int, tally: Tally) -> None:

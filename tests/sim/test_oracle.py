@@ -440,6 +440,18 @@ def test_a_state_of_event_order_is_known_as_long_as_a_rule_waits_for_it(
     assert (trips, outcome.alarms[0].is_suppressed) == (not is_suppressed, is_suppressed)
 
 
+def test_what_is_due_after_a_long_silence_is_taken_in_order_of_time() -> None:
+    """The tag is silent 20 ms behind the trip: no re-alarm of the next minutes is told."""
+    on = {"value": 10, "on_delay_s": 0.005, "re_alarm_s": 1}
+    alarm = {"name": "r", "kind": "limit", "tag": "*.p", "high": on, "suppress_by": "quiet"}
+    quiet = {"name": "quiet", "kind": "freshness", "tag": "*.p", "after_s": 0.02}
+    config = rec.config_of([quiet, alarm])
+    records: list[Record] = [at(0, p=11.0), Tick(BASE + 70 * 10**9)]
+    outcome, run = check(Recording(config, tuple(records), {"m.p": "f64"}))
+    assert [event.kind for event in run.events] == ["limit.H.trip", "freshness.trip"]
+    assert outcome.suppressed == 0
+
+
 # ---- the comparison itself ----------------------------------------------------------------------
 
 

@@ -50,6 +50,18 @@ def test_a_seed_is_an_example(family: str) -> None:
     assert first[2] == second[2]
 
 
+def test_a_clock_that_goes_back_is_seen_to_by_every_family_that_draws_it() -> None:
+    for family, each in families.FAMILIES.items():
+        for number in range(1000 if "regress" in each.hows else 0):
+            recording, _, how, _ = families.example(family, number)
+            if how == "regress" and any(
+                event.time_epoch for event in Judge(recording.config).run(recording.records).events
+            ):
+                break
+        else:
+            assert "regress" not in each.hows, family
+
+
 def test_what_fails_is_made_small() -> None:
     """A recording whose fault is one sample shrinks to a few."""
     recording, _, _, _ = families.example("limit", 1)
