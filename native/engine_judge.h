@@ -11,7 +11,7 @@
 #include "parse/parse.h"
 #include "ring/ring.h"
 
-#define PSTK_JUDGE_LAYOUT 8u /* of the sections below; older: in part, newer: refused */
+#define PSTK_JUDGE_LAYOUT 9u /* of the sections below; older: in part, newer: refused */
 
 typedef struct pstk_judge_options {
     char plant[64];

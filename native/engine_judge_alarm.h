@@ -154,6 +154,7 @@ void judge_alarm_touch(pstk_judge *judge, uint32_t instance);
 
 void judge_operate(pstk_judge *judge, const pstk_operation *operation);
 void judge_unshelve(pstk_judge *judge, uint32_t limit, int64_t at_ns, const char *by);
+void judge_shelf_forget(pstk_judge *judge, uint32_t shelf); /* trips and clears that were told */
 void judge_alarm_count(pstk_judge *judge, uint32_t limit, uint32_t told, pstk_event *event);
 void judge_event_set_by(pstk_event *event, const char *by);
 

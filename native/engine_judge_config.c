@@ -134,6 +134,7 @@ static void tell_restart(pstk_judge *judge, uint32_t index) {
 
 static void close_limit(pstk_judge *judge, uint32_t index) {
     const judge_instance *instance = judge_instance_raw(judge, index);
+    judge_silence_end(judge, instance);
     if (!instance->state)
         return;
     const judge_limit *at = judge_limit_raw(judge, instance->state);
@@ -146,6 +147,8 @@ static void close_limit(pstk_judge *judge, uint32_t index) {
     judge_limit_reset(judge, instance->state);
     if (at->shelf && !staged_for(judge, instance))
         judge_shelf_at(judge, at->shelf)->is_shelved = 0; /* what was told of it stays */
+    if (at->shelf && instance->kind == PSTK_RULE_FRESHNESS)
+        judge_shelf_forget(judge, at->shelf); /* judge_last knows more */
 }
 
 /* A register that its rule names no more. */
@@ -170,6 +173,8 @@ static bool close_changed(pstk_judge *judge) {
             is_kept(judge, instance))
             continue;
         bool is_group = judge_is_group(instance->kind);
+        if (is_group)
+            judge_group_settle(judge, instance->state);
         if (is_group && !is_left(judge, instance))
             continue;
         if (!judge_has_room(judge))
@@ -217,8 +222,8 @@ static bool tell_changed(pstk_judge *judge) {
     return true;
 }
 
-/* What tells equal stamps apart is kept: of alarms that were chattering or that a person has had to
- * do with, of windows of events. */
+/* What tells equal stamps apart is kept: of alarms that were chattering, fell silent or that a
+ * person has had to do with, of windows of events. */
 static bool is_forgettable(const pstk_judge *judge, const judge_instance *instance) {
     if (judge_is_alarm(instance->kind))
         return !instance->last && !judge_limit_raw(judge, instance->state)->shelf;
@@ -253,8 +258,11 @@ static void remap_instances(pstk_judge *judge) {
         if (!instance->kind)
             continue;
         uint32_t rule = staged_for(judge, instance) ? judge->staged_of_name[instance->name] : 0;
-        if (!rule && instance->rule && judge_is_group(instance->kind))
+        bool is_group = judge_is_group(instance->kind);
+        if (!rule && instance->rule && is_group)
             judge_group_at(judge, instance->state)->is_away = 1;
+        if (rule && is_group && !(instance->rule && is_kept(judge, instance)))
+            judge_group_change(judge, instance->state);
         instance->rule = (uint16_t)rule;
         if (instance->kind == PSTK_RULE_WINDOW && !instance->is_wide &&
             !judge_window_is_leaving(judge_window_raw(judge, instance->state)))
@@ -314,6 +322,7 @@ static void swap_tables(pstk_judge *judge) {
     staging_reset(judge);
     judge_rules_rebuild(judge);
     judge_bind_rebuild(judge, true);
+    judge_groups_wake(judge);
     judge_deadlines_rebuild(judge);
 }
 

@@ -199,16 +199,42 @@ static bool is_once(uint16_t kind) {
            (kind >= PSTK_EVENT_ALARM_ACKNOWLEDGED && kind <= PSTK_EVENT_ALARM_UNSHELVED);
 }
 
+static judge_last *last_of(pstk_judge *judge, judge_instance *instance) {
+    if (!instance->last)
+        instance->last = judge_arena_take(judge, JUDGE_LAST); /* as many as instances: never full */
+    return judge_last_at(judge, instance->last);
+}
+
+/* A silent tag is told ahead of its stamps; where its rule changes, the same stamp may come again.
+ */
+static void count_silence(pstk_judge *judge, judge_instance *instance, pstk_event *event) {
+    judge_last *last = last_of(judge, instance);
+    if (last->base && event->at_ns <= last->before_ns)
+        event->occurrence += last->base;
+    last->newest_ns = last->top ? PSTK_MAX(last->newest_ns, event->at_ns) : event->at_ns;
+    last->top = PSTK_MAX(last->top, event->occurrence + 1);
+}
+
+void judge_silence_end(pstk_judge *judge, const judge_instance *instance) {
+    if (!instance->last || !judge_last_raw(judge, instance->last)->top)
+        return;
+    judge_last *last = judge_last_at(judge, instance->last);
+    last->before_ns = last->base ? PSTK_MAX(last->before_ns, last->newest_ns) : last->newest_ns;
+    last->base = PSTK_MAX(last->base, last->top);
+    last->top = 0;
+}
+
 /* What may repeat a stamp is told apart here. */
 static void count_occurrence(pstk_judge *judge, judge_instance *instance, pstk_event *event) {
-    if (is_once(event->kind))
+    if (is_once(event->kind)) {
+        if (event->kind == PSTK_EVENT_FRESHNESS_TRIP || event->kind == PSTK_EVENT_FRESHNESS_CLEAR)
+            count_silence(judge, instance, event);
         return;
+    }
     if (event->revision) /* told apart by it */
         return;
     bool is_first = !instance->last;
-    if (is_first)
-        instance->last = judge_arena_take(judge, JUDGE_LAST); /* as many as instances: never full */
-    judge_last *last = judge_last_at(judge, instance->last);
+    judge_last *last = last_of(judge, instance);
     bool is_again = !is_first && last->kind == event->kind && last->at_ns == event->at_ns &&
                     last->epoch == event->time_epoch;
     last->occurrence = is_again ? last->occurrence + 1 : 0;

@@ -31,6 +31,7 @@ void judge_group_open(pstk_judge *judge, uint32_t index, uint32_t instance) {
     group->instance = instance;
     group->last_ns = INT64_MIN;
     group->wake_ns = PSTK_TIME_NONE;
+    group->from_ns = INT64_MIN;
     if (judge_instance_raw(judge, instance)->kind == PSTK_RULE_STATE) {
         pstk_micro_init(&group->u.state.micro);
         group->u.state.enter_ns = PSTK_TIME_NONE;
@@ -233,9 +234,10 @@ static void adopt_roles(judge_group *group) {
     group->start_type = group->role[PSTK_ROLE_START].type;
 }
 
-/* The newest boundary passed since from_ns: the segment's start, or its newest instant, where a
- * changed rule has boundaries before that. A cut that falls on one is that boundary itself: then
- * the one before it counts, where empty intervals lie between. */
+/* The newest boundary passed since from_ns: the segment's start, its newest instant, or where a
+ * changed rule took over: the new one's boundaries before that count for nothing. A cut that falls
+ * on one is that boundary itself: then the one before it counts, where empty intervals lie between.
+ */
 static int64_t boundary_of(const pstk_rule *rule, int64_t from_ns, int64_t time_ns, bool is_cut) {
     if (rule->size_ns <= 0)
         return PSTK_TIME_NONE;
@@ -264,12 +266,24 @@ void judge_group_wake(pstk_judge *judge, judge_group *group, int64_t at_ns) {
 }
 
 /* So that a segment of a silent tag ends with its interval, not with the next sample. */
-static void wake_at_boundary(pstk_judge *judge, judge_group *group, int64_t from_ns) {
+static void wake_at_boundary(pstk_judge *judge, judge_group *group, int64_t held_ns) {
     const pstk_rule *rule = rule_of(judge, group);
+    int64_t from_ns = PSTK_MAX(held_ns, group->from_ns);
     if (rule->size_ns <= 0 || !judge_group_has_to_tell(rule, group))
         return;
     judge_group_wake(judge, group,
                      pstk_time_floor(from_ns, rule->size_ns, rule->offset_ns) + rule->size_ns);
+}
+
+void judge_group_rewake(pstk_judge *judge, judge_group *group) {
+    uint8_t kind = judge_instance_raw(judge, group->instance)->kind;
+    if (kind == PSTK_RULE_STATE && group->u.state.micro.count)
+        judge_group_wake(judge, group, group->u.state.micro.end_ns);
+    else if (kind == PSTK_RULE_COUNTER && group->u.counter.is_open &&
+             !group->u.counter.is_unstarted)
+        wake_at_boundary(judge, group, judge_counter_ns(group));
+    else if (kind == PSTK_RULE_TOTAL && group->u.total.is_open && !group->u.total.is_unstarted)
+        wake_at_boundary(judge, group, judge_total_ns(group));
 }
 
 static uint32_t quality_flags(const judge_role *role, int64_t time_ns) {
@@ -313,7 +327,8 @@ static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns
     if (group->u.counter.is_open) {
         in->has_gap = has_gap(judge, group, group->u.counter.last_ns, time_ns);
         if (!group->u.counter.is_unstarted)
-            in->boundary_ns = boundary_of(rule, judge_counter_ns(group), time_ns, found->is_cut);
+            in->boundary_ns = boundary_of(rule, PSTK_MAX(judge_counter_ns(group), group->from_ns),
+                                          time_ns, found->is_cut);
     }
     if (in->has_reading && group->baseline_type) {
         in->has_baseline =
@@ -373,7 +388,8 @@ static void step_total(pstk_judge *judge, judge_group *group, int64_t time_ns, c
     if (total->is_open) {
         in.has_gap = has_gap(judge, group, total->last_ns, time_ns);
         if (!total->is_unstarted)
-            in.boundary_ns = boundary_of(rule, judge_total_ns(group), time_ns, found->is_cut);
+            in.boundary_ns = boundary_of(rule, PSTK_MAX(judge_total_ns(group), group->from_ns),
+                                         time_ns, found->is_cut);
     }
     bool was_open = total->is_open && !total->is_unstarted;
     pstk_segment_fact fact[PSTK_SEGMENT_FACTS_MAX];
@@ -561,7 +577,7 @@ void judge_group_regress(pstk_judge *judge, uint32_t index) {
     finish(judge, group, PSTK_FLAG_CLOCK_REGRESS);
     if (judge_instance_at(judge, group->instance)->kind == PSTK_RULE_STATE)
         pstk_micro_init(&group->u.state.micro);
-    group->last_ns = INT64_MIN;
+    group->last_ns = group->from_ns = INT64_MIN;
     group->wake_ns = PSTK_TIME_NONE;
     group->baseline_type = 0;
     for (uint32_t r = 0; r < PSTK_ROLE_COUNT; r++)

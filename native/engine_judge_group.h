@@ -23,6 +23,7 @@ typedef struct judge_group { /* counter, total, state */
     judge_role role[PSTK_ROLE_COUNT];
     int64_t last_ns; /* newest instant */
     int64_t wake_ns; /* newest boundary that waits in the heap */
+    int64_t from_ns; /* its rule was another one, or gone, until behind this */
     int64_t baseline_ns;
     pstk_value baseline;
     pstk_value lot, order; /* of the open segment */
@@ -48,6 +49,7 @@ static inline bool judge_role_is_other(const judge_role *role, uint8_t type, pst
     return role->type != type || role->value.bits != value.bits;
 }
 
+/* Where boundaries are looked for from: behind the start, the newest value, the newest change. */
 static inline int64_t judge_counter_ns(const judge_group *group) {
     return PSTK_MAX(group->u.counter.start_ns, group->u.counter.last_ns);
 }
@@ -62,10 +64,15 @@ void judge_group_open(pstk_judge *judge, uint32_t group, uint32_t instance); /* 
 void judge_group_role(pstk_judge *judge, uint32_t group, uint32_t role,
                       const struct judge_node *node, uint8_t type);
 void judge_group_step(pstk_judge *judge, uint32_t group, int64_t time_ns);
+/* Its rule changes or goes: empty intervals end by the rule as it was, up to the watermark. */
+void judge_group_settle(pstk_judge *judge, uint32_t group);
+void judge_group_change(pstk_judge *judge, uint32_t group); /* boundaries are the new rule's now */
+void judge_groups_wake(pstk_judge *judge); /* all whose rule changed, once they are bound */
 /* There is something that a boundary would tell. */
 bool judge_group_has_to_tell(const pstk_rule *rule, const judge_group *group);
 /* The instance transits once more when the watermark passes. */
 void judge_group_wake(pstk_judge *judge, judge_group *group, int64_t at_ns);
+void judge_group_rewake(pstk_judge *judge, judge_group *group); /* whatever it waits for */
 /* The rule names another tag from now on: what is open is told as it stands. */
 void judge_group_finish(pstk_judge *judge, uint32_t group);
 void judge_group_regress(pstk_judge *judge, uint32_t group);

@@ -38,6 +38,13 @@ void judge_alarm_count(pstk_judge *judge, uint32_t index, uint32_t place, pstk_e
     event->occurrence = count;
 }
 
+void judge_shelf_forget(pstk_judge *judge, uint32_t index) {
+    judge_shelf *shelf = judge_shelf_at(judge, index);
+    size_t bytes = sizeof *shelf->told;
+    memset(shelf->told + JUDGE_TOLD_TRIP, 0, JUDGE_TOLD_ACKNOWLEDGED * bytes);
+    memset(shelf->told + JUDGE_TOLD_RESET, 0, PSTK_LEVEL_COUNT * bytes);
+}
+
 /* Made at a person's first action; what is active has been told once, if it was told at all. */
 static uint32_t open_shelf(pstk_judge *judge, uint32_t index) {
     judge_limit *at = judge_limit_at(judge, index);

@@ -78,6 +78,9 @@ typedef struct judge_last { /* identity of an instance's last event: how often t
     int64_t at_ns;
     uint32_t occurrence;
     uint32_t kind; /* pstk_event_kind */
+    /* Freshness: what this table told, and those before it. Each counts on from the ones before. */
+    int64_t newest_ns, before_ns;
+    uint32_t top, base; /* one beyond the highest occurrence; 0: nothing was told */
 } judge_last;
 
 typedef struct judge_bind {
@@ -315,6 +318,8 @@ bool judge_has_room(const pstk_judge *judge);
 pstk_event *judge_event_begin(pstk_judge *judge, uint32_t instance, pstk_event_kind kind,
                               int64_t at_ns);
 void judge_event_commit(pstk_judge *judge, uint32_t instance, pstk_event *event);
+/* The rule of a tag that fell silent begins anew: what it tells then is told apart from before. */
+void judge_silence_end(pstk_judge *judge, const judge_instance *instance);
 /* more: NULL where the rule asks for none. */
 void judge_result_put(pstk_judge *judge, const pstk_result *result, const pstk_aggregates *more);
 uint32_t judge_tag_of(const pstk_judge *judge,

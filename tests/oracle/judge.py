@@ -17,9 +17,12 @@ from oracle.made import Made, Outcome, Pane
 from oracle.plan import Rule, plan
 from oracle.segment import Segments
 from oracle.state import State
+from oracle.still import Silences
 from oracle.timed import Counted, Session
 from oracle.total import Total
 from oracle.window import Window
+
+SEGMENTS = (Counter, Total, State)
 
 
 def _is_named(rule: Rule | None, instance: Instance) -> bool:
@@ -42,6 +45,8 @@ class Judge:
         self._clock_ns = 0  # engine time; the judge hears of it by records
         self._gone_alarms: dict[tuple[str, str, str], Instance] = {}  # whose ids are remembered
         self._gone: dict[tuple[str, str], tuple[int, int | None]] = {}  # told until, kept until
+        self._waiting: dict[tuple[str, str, str], Instance] = {}  # registers whose rule is gone
+        self._silences: dict[tuple[str, str, str], Silences] = {}
         self._reloads: tuple[int, int] = (-1, -1)  # engine time of the newest, how many before it
         self._twins: Tally[tuple[Any, ...]] = Tally()
         self.outcome = Outcome()
@@ -115,6 +120,8 @@ class Judge:
         for each in gone:
             self._count(each)
             self._emit(each, each.chatter.end() if each.is_alarm else [])
+            if each.key in self._silences:
+                self._silences[each.key].end()
         changed = [each for each in gone if _is_named(rules.get(each.rule.name), each)]
         self._restarted([each for each in changed if each.is_alarm])
         self._bind(kept)
@@ -124,8 +131,11 @@ class Judge:
                 self._close_panes(each, each.logic.close())
             elif isinstance(each.logic, Window) and each not in changed:
                 self._leave(each)
+            elif isinstance(each.logic, SEGMENTS) and each not in changed:
+                self._waiting[each.key] = each
             elif isinstance(each.logic, AlarmRule) and each not in changed:
-                is_remembered = each.chatter.has_told or each.logic.was_operated
+                is_named = each.key in self._silences
+                is_remembered = each.chatter.has_told or each.logic.was_operated or is_named
                 self._gone_alarms |= {each.key: each} if is_remembered else {}
         for feed in self._feeds.values():
             feed.forget()
@@ -158,6 +168,11 @@ class Judge:
             before = before or self._gone_alarms.pop(each.key, None)
             if before is not None:
                 each.chatter.goes_on_from(before.chatter)
+        elif isinstance(logic, SEGMENTS):
+            waiting = self._waiting.pop(each.key, None)
+            if (known := before or waiting) is not None:
+                since_ns = feed.watermark.now_ns
+                logic.goes_on_from(known.logic, since_ns, was_gone=waiting is not None)
         elif isinstance(logic, Window):
             if before is not None:
                 logic = self._swapped(each, before)
@@ -528,7 +543,10 @@ class Judge:
         made.rule, made.series, made.tag, made.asset = rule.name, rule.series, tag, asset
         made.time_epoch = self._tags[tag].time_epoch if tag in self._tags else 0
         twin = (made.rule, made.series, made.tag, made.kind, made.at_ns, made.time_epoch)
-        if not made.revision:
+        if made.kind in ("freshness.trip", "freshness.clear"):
+            silences = self._silences.setdefault((rule.name, rule.kind, tag), Silences())
+            made.occurrence = silences.count(made.kind, made.at_ns, made.time_epoch)
+        elif not made.revision:
             if made.kind == "rule.restarted":
                 made.occurrence = self._reloads[1]
             elif made.kind != "gap.lost":  # those count by themselves

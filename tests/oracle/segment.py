@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 from oracle.feed import Value
 from oracle.made import Made
@@ -25,6 +26,13 @@ class Segments(ABC):
         self.is_boundary = False  # a fixed interval ends at the instant that is judged
         self._newest_ns = 0  # instant
         self._has_gone_back = False  # the clock has gone back, and no value has come since
+        self.since_ns: int | None = None  # this rule's boundaries count from here on
+
+    def goes_on_from(self, before: Any, since_ns: int | None, *, was_gone: bool) -> None:
+        """The rule changed, or is back: what is open goes on."""
+        rule = self.rule
+        vars(self).update(vars(before))
+        self.rule, self.since_ns = rule, since_ns
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
         """Every role takes its value, then one transition.
@@ -75,7 +83,10 @@ class Segments(ABC):
         size_ns = self.rule.size_ns
         if not size_ns or self.start_ns is None:
             return None
-        ordinal = (self.start_ns - self.rule.offset_ns) // size_ns
+        behind_ns = self.start_ns
+        if self.since_ns is not None:
+            behind_ns = max(behind_ns, self.since_ns - 1)
+        ordinal = (behind_ns - self.rule.offset_ns) // size_ns
         return self.rule.offset_ns + (ordinal + 1) * size_ns
 
     @property
@@ -107,7 +118,7 @@ class Segments(ABC):
             return []
         self.flags.add("clock_regress")
         made = self._close(self._newest_ns)
-        self.start_ns, self._has_gone_back = None, True
+        self.start_ns, self.since_ns, self._has_gone_back = None, None, True
         self.next(self._newest_ns)
         return made
 

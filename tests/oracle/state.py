@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from oracle.feed import Value
 from oracle.made import Made
@@ -14,6 +15,7 @@ from oracle.plan import Rule
 class _Stops:
     """Micro stops of one interval."""
 
+    end_ns: int
     durations_ns: list[int] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
 
@@ -28,6 +30,7 @@ class State:
         self._start_ns = 0
         self._order = ""
         self._is_start_told = False  # by the machine
+        self._is_listed = False  # as the rule said when it began
         self._is_partial = False
         self._micro: dict[int, _Stops] = {}  # folded, by the start of their interval
         self._told_ns: int | None = None  # end of the newest interval told
@@ -35,6 +38,12 @@ class State:
         self.is_uncertain = False  # the state of the instant that is judged
         self._flags: set[str] = set()  # of the open state
         self._newest_ns = 0  # instant at which a state was told
+
+    def goes_on_from(self, before: Any, since_ns: int | None, *, was_gone: bool) -> None:
+        """The rule changed, or is back: the state that holds goes on, listed or not as it was."""
+        rule = self._rule
+        vars(self).update(vars(before))
+        self._rule, self.micro_dropped = rule, 0
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
         """Every role takes its value, then one transition.
@@ -62,13 +71,15 @@ class State:
         is_better_known = state == self._state and (
             start_ns < self._start_ns or not self._is_start_told
         )
-        if self._rule.is_listed(self._state) and not is_better_known:
+        if self._is_listed and not is_better_known:
             made += self._end(max(start_ns, self._start_ns), event_ns)
         self._is_partial = self._state is None and since is None
         self._state, self._start_ns, self._is_start_told = state, start_ns, since is not None
         self._order = str(self._role.get("order", ""))
         self._flags = uncertain | (self._flags if is_better_known else set())
-        is_entered = self._rule.is_listed(state) and not is_better_known
+        if not is_better_known:
+            self._is_listed = self._rule.is_listed(state)
+        is_entered = self._is_listed and not is_better_known
         if self._rule.on in ("enter", "both") and is_entered:
             partial = {"partial"} if self._is_partial else set[str]()
             made.append(self._made("state.enter", None, self._flags | partial))
@@ -96,7 +107,7 @@ class State:
             end_ns,
             value=self._state,
             flags=frozenset(flags),
-            order=self._order,
+            order=self._order if "order" in self._rule.patterns else "",
             text=self._rule.text(self._state),
         )
 
@@ -107,12 +118,12 @@ class State:
         made = []
         flags = self._flags | {"clock_regress"}
         flags |= {"partial"} if self._is_partial else set[str]()
-        if self._rule.is_listed(self._state) and self._rule.on != "enter":
+        if self._is_listed and self._rule.on != "enter":
             made.append(self._made("state.end", max(self._newest_ns, self._start_ns), flags))
         for stops in self._micro.values():
             stops.flags.add("clock_regress")
         made += self.pass_time(2**63)
-        self._state, self._told_ns = None, None
+        self._state, self._told_ns, self._is_listed = None, None, False
         return made
 
     # ---- micro stops, folded --------------------------------------------------------------------
@@ -122,8 +133,11 @@ class State:
         every_ns = self._rule.micro_every_ns
         start_ns = end_ns // every_ns * every_ns
         if self._told_ns is not None and start_ns < self._told_ns:
-            start_ns = event_ns // every_ns * every_ns
-        stops = self._micro.setdefault(start_ns, _Stops())
+            start_ns = max(event_ns // every_ns * every_ns, self._told_ns)
+        of_another = [s for s, stops in self._micro.items() if s <= start_ns < stops.end_ns]
+        start_ns = of_another[0] if of_another else start_ns
+        until_ns = start_ns // every_ns * every_ns + every_ns
+        stops = self._micro.setdefault(start_ns, _Stops(until_ns))
         stops.durations_ns.append(end_ns - self._start_ns)
         stops.flags |= flags
 
@@ -136,7 +150,7 @@ class State:
         """All before this is judged: micro stops of intervals that ended before are told."""
         made = []
         for start_ns in sorted(self._micro):
-            end_ns = start_ns + self._rule.micro_every_ns
+            end_ns = self._micro[start_ns].end_ns
             if end_ns < event_ns:
                 stops, self._told_ns = self._micro.pop(start_ns), end_ns
                 one = Made("state.micro", start_ns, start_ns, end_ns, flags=frozenset(stops.flags))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
+
 from oracle.alarm import Alarm, AlarmRule, Crossing, Number
 from oracle.made import Made
 from oracle.plan import Level, Rule
@@ -100,3 +102,33 @@ class Freshness(AlarmRule):
         self._has_tripped, self._trip_ns = True, last.event_ns + after_ns
         silence = Crossing(self._trip_ns, 0, last.value, last.flags, last.event_ns)
         return self._alarm.trip(silence)
+
+
+class Silences:
+    """How often one alarm told a stamp before, under this table. A silent tag is told ahead of its
+    stamps: where tables before told as new ones, each counts on from the highest of those.
+    """
+
+    def __init__(self) -> None:
+        self._told: Tally[tuple[str, int, int]] = Tally()
+        self._newest_ns: int | None = None
+        self._highest = -1
+        self._before: tuple[int, int] | None = None  # newest stamp, and what counts from there
+
+    def count(self, kind: str, at_ns: int, epoch: int) -> int:
+        """The occurrence of one that is told."""
+        occurrence = self._told[kind, at_ns, epoch]
+        self._told[kind, at_ns, epoch] += 1
+        if self._before is not None and at_ns <= self._before[0]:
+            occurrence += self._before[1]
+        self._newest_ns = at_ns if self._newest_ns is None else max(self._newest_ns, at_ns)
+        self._highest = max(self._highest, occurrence)
+        return occurrence
+
+    def end(self) -> None:
+        """Another table follows."""
+        if self._newest_ns is None:
+            return
+        newest_ns, base = self._before or (self._newest_ns, 0)
+        self._before = max(newest_ns, self._newest_ns), max(base, self._highest + 1)
+        self._told, self._newest_ns, self._highest = Tally(), None, -1

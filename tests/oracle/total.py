@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 from oracle.feed import Gap, Value
 from oracle.made import Made
@@ -22,6 +23,12 @@ class Total(Segments):
         self._reached_ns = 0
         self._terms: list[Fraction] = []
         self.gaps: list[Gap] = []  # of the stream it came with last
+
+    def goes_on_from(self, before: Any, since_ns: int | None, *, was_gone: bool) -> None:
+        """What flowed while the rule was gone nobody knows."""
+        super().goes_on_from(before, since_ns, was_gone=was_gone)
+        if was_gone:
+            self._flow = None
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
         """Up to every instant the flow is known, or it is not."""

@@ -411,8 +411,18 @@ def test_one_chattering_event_stands_for_the_rest_of_a_minute() -> None:
     assert [event.count for event in chatter] == [140]
 
 
-STOPPED = {**HIGH, "order_by": "event", "suppress_when": {"tag": "*.on", "states": [1]}}
-LISTENER = {"name": "l", "kind": "limit", "tag": "*.on", "order_by": "event", "high": 2}
+STOPPED: dict[str, Any] = {
+    **HIGH,
+    "order_by": "event",
+    "suppress_when": {"tag": "*.on", "states": [1]},
+}
+LISTENER: dict[str, Any] = {
+    "name": "l",
+    "kind": "limit",
+    "tag": "*.on",
+    "order_by": "event",
+    "high": 2,
+}
 PASSED, WAITING = 30, 15  # where the watermark, 20 ms behind, has passed the state, or not
 
 
@@ -450,6 +460,61 @@ def test_what_is_due_after_a_long_silence_is_taken_in_order_of_time() -> None:
     outcome, run = check(Recording(config, tuple(records), {"m.p": "f64"}))
     assert [event.kind for event in run.events] == ["limit.H.trip", "freshness.trip"]
     assert outcome.suppressed == 0
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_silence_told_ahead_of_its_stamp_is_told_apart_from_another_table(
+    *, is_gone: bool
+) -> None:
+    fresh = {"name": "r", "kind": "freshness", "tag": "*.p", "after_s": 0.02}
+    config = rec.config_of([fresh])
+    other = {**config, "rule": [{**fresh, "after_s": 0.001}]}
+    records = [
+        at(47, 1000, p=6.0),
+        tick(1020),  # silent at 67, by the clock of the engine
+        at(60, 1021, p=1.0),  # and clear at 67
+        *([Reload({**config, "rule": [HIGH]})] if is_gone else []),
+        Reload(other),
+        at(61, 1022, p=1.0),
+        at(67, 1022, p=3.0),  # clear at 67
+    ]
+    outcome, run = check(Recording(config, tuple(records), {"m.p": "f64"}))
+    clears = [event for event in run.events if event.kind == "freshness.clear"]
+    assert [(event.at_ns - BASE) // MS for event in clears] == [67, 67]
+    assert len({event.id for event in run.events}) == len(outcome.events)
+    assert [event.occurrence for event in clears] == [0, 1]
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "tag"), [("counter", "good"), ("total", "flow")], ids=["counter", "total"]
+)
+def test_an_interval_of_a_silent_tag_ends_by_the_changed_rule(
+    kind: str, tag: str, *, is_gone: bool
+) -> None:
+    """The boundaries at 10 ms are of before the change; the first behind it is that at 30 ms."""
+    hour = {"name": "r", "kind": kind, "unit": "C62", "tag": f"*.{tag}", "every_s": 3600}
+    config = rec.config_of([hour if kind == "counter" else {**hour, "per": "s"}])
+    changed = {**config, "rule": [{**config["rule"][0], "every_s": 0.01}]}
+    records = [
+        at(0, **{tag: 1}),
+        at(3, **{tag: 5}),
+        at(27, p=1.0),
+        *([Reload({**config, "rule": [HIGH]}), at(28, p=1.0)] if is_gone else []),
+        Reload(changed),
+        at(31, p=1.0),
+        at(45, p=1.0),
+        at(45, **{tag: 9}),
+        at(99, p=1.0),
+    ]
+    recording = Recording(config, tuple(records), {"m.p": "f64", f"m.{tag}": "i64"})
+    _, run = check(recording)
+    ends = [(event.end_ns - BASE) // MS for event in run.events if event.end_ns is not None]
+    if kind == "counter":
+        assert ends == [30, 50]
+        assert [event.value for event in run.events] == [4, 4]
+    else:
+        assert ends[:1] == [30]
 
 
 # ---- the comparison itself ----------------------------------------------------------------------
