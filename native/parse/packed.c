@@ -7,6 +7,7 @@
 #define STREAM_AT 8
 #define BOOT_AT 12
 #define SEQ_AT 16
+#define WIRE_TYPE_MAX PSTK_TYPE_BOOL
 #define TIME0_AT 24
 #define EXPONENT_BITS UINT64_C(0x7FF0000000000000)
 #define SIGN_BIT (UINT64_C(1) << 63)
@@ -63,12 +64,12 @@ bool pstk_packed_begin(pstk_parser *parser, pstk_slice payload, pstk_message *ou
 }
 
 static uint8_t accepted_by(uint8_t wire_type) {
-    static const uint8_t accepted[4] = {
+    static const uint8_t accepted[WIRE_TYPE_MAX + 1] = {
         [PSTK_TYPE_F64] = 1u << PSTK_TYPE_F64,
         [PSTK_TYPE_I64] = 1u << PSTK_TYPE_I64 | 1u << PSTK_TYPE_F64,
         [PSTK_TYPE_BOOL] = 1u << PSTK_TYPE_BOOL,
     };
-    return wire_type < 4 ? accepted[wire_type] : 0;
+    return wire_type <= WIRE_TYPE_MAX ? accepted[wire_type] : 0;
 }
 
 /* The one tag that each hash leaves; their lines are asked for. */
@@ -125,9 +126,9 @@ static void resolve_known(pstk_parser *parser, uint32_t first) {
     for (uint32_t i = 0; i < count; i++) {
         pstk_packed_name *out = &packed->name[first + i];
         const uint8_t *at = packed->payload + out->at;
-        if (out->is_resolved || !accepted_by(at[0]) || place[i] == PSTK_TAG_NONE)
+        if (out->is_resolved || place[i] == PSTK_TAG_NONE || at[0] > WIRE_TYPE_MAX)
             continue;
-        const pstk_tag *tag = &tags->pool[place[i]];
+        const pstk_tag *tag = &tags->pool[place[i]]; /* it has a type, so at[0] has one too */
         if (pstk_load_u64(tag) != pstk_tag_head(at[0], parser->source, at[1]) ||
             !pstk_is_same(tag->name, at + 2, at[1]))
             continue;
@@ -220,13 +221,58 @@ static PSTK_INLINE bool take_f64_sample(const pstk_packed *packed, const pstk_pa
     return true;
 }
 
+/* How far a sample's own time may lie behind time0; false where that must be asked one by one. */
+static PSTK_INLINE bool find_reach(const pstk_packed *packed, int64_t future_after_ns,
+                                   uint64_t *out_reach_ns) {
+    if (packed->time0_ns == PSTK_TIME_NONE || packed->time0_ns > future_after_ns ||
+        packed->time0_ns > INT64_MAX - (int64_t)UINT32_MAX)
+        return false;
+    *out_reach_ns = (uint64_t)future_after_ns - (uint64_t)packed->time0_ns;
+    return true;
+}
+
+/* The samples from `index` on that need no more than their bytes put in place; where they end. */
+static PSTK_INLINE uint32_t take_run(const pstk_packed *packed, uint32_t index, uint32_t end,
+                                     uint64_t reach_ns, pstk_sample *out) {
+    const pstk_packed_name *const names = packed->name;
+    const uint32_t name_count = PSTK_MAX(packed->name_count, 1u);
+    const int64_t time0_ns = packed->time0_ns;
+    const uint8_t *at = packed->samples + (size_t)index * PSTK_PACKED_SAMPLE_BYTES;
+    for (; index < end; index++, at += PSTK_PACKED_SAMPLE_BYTES, out++) {
+        uint64_t bits = pstk_load_u64(at), rest = pstk_load_u64(at + 8);
+        uint32_t offset = (uint32_t)rest, which = (uint16_t)(rest >> 32);
+        if (PSTK_UNLIKELY(which >= name_count))
+            break;
+        const pstk_packed_name *name = &names[which];
+        if (PSTK_UNLIKELY(!name->is_plain || (bits & EXPONENT_BITS) == EXPONENT_BITS ||
+                          offset > reach_ns))
+            break;
+        out->time_ns = time0_ns + (int64_t)offset;
+        out->value.bits = bits == SIGN_BIT ? 0 : bits;
+        out->tag_id = name->tag_id;
+        out->quality = (uint16_t)(rest >> 48);
+        out->flags = 0;
+    }
+    return index;
+}
+
 /* Apart, so that its registers are not saved on the plain way. */
 static __attribute__((noinline)) void step_all(pstk_parser *parser, const pstk_room *room,
                                                pstk_step *out_step) {
     pstk_packed *packed = &parser->packed;
     uint32_t first = parser->next, index = first, count = parser->count;
     size_t samples = 0;
+    uint64_t reach_ns = 0;
+    bool has_reach = find_reach(packed, room->future_after_ns, &reach_ns);
     for (; index < count && samples < room->capacity; index++) {
+        if (has_reach) {
+            uint32_t end = index + (uint32_t)PSTK_MIN(count - index, room->capacity - samples);
+            uint32_t next = take_run(packed, index, end, reach_ns, &room->samples[samples]);
+            samples += next - index;
+            index = next;
+            if (index == end)
+                break;
+        }
         const uint8_t *at = packed->samples + (size_t)index * PSTK_PACKED_SAMPLE_BYTES;
         uint32_t which = pstk_load_u16(at + 12);
         pstk_drop reason = PSTK_DROP_MALFORMED;

@@ -200,6 +200,101 @@ static void test_stamps_absent_past_and_future(fixture *f) {
     f->future_after_ns = INT64_MAX;
 }
 
+/* ---- runs against the rules, one sample after another ---------------------------------------- */
+
+typedef struct rule_of_one { /* what packed v1 says of one sample (native/README.md) */
+    bool is_dropped;
+    pstk_drop reason;
+    pstk_sample sample;
+} rule_of_one;
+
+static rule_of_one rule_says(const fixture *f, int64_t time0_ns, const uint32_t *tags,
+                             const uint8_t *at) {
+    uint64_t bits = pstk_load_u64(at);
+    uint32_t dt_ns = pstk_load_u32(at + 8);
+    uint16_t which = pstk_load_u16(at + 12);
+    rule_of_one out = {.sample = {.quality = pstk_load_u16(at + 14), .time_ns = time0_ns}};
+    if (which >= 3)
+        return (rule_of_one){true, .reason = PSTK_DROP_MALFORMED};
+    out.sample.tag_id = tags[which];
+    out.sample.value.bits = bits;
+    if (which == 0 && (bits >> 52 & 0x7FF) == 0x7FF)
+        return (rule_of_one){true, .reason = PSTK_DROP_NAN};
+    if (which == 0 && bits == UINT64_C(1) << 63)
+        out.sample.value.bits = 0;
+    if (which == 2 && bits > 1)
+        return (rule_of_one){true, .reason = PSTK_DROP_RANGE};
+    if (time0_ns != PSTK_TIME_NONE) {
+        if (time0_ns > INT64_MAX - (int64_t)dt_ns)
+            return (rule_of_one){true, .reason = PSTK_DROP_RANGE};
+        out.sample.time_ns = time0_ns + (int64_t)dt_ns;
+    }
+    if (out.sample.time_ns > f->future_after_ns)
+        return (rule_of_one){true, .reason = PSTK_DROP_FUTURE};
+    return out;
+}
+
+static void test_a_run_is_its_samples_one_by_one(fixture *f) {
+    static const uint64_t values[] = {0,
+                                      1,
+                                      2,
+                                      UINT64_C(1) << 63,
+                                      UINT64_C(0x7FF0000000000000),
+                                      UINT64_C(0xFFF8000000000001),
+                                      UINT64_MAX};
+    static const int64_t times[] = {
+        PSTK_TIME_NONE, -5, 0, 1000, INT64_MAX, INT64_MAX - 3, INT64_MAX - (int64_t)UINT32_MAX};
+    static const int64_t limits[] = {-6, -1, 0, 1002, INT64_MAX - 2, INT64_MAX};
+    static const uint32_t offsets[] = {0, 1, 2, 3, 4, UINT32_MAX};
+    uint64_t seed = 20261128;
+    begin(3, 3, 0, 0, 0);
+    name(PSTK_TYPE_F64, "run.f64");
+    name(PSTK_TYPE_I64, "run.i64");
+    name(PSTK_TYPE_BOOL, "run.bool");
+    for (uint16_t i = 0; i < 3; i++)
+        sample_bits(0, 0, i, 0);
+    f->capacity = SAMPLES_MAX;
+    CHECK(run(f) && f->count == 3);
+    uint32_t tags[3] = {f->sample[0].tag_id, f->sample[1].tag_id, f->sample[2].tag_id};
+    uint64_t dropped = 0;
+    for (int turn = 0; turn < 4000; turn++) {
+        int64_t time0_ns = times[pstk_random(&seed) % 7];
+        f->future_after_ns = limits[pstk_random(&seed) % 6];
+        f->capacity = turn % 3 ? 1000 : 1 + pstk_random(&seed) % 5;
+        uint16_t count = (uint16_t)(1 + pstk_random(&seed) % 40);
+        uint64_t odd = 1 + pstk_random(&seed) % 40; /* one of so many is not plain */
+        begin(count, 3, 0, 0, time0_ns);
+        name(PSTK_TYPE_F64, "run.f64");
+        name(PSTK_TYPE_I64, "run.i64");
+        name(PSTK_TYPE_BOOL, "run.bool");
+        const uint8_t *samples = b.bytes + b.size;
+        for (uint16_t i = 0; i < count; i++) {
+            if (pstk_random(&seed) % odd)
+                sample((double)i, i, 0, i);
+            else
+                sample_bits(values[pstk_random(&seed) % 7], offsets[pstk_random(&seed) % 6],
+                            (uint16_t)(pstk_random(&seed) % 4), i);
+        }
+        uint64_t reasons[PSTK_DROP_COUNT] = {0};
+        CHECK(run(f));
+        size_t used = 0;
+        for (uint16_t i = 0; i < count; i++) {
+            rule_of_one one = rule_says(f, time0_ns, tags, samples + 16 * (size_t)i);
+            if (one.is_dropped) {
+                reasons[one.reason]++;
+                continue;
+            }
+            CHECK(used < f->count && memcmp(&one.sample, &f->sample[used], sizeof one.sample) == 0);
+            used++;
+        }
+        CHECK(used == f->count && memcmp(reasons, f->dropped, sizeof reasons) == 0);
+        dropped += f->dropped_all;
+    }
+    CHECK(dropped > 1000);
+    f->future_after_ns = INT64_MAX;
+    f->capacity = SAMPLES_MAX;
+}
+
 static void test_lying_sizes_are_refused_whole_and_keep_the_sequence(fixture *f) {
     begin(3, 2, 0, 77, 0);
     name(PSTK_TYPE_F64, "size.a");
@@ -285,6 +380,7 @@ int main(void) {
     test_heartbeat_has_no_samples(f);
     test_each_unusable_sample_is_dropped_for_its_reason(f);
     test_stamps_absent_past_and_future(f);
+    test_a_run_is_its_samples_one_by_one(f);
     test_lying_sizes_are_refused_whole_and_keep_the_sequence(f);
     test_the_largest_messages(f);
     test_a_tag_beyond_tags_max_is_dropped();
