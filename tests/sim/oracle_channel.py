@@ -51,6 +51,7 @@ class Channel:
         may_be_late = self.disorder == "beyond" or self.has_ticks
         may_be_packed = is_windowed and not is_told and not may_be_late
         is_late_known = may_be_packed and draw.random() < 0.5
+        self.is_spoiled = self.is_spoiled and not is_late_known  # one of two may come late
         self.is_packed = has_gaps or self.streams > 1 or is_late_known
         self.is_windowed = is_windowed
         self.lost_share = draw.choice((0.02, 0.1, 0.5)) if has_gaps else 0.0
