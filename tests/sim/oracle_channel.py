@@ -48,10 +48,10 @@ class Channel:
         cuts = {cut for part in parts for rule in part.rules for cut in rule.get("cut_on", ())}
         is_told = any(cut.startswith("context.") for cut in cuts)
         # what is late for a window that is not there yet nobody counts
-        may_be_late = self.disorder == "beyond" or self.has_ticks
+        is_led = len(parts) > 1 and self.disorder == "within"  # by the first instant of the last
+        may_be_late = self.disorder == "beyond" or self.has_ticks or is_led
         may_be_packed = is_windowed and not is_told and not may_be_late
         is_late_known = may_be_packed and draw.random() < 0.5
-        self.is_spoiled = self.is_spoiled and not is_late_known  # one of two may come late
         self.is_packed = has_gaps or self.streams > 1 or is_late_known
         self.is_windowed = is_windowed
         self.lost_share = draw.choice((0.02, 0.1, 0.5)) if has_gaps else 0.0
