@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -84,13 +85,29 @@ def lab_commands(readme: str) -> list[str]:
     return found
 
 
+def free_port() -> int:
+    """A port of this box that nobody has."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @dataclass
 class Shell:
-    """A stranger's terminal: a folder, a home of their own, programs found on ``path``."""
+    """A stranger's terminal: a folder, a home of their own, programs found on ``path``. ``ports``:
+    those of a page, and which stands for each on this box.
+    """
 
     folder: Path
     home: Path
     path: str
+    ports: tuple[tuple[int, int], ...] = ()
+
+    def here(self, line: str) -> str:
+        """As printed, but for the ports."""
+        for printed, port in self.ports:
+            line = line.replace(f":{printed}", f":{port}")
+        return line
 
     def environment(self) -> dict[str, str]:
         """The outside world's, without what this repository's own environment adds."""
@@ -102,7 +119,7 @@ class Shell:
     def types(self, line: str, codes: tuple[int, ...] = (0,)) -> str:
         """One line, and what it says."""
         done = subprocess.run(
-            ["bash", "-c", line], cwd=self.folder, env=self.environment(), text=True,
+            ["bash", "-c", self.here(line)], cwd=self.folder, env=self.environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SHELL_S, check=False,
         )  # fmt: skip
         assert done.returncode in codes, f"{line}\n{done.stdout}"
@@ -111,8 +128,8 @@ class Shell:
     def starts(self, line: str) -> subprocess.Popen[str]:
         """One line in another terminal, which goes on; ``exec``, so that a signal reaches it."""
         return subprocess.Popen(
-            ["bash", "-c", f"exec {line}"], cwd=self.folder, env=self.environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            ["bash", "-c", f"exec {self.here(line)}"], cwd=self.folder, env=self.environment(),
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
 

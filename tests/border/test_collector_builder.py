@@ -1,13 +1,12 @@
 """A collector builder plays the pages ``embed-c`` and ``embed-python``: the library is installed
 from a fresh clone and used by programs of their own, commands and files exactly as printed.
 
-Deep, for it builds the library three times and needs the port that the page names (5555).
+Deep, for it builds the library three times. A free port stands for the page's (5555).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import socket
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from page_kit import (
     block,
     blocks,
     commands,
+    free_port,
     groups,
     lab_commands,
     page,
@@ -62,19 +62,17 @@ def test_a_foreign_collector_prints_what_the_page_says(collector: Shell, docs: P
 def test_a_sender_reaches_an_engine_elsewhere(
     collector: Shell, docs: Path, lab: Shell, stranger: Shell, readme: str
 ) -> None:
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", 5555)) == 0:
-            pytest.skip("the port 5555 is taken: stop what listens there")
+    port = free_port()
     text = page("embed-c", docs)
     stranger.types(lab_commands(readme)[2])
     (listen,), (make, send) = groups(section(text, "## Only sending: penstock_emit.h"))
     collector.types(make)
-    with lab.starts(listen) as listening:
+    with dataclasses.replace(lab, ports=((5555, port),)).starts(listen) as listening:
         assert listening.stdout is not None
         for line in listening.stdout:
             if "senders may connect" in line:
                 break
-        assert collector.types(send) == block(text, "sent")
+        assert collector.types(f"{send} {port}") == block(text, "sent")
         heard = listening.stdout.read()
     assert listening.returncode == 0
     assert "1,000 samples of 1 tag " in heard

@@ -1,8 +1,7 @@
 """A plant engineer plays README and the page ``start`` in a fresh clone: every command exactly as
-printed.
+printed, but for the ports: free ones stand for those of the pages (5555, 4222).
 
-Deep, for it builds penstock anew, needs the ports that the pages name (5555, 4222) and takes as
-long as they say.
+Deep, for it builds penstock anew and takes as long as the pages say.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from pathlib import Path
 import pytest
 import zmq
 from border_kit import as_json
-from page_kit import Shell, commands, page
+from page_kit import Shell, commands, free_port, page
 
 from penstock.config import load_config
 from penstock.mapping import map_event
@@ -40,12 +39,12 @@ pytestmark = [pytest.mark.deep, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
-def office(stranger: Shell, readme: str) -> Shell:
+def office(stranger: Shell, readme: str, wires: tuple[tuple[int, int], ...]) -> Shell:
     """Their terminal, once README's first line has been followed."""
     ((setup, export),) = re.findall(r"From a clone, once: `(.*?)`, then `(.*?)`", readme)
     stranger.types(setup)
     path = stranger.types(f"{export}; echo $PATH").strip()
-    return dataclasses.replace(stranger, path=path)
+    return dataclasses.replace(stranger, path=path, ports=wires)
 
 
 @pytest.fixture
@@ -54,15 +53,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def wires() -> Iterator[None]:
-    """Machines at the addresses that the pages name."""
+@pytest.fixture(scope="module")
+def wires() -> Iterator[tuple[tuple[int, int], ...]]:
+    """Machines at the addresses that the pages name; which port stands for which."""
     program = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:{os.defpath}")
-    if program is None or not all(map(is_free, (5555, 4222))):
-        pytest.skip("needs nats-server and the ports 5555 and 4222")
+    if program is None:
+        pytest.skip("needs nats-server: python3 tools/dev.py setup")
     context, is_over = zmq.Context(), threading.Event()
     wire = context.socket(zmq.PUB)
-    wire.bind("tcp://127.0.0.1:5555")
+    zmq_port, nats_port = wire.bind_to_random_port("tcp://127.0.0.1"), free_port()
 
     def publish() -> None:
         while not is_over.wait(0.02):
@@ -72,30 +71,25 @@ def wires() -> Iterator[None]:
         while not is_over.wait(0.1):
             with (
                 contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", 4222)) as link,
+                socket.create_connection(("127.0.0.1", nats_port)) as link,
             ):
                 link.sendall(b'CONNECT {"verbose":false}\r\n')
                 while not is_over.wait(0.02):
                     raw = as_json([("press.temp", time.time_ns(), 21.5, 0)])
                     link.sendall(b"PUB tel.line2.m1 %d\r\n%s\r\n" % (len(raw), raw))
 
-    words = [program, "-a", "127.0.0.1", "-p", "4222"]
+    words = [program, "-a", "127.0.0.1", "-p", str(nats_port)]
     threads = [threading.Thread(target=each) for each in (publish, publish_nats)]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as server:
         for each in threads:
             each.start()
-        yield
+        yield ((5555, zmq_port), (4222, nats_port))
         is_over.set()
         for each in threads:
             each.join()
         server.kill()
     wire.close(0)
     context.term()
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def typed(office: Shell, folder: Path, line: str, codes: tuple[int, ...] = (0,)) -> str:
