@@ -173,12 +173,12 @@ static bool close_changed(pstk_judge *judge) {
             is_kept(judge, instance))
             continue;
         bool is_group = judge_is_group(instance->kind);
+        if (!judge_has_room(judge))
+            return false;
         if (is_group)
             judge_group_settle(judge, instance->state);
         if (is_group && !is_left(judge, instance))
             continue;
-        if (!judge_has_room(judge))
-            return false;
         if (is_group)
             judge_group_finish(judge, instance->state);
         else if (judge_is_alarm(instance->kind))

@@ -261,7 +261,8 @@ void judge_group_wake(pstk_judge *judge, judge_group *group, int64_t at_ns) {
     uint32_t clock = judge_hot_at(judge, group->role[PSTK_ROLE_VALUE].tag - 1)->clock;
     if (group->wake_ns == at_ns)
         return;
-    if (judge_heap_push(judge, clock, &(judge_node){.instance = group->instance, .time_ns = at_ns}))
+    const judge_node node = {.instance = group->instance, .is_boundary = 1, .time_ns = at_ns};
+    if (judge_heap_push(judge, clock, &node))
         group->wake_ns = at_ns;
 }
 
@@ -546,6 +547,14 @@ void judge_group_step(pstk_judge *judge, uint32_t index, int64_t time_ns) {
     group->is_cut_late = 0;
     if (is_new(&group->role[PSTK_ROLE_VALUE], time_ns))
         group->is_away = 0;
+}
+
+void judge_group_pass(pstk_judge *judge, judge_group *group, int64_t time_ns) {
+    const cut none = {0};
+    if (judge_instance_raw(judge, group->instance)->kind == PSTK_RULE_COUNTER)
+        step_counter(judge, group, time_ns, &none);
+    else
+        step_total(judge, group, time_ns, &none);
 }
 
 static void finish_state(pstk_judge *judge, judge_group *group, uint32_t flags) {

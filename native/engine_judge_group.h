@@ -64,7 +64,9 @@ void judge_group_open(pstk_judge *judge, uint32_t group, uint32_t instance); /* 
 void judge_group_role(pstk_judge *judge, uint32_t group, uint32_t role,
                       const struct judge_node *node, uint8_t type);
 void judge_group_step(pstk_judge *judge, uint32_t group, int64_t time_ns);
-/* Its rule changes or goes: empty intervals end by the rule as it was, up to the watermark. */
+/* A counter or total up to an instant at which nothing was said. */
+void judge_group_pass(pstk_judge *judge, judge_group *group, int64_t time_ns);
+/* Its rule changes or goes: until the watermark it counts by the rule as it was. */
 void judge_group_settle(pstk_judge *judge, uint32_t group);
 void judge_group_change(pstk_judge *judge, uint32_t group); /* boundaries are the new rule's now */
 void judge_groups_wake(pstk_judge *judge); /* all whose rule changed, once they are bound */

@@ -10,21 +10,30 @@ static int64_t watermark_of(const pstk_judge *judge, const judge_group *group) {
                : INT64_MIN;
 }
 
-/* Those with something to tell were told when the watermark passed. */
+static bool is_open(const judge_group *group, uint8_t kind) {
+    const pstk_counter *counter = &group->u.counter;
+    const pstk_total *total = &group->u.total;
+    if (kind == PSTK_RULE_COUNTER)
+        return counter->is_open && !counter->is_unstarted;
+    return kind == PSTK_RULE_TOTAL && total->is_open && !total->is_unstarted;
+}
+
+/* Empty intervals end, what flows is counted; what had something to tell was told when the
+ * watermark passed. */
 void judge_group_settle(pstk_judge *judge, uint32_t index) {
     judge_group *group = judge_group_at(judge, index);
-    const judge_instance *instance = judge_instance_raw(judge, group->instance);
-    const pstk_rule *rule = judge_rule_of(judge, instance);
     int64_t watermark_ns = watermark_of(judge, group);
-    if (instance->kind == PSTK_RULE_STATE || rule->size_ns <= 0 || !group->is_open ||
-        watermark_ns == INT64_MIN || judge_group_has_to_tell(rule, group))
+    if (watermark_ns == INT64_MIN || watermark_ns <= group->last_ns ||
+        !is_open(group, judge_instance_raw(judge, group->instance)->kind))
         return;
-    int64_t end_ns = pstk_time_floor(watermark_ns - 1, rule->size_ns, rule->offset_ns);
-    if (end_ns <= group->last_ns)
-        return;
-    uint8_t is_cut_late = group->is_cut_late;
-    judge_group_step(judge, index, end_ns);
-    judge_group_at(judge, index)->is_cut_late = is_cut_late;
+    pstk_context_values ran = group->context;
+    uint32_t known = group->context_set;
+    group->last_ns = watermark_ns - 1;
+    judge_group_pass(judge, group, group->last_ns);
+    if (group->is_cut_late) { /* that cut has not come yet */
+        group->context = ran;
+        group->context_set = known;
+    }
 }
 
 void judge_group_change(pstk_judge *judge, uint32_t index) {

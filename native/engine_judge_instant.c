@@ -67,13 +67,17 @@ static bool is_ordered_alarm(const pstk_judge *judge, const judge_instance *inst
            judge_rule_of(judge, instance)->order == PSTK_ORDER_EVENT;
 }
 
-/* The node that an instance waited for. An alarm's may be of another that is gone. */
-static void wake(pstk_judge *judge, uint32_t index, bool is_early) {
+/* The node that an instance waited for. An alarm's may be of another that is gone, a boundary of a
+ * rule that has changed since. */
+static void wake(pstk_judge *judge, const judge_node *node, bool is_early) {
+    uint32_t index = node->instance;
     const judge_instance *instance = judge_instance_raw(judge, index);
     bool is_alarm = is_ordered_alarm(judge, instance);
     if (is_alarm)
         judge_limit_unwake(judge, instance->state);
     else if (!judge_is_group(instance->kind))
+        return;
+    else if (node->is_boundary && node->time_ns != judge_group_raw(judge, instance->state)->wake_ns)
         return;
     if (!is_early && instance->rule)
         judge_touch_instance(judge, index);
@@ -163,6 +167,6 @@ void judge_instant_take(pstk_judge *judge, uint32_t index) {
     if (judge_wide_hold(judge, index))
         return;
     if (node->instance)
-        wake(judge, node->instance, judge->is_early);
+        wake(judge, node, judge->is_early);
     judge_node_drop(judge, index);
 }

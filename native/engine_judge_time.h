@@ -17,7 +17,8 @@ typedef struct judge_node { /* waits for the watermark; skew heap by (time, ordi
     uint32_t tag;      /* sample of this tag, or */
     uint32_t instance; /* 0, or the instance to wake */
     uint16_t quality;
-    uint16_t role; /* instance: pstk_role whose value comes with it; 0 = the context */
+    uint8_t is_boundary; /* instance: its interval ends */
+    uint8_t role;        /* instance: pstk_role whose value comes with it; 0 = the context */
     int64_t time_ns;
     uint64_t ordinal;
     pstk_value value;

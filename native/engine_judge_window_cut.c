@@ -68,7 +68,7 @@ bool judge_wide_cut_by(pstk_judge *judge, uint32_t index, uint32_t role, const j
         return true;
     if (judge_hot_raw(judge, sample->tag)->clock == clock_of(judge, at))
         return role_takes(judge, index, role, sample, 0);
-    judge_node node = {.role = (uint16_t)role, .time_ns = sample->time_ns, .value = sample->value};
+    judge_node node = {.role = (uint8_t)role, .time_ns = sample->time_ns, .value = sample->value};
     push(judge, at, node);
     return true;
 }

@@ -118,6 +118,9 @@ class Judge:
         kept = {(i.rule.name, i.tag): i for i in old if rules.get(i.rule.name) == i.rule}
         gone = [each for each in old if (each.rule.name, each.tag) not in kept]
         for each in gone:
+            watermark_ns = self._tags[each.tag].watermark.now_ns
+            if isinstance(each.logic, Total) and watermark_ns is not None:
+                each.logic.settle(watermark_ns)
             self._count(each)
             self._emit(each, each.chatter.end() if each.is_alarm else [])
             if each.key in self._silences:
@@ -170,6 +173,8 @@ class Judge:
                 each.chatter.goes_on_from(before.chatter)
         elif isinstance(logic, SEGMENTS):
             waiting = self._waiting.pop(each.key, None)
+            if before is None:
+                logic.knows(feed.ran.get(each.asset, {}))
             if (known := before or waiting) is not None:
                 since_ns = feed.watermark.now_ns
                 logic.goes_on_from(known.logic, since_ns, was_gone=waiting is not None)
@@ -472,6 +477,8 @@ class Judge:
         samples: list[tuple[Sample, int]],
         contexts: list[Told],
     ) -> None:
+        for told in contexts:
+            feed.ran.setdefault(told.context.asset, {}).update(told.context.values)
         tags = {sample.tag for sample, _ in samples}
         assets = {told.context.asset for told in contexts}
         concerned = [
@@ -497,7 +504,8 @@ class Judge:
                 if isinstance(each.logic, Segments):
                     each.logic.is_told_late = each.is_told_late(contexts)
                 judged = [s for s, _ in mine if each.roles[s.tag] == "tag"]
-                each.logic.is_uncertain = any(sample.is_uncertain for sample in judged)
+                holds = [s for s in judged if isinstance(each.logic, Total) or not s.is_bad]
+                each.logic.is_uncertain = bool(holds) and holds[-1].is_uncertain
                 values: dict[str, Value] = {
                     each.roles[sample.tag]: sample.value for sample, _ in mine if not sample.is_bad
                 } | each.context(contexts)

@@ -27,6 +27,7 @@ class Line:
         self.time_epoch = 0
         self.waiting: dict[int, list[tuple[Sample, int]]] = {}
         self.contexts: dict[int, list[Told]] = {}  # by the event time from which they hold
+        self.ran: dict[str, dict[str, Value]] = {}  # of those the newest, by asset
         self.instances: list[Instance] = []
         self.by_tag: dict[str, list[Instance]] = defaultdict(list)
         self.alarms: list[tuple[Instance, AlarmRule]] = []

@@ -26,13 +26,19 @@ class Segments(ABC):
         self.is_boundary = False  # a fixed interval ends at the instant that is judged
         self._newest_ns = 0  # instant
         self._has_gone_back = False  # the clock has gone back, and no value has come since
+        self._missed: dict[str, Value] = {}
         self.since_ns: int | None = None  # this rule's boundaries count from here on
 
     def goes_on_from(self, before: Any, since_ns: int | None, *, was_gone: bool) -> None:
         """The rule changed, or is back: what is open goes on."""
         rule = self.rule
+        missed = self._missed
         vars(self).update(vars(before))
-        self.rule, self.since_ns = rule, since_ns
+        self.rule, self.since_ns, self._missed = rule, since_ns, missed
+
+    def knows(self, context: Mapping[str, Value]) -> None:
+        """What ran at the asset before this rule was there; it sees it with its next instant."""
+        self._missed = {f"context.{name}": value for name, value in context.items()}
 
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
         """Every role takes its value, then one transition.
@@ -40,6 +46,7 @@ class Segments(ABC):
         A boundary at this very instant is the same cut as a new lot's: nothing lies between them.
         """
         made = self.pass_time(event_ns)
+        values, self._missed = {**self._missed, **values}, {}
         self._newest_ns = event_ns
         self.is_boundary = self.next_end_ns() == event_ns
         before = dict(self.role)
@@ -59,8 +66,8 @@ class Segments(ABC):
             self.ran = dict(self.role)
             self.next(event_ns)
         else:
+            made += self.pass_time(event_ns + 1)  # what ends here does not know yet
             self.ran = {**values, **self.ran}
-            made += self.pass_time(event_ns + 1)
             self.stay(before, values)
         if "tag" in values:
             self.measure(event_ns, values["tag"])

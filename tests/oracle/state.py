@@ -45,6 +45,9 @@ class State:
         vars(self).update(vars(before))
         self._rule, self.micro_dropped = rule, 0
 
+    def knows(self, context: Mapping[str, Value]) -> None:
+        """A state runs by its own order."""
+
     def instant(self, event_ns: int, values: Mapping[str, Value]) -> list[Made]:
         """Every role takes its value, then one transition.
 

@@ -25,7 +25,7 @@ class Total(Segments):
         self.gaps: list[Gap] = []  # of the stream it came with last
 
     def goes_on_from(self, before: Any, since_ns: int | None, *, was_gone: bool) -> None:
-        """What flowed while the rule was gone nobody knows."""
+        """Until the watermark it flowed by the old rule; while it was gone nobody knows."""
         super().goes_on_from(before, since_ns, was_gone=was_gone)
         if was_gone:
             self._flow = None
@@ -60,6 +60,10 @@ class Total(Segments):
         self._flow_until(event_ns)
         self._flow = Fraction(value)
         self._reached_ns = event_ns
+
+    def settle(self, until_ns: int) -> None:
+        """The rule changes or goes: until now the flow was measured by it."""
+        self._flow_until(until_ns - 1)
 
     def regress(self) -> list[Made]:
         """What flows is not known until its next value."""

@@ -485,6 +485,24 @@ def test_a_silence_told_ahead_of_its_stamp_is_told_apart_from_another_table(
     assert [event.occurrence for event in clears] == [0, 1]
 
 
+def test_what_flowed_before_a_change_is_measured_by_the_old_rule() -> None:
+    """The watermark stands at 20 ms; the second table's boundaries end nothing any more."""
+    hourly = {"name": "r", "kind": "total", "unit": "LTR", "tag": "*.flow", "per": "h"}
+    rule = {**hourly, "per": "s", "every_s": 3600}
+    config = rec.config_of([rule])
+    records = [
+        at(0, flow=1000.0),
+        at(20, p=1.0),
+        Reload({**config, "rule": [{**hourly, "every_s": 0.05}]}),
+        at(30, p=1.0),
+        Reload({**config, "rule": [{**rule, "every_s": 0.1}]}),
+        at(120, p=1.0),
+    ]
+    _, run = check(Recording(config, tuple(records), {"m.p": "f64", "m.flow": "f64"}))
+    assert [(event.end_ns or 0) - BASE for event in run.events] == [100 * MS]
+    assert abs(float(run.events[0].value or 0) - (20 + 70 + 10 / 3600)) < 1e-6
+
+
 @pytest.mark.parametrize("is_gone", [False, True])
 @pytest.mark.parametrize(
     ("kind", "tag"), [("counter", "good"), ("total", "flow")], ids=["counter", "total"]
