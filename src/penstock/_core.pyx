@@ -16,7 +16,7 @@ from penstock._fields cimport fill, make
 
 from penstock.errors import (EngineClosed, EngineError, EngineFailed, LockedError, RingFull, StateError,
                              UnsupportedPlatform)
-from penstock.events import AGGREGATES, Context, Event, PackedEvidence
+from penstock.events import AGGREGATES, NOTHING_KNOWN, Context, PackedEvidence, event_maker
 
 if (sizeof(c.pstk_event), sizeof(c.pstk_sample), sizeof(c.pstk_result), sizeof(c.pstk_aggregates)) != (384, 24, 96, 80):
     raise ImportError("penstock was built with another layout of its records; reinstall it")
@@ -28,6 +28,7 @@ NO_POSITION = 0xFFFFFFFFFFFFFFFF
 TYPES = {"f64": 1, "i64": 2, "bool": 3, "code": 4}
 TIME_NONE = c.PSTK_TIME_NONE
 EVENT_FLAGS = tuple(c.pstk_flag_name(bit).decode() for bit in range(32) if c.pstk_flag_name(bit) != NULL)
+NO_FLAGS = frozenset()
 UNITS = ("limit.", "rate.", "stuck.", "freshness.", "window.", "alarm.")
 DROP_REASONS = tuple(c.pstk_drop_name(reason).decode() for reason in range(c.PSTK_DROP_COUNT))
 
@@ -82,6 +83,12 @@ cdef dict _figures(c.pstk_event *e):
             for bit, (name, value) in enumerate(zip(AGGREGATES, found)) if f.asked >> bit & 1}
 
 
+cdef object _context(c.pstk_context_values *x):
+    if not (x.order[0] or x.operation[0] or x.material[0] or x.lot[0] or x.shift[0]):
+        return NOTHING_KNOWN
+    return Context(_text(x.order), _text(x.operation), _text(x.material), _text(x.lot), _text(x.shift))
+
+
 cdef str _uuid(const uint8_t *raw):
     text = (<const char *>raw)[:16].hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
@@ -99,6 +106,7 @@ cdef class Engine:
     cdef object _plant
     cdef readonly uintptr_t fed_at  # where C read the values of the last feed
     cdef dict _units, _tags, _rules, _assets
+    cdef object _make_event
 
     def __cinit__(self, dict options, list sources, list rules):
         cdef c.pstk_engine_options native
@@ -107,7 +115,7 @@ cdef class Engine:
         cdef void *native_rules = NULL
         cdef size_t source_count = len(sources), rule_count = len(rules)
         cdef int status
-        self._plant = options["plant"]
+        self._plant, self._make_event = options["plant"], event_maker()
         self._tags, self._rules, self._assets = {}, {}, {}
         self._units = {rule["name"]: rule.get("unit", "") for rule in rules}
         memset(&native, 0, sizeof(native))
@@ -302,11 +310,10 @@ cdef class Engine:
         is_quantity = is_counter or e.kind == c.PSTK_EVENT_TOTAL_SEGMENT
         is_limit, is_window = kind.startswith(("limit.", "rate.")), e.kind == c.PSTK_EVENT_WINDOW_CLOSE
         quantity = Decimal(repr(value)) if is_quantity else None
-        flags = frozenset([name for bit, name in enumerate(EVENT_FLAGS) if e.flags >> bit & 1])
-        context = Context(_text(e.context.order), _text(e.context.operation), _text(e.context.material),
-                          _text(e.context.lot), _text(e.context.shift))
+        flags = frozenset([name for bit, name in enumerate(EVENT_FLAGS) if e.flags >> bit & 1]) if e.flags else NO_FLAGS
+        context = _context(&e.context)
         text = self.code_text(e.tag, value) if e.value_type == c.PSTK_TYPE_CODE else ""
-        return Event(
+        return self._make_event(
             _uuid(e.id), (<const char *>e.digest)[:16].hex(), e.seq, e.pos, kind, self._plant, rule, series, tag,
             self._asset_name(e.asset), e.at_ns, e.start_ns, None if e.end_ns == c.PSTK_TIME_NONE else e.end_ns,
             _real(value), self._units.get(rule, "") if is_quantity or kind.startswith(UNITS) else "", quantity, text,

@@ -6,9 +6,11 @@ gives the same id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, make_dataclass
 from decimal import Decimal
+from functools import cache
+from typing import Any
 
 # What a window rule may ask for beyond count, sum, mean, min, max, first and last: penstock.h,
 # PSTK_AGGREGATE_LIST.
@@ -40,6 +42,9 @@ class Context:
             f"{field.name} {text}" for field in fields(self) if (text := getattr(self, field.name))
         ]
         return f"<Context: {', '.join(said) or 'nothing is known'}>"
+
+
+NOTHING_KNOWN = Context()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,6 +116,22 @@ class Event:
         if self.kind == "state.micro":
             return int(self.value or 0)
         return None if self.end_ns is None else self.end_ns - self.start_ns
+
+
+@cache
+def event_maker() -> Callable[..., Event]:
+    """Makes events of all their values in order, five times as fast as ``Event``: an immutable
+    class sets its fields one by one past itself, so a class of the same layout sets them and then
+    becomes it.
+    """
+    draft = make_dataclass("Event", [each.name for each in fields(Event)], slots=True, eq=False)
+
+    def made(*values: object) -> Event:
+        event: Any = draft(*values)
+        event.__class__ = Event
+        return event  # type: ignore[no-any-return]
+
+    return made
 
 
 @dataclass(frozen=True, slots=True, repr=False)
