@@ -76,13 +76,23 @@ def build(folder: Path, plants: tuple[str, ...]) -> list[str]:
     return sorted(path.stem for path in (ROOT / "tests" / "fuzz").glob("fuzz_*.c"))
 
 
+def do(words: list[str], log: Path, env: dict[str, str] | None = None) -> int:
+    """Runs a target to its end; one that aborts leaves its folder on tmpfs, which goes here."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, env=env)
+        code = process.wait()
+    for left in Path("/dev/shm").glob(f"penstock-fuzz-*-{process.pid}"):
+        shutil.rmtree(left, ignore_errors=True)
+    return code
+
+
 def do_seeds_see(folder: Path, target: str) -> bool:
     """The seeds of a target, without a fuzzer, against its plant."""
     words = [str(folder / target.replace("fuzz_", "replay_")), str(SEEDS / target)]
-    done = subprocess.run(words, capture_output=True, check=False)
-    if done.returncode == 0:
+    is_seen = do(words, folder / f"{target}.seeds.txt") != 0
+    if not is_seen:
         print(f"{target:<22} the plant passes its seeds: add one that shows it", flush=True)
-    return done.returncode != 0
+    return is_seen
 
 
 def run(folder: Path, target: str, seconds: int) -> Outcome:
@@ -107,21 +117,14 @@ def run(folder: Path, target: str, seconds: int) -> Outcome:
     ]
     env = {**os.environ, "ASAN_OPTIONS": "abort_on_error=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
     begin = time.monotonic()
-    with log.open("wb") as file:
-        done = subprocess.run(
-            [str(word) for word in words],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=False,
-            env=env,
-        )
+    code = do([str(word) for word in words], log, env)
     text = log.read_text(errors="replace")
     executions = re.findall(r"stat::number_of_executed_units:\s*(\d+)|^#(\d+)", text, re.M)
     edges = re.findall(r"cov: (\d+)", text)
     count = max((int(a or b) for a, b in executions), default=0)
     return Outcome(
         target,
-        done.returncode != 0,
+        code != 0,
         count,
         int(edges[-1]) if edges else 0,
         time.monotonic() - begin,
