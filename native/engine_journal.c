@@ -182,7 +182,8 @@ static bool put_config_part(pstk_engine *engine, pstk_config_record *head, const
 }
 
 /* Sources first, rules last: the judge applies the tables when the last rule has come. */
-bool pstk_engine_put_config(pstk_engine *engine, const pstk_rule *rules, size_t rule_count) {
+PSTK_COLD bool pstk_engine_put_config(pstk_engine *engine, const pstk_rule *rules,
+                                      size_t rule_count) {
     pstk_config_source sources[PSTK_SOURCES_MAX];
     memset(sources, 0, sizeof sources);
     for (uint32_t i = 0; i < engine->source_count; i++) {

@@ -544,7 +544,7 @@ static void rename_groups(pstk_judge *judge) {
     }
 }
 
-void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
+PSTK_COLD void judge_bind_rebuild(pstk_judge *judge, bool may_create) {
     if (may_create)
         judge_latches_forget(judge);
     if (may_create)

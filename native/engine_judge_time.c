@@ -359,7 +359,7 @@ static void regress_restart(pstk_judge *judge, uint32_t index) {
     judge_stream_alone(judge, index);
 }
 
-bool judge_regress(pstk_judge *judge, uint32_t index) {
+PSTK_COLD bool judge_regress(pstk_judge *judge, uint32_t index) {
     judge_place *place = &judge->place;
     judge_stream *stream = judge_stream_at(judge, index);
     uint32_t clock =

@@ -218,7 +218,7 @@ static open_panes look_at_panes(const pstk_judge *judge, const judge_window *at)
     return found;
 }
 
-void judge_window_retire(pstk_judge *judge, uint32_t index) {
+PSTK_COLD void judge_window_retire(pstk_judge *judge, uint32_t index) {
     judge_window *at = judge_window_at(judge, index);
     open_panes open = look_at_panes(judge, at);
     if (!at->panes) {

@@ -233,7 +233,7 @@ int pstk_engine_thread_start(pthread_t *out_thread, void *(*body)(void *), pstk_
                    : PSTK_OK;
 }
 
-int pstk_engine_threads_start(pstk_engine *engine, bool with_sockets, pstk_error *err) {
+PSTK_COLD int pstk_engine_threads_start(pstk_engine *engine, bool with_sockets, pstk_error *err) {
     int status = PSTK_OK;
     if (!with_sockets) {
         status = pstk_engine_thread_start(&engine->keeper_thread, pstk_engine_keeper, engine, err);

@@ -433,9 +433,9 @@ static int load_newest(const found_slot slots[2], pstk_image *out_image, bool *o
     return PSTK_OK;
 }
 
-int pstk_image_load(const char *folder, const uint8_t *journal_id, uint32_t layout,
-                    pstk_image *out_image, bool *out_found, uint32_t *out_damaged,
-                    pstk_error *err) {
+PSTK_COLD int pstk_image_load(const char *folder, const uint8_t *journal_id, uint32_t layout,
+                              pstk_image *out_image, bool *out_found, uint32_t *out_damaged,
+                              pstk_error *err) {
     memset(out_image, 0, sizeof *out_image);
     *out_found = false;
     *out_damaged = 0;

@@ -43,6 +43,17 @@ def test_what_is_packed_comes_back(machine: str) -> None:
     assert lzma.decompress(pack.pack_code(data, machine)) == data
 
 
+def test_a_program_runs_without_its_sections(tmp_path: Path) -> None:
+    whole = Path("/bin/true").resolve().read_bytes()
+    kept = pack.without_sections(whole)
+    assert len(kept) < len(whole)
+    program = tmp_path / "true"
+    program.write_bytes(kept)
+    program.chmod(0o755)
+    assert subprocess.run([program], check=False).returncode == 0
+    assert pack.without_sections(PROGRAMS.encode()) == PROGRAMS.encode()
+
+
 def test_the_archive_depends_on_contents_alone(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(PROGRAMS)
