@@ -35,7 +35,6 @@ SAMPLES_MEDIAN = 200
 EVENT_SHARE = 0.2
 WORKERS = int(os.environ.get("PENSTOCK_ORACLE_WORKERS", "2"))
 HOWS = ("whole", "whole", "cut", "cut", "cut", "close", "kill", "reload")
-REGRESS = (*HOWS, "regress")
 CHANGED = (*HOWS, "change", "change", "all")
 BOTH = (*CHANGED, "regress")
 
@@ -57,9 +56,9 @@ FAMILIES: dict[str, Family] = {
     "stuck": Family(alarms.stuck, 212, hows=BOTH),
     "freshness": Family(alarms.freshness, 212, hows=BOTH),
     "gap": Family(alarms.gaps, 212, hows=CHANGED, weight=4),
-    "counter": Family(rec.counters, 142),
-    "total": Family(rec.totals, 206),
-    "state": Family(rec.states, 105, hows=REGRESS),
+    "counter": Family(rec.counters, 142, hows=CHANGED),
+    "total": Family(rec.totals, 206, hows=CHANGED),
+    "state": Family(rec.states, 105, hows=BOTH),
     "tumbling": Family(windows.tumbling, 212, hows=BOTH, weight=4),
     "figures": Family(windows.figures, 212, hows=CHANGED, weight=4),
     "hopping": Family(windows.hopping, 212, hows=BOTH, weight=4),

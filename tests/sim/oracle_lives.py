@@ -29,6 +29,9 @@ from penstock.config import Config
 from penstock.events import Event
 
 _TAKEN = "taken.pickle"
+REGISTERS = ("counter", "total", "state")
+STAYS = {"names", "cut_on"}  # names are those of now; what an asset ran meanwhile is not said
+SAID = ("start", "since", "since_unit", "names", "states", "lot", "order", "cut_on")
 
 
 def play_lives(recording: Recording, way: Way, draw: Random) -> Run:
@@ -90,8 +93,12 @@ def with_all(recording: Recording, draw: Random, others: list[dict[str, Any]]) -
 
 def _changed(recording: Recording, draw: Random, others: list[dict[str, Any]]) -> dict[str, Any]:
     rules = recording.config["rule"]
-    changed = {rule["name"]: rule for rule in others}
-    more = [changed.get(rule["name"], rule) for rule in rules if draw.random() < 0.9]
+    as_it_is = {rule["name"]: rule for rule in rules}
+    changed = {rule["name"]: _of_same_machine(rule, as_it_is) for rule in others}
+    stays = [draw.random() < 0.9 or bool(STAYS & rule.keys()) for rule in rules]
+    more = [
+        changed.get(rule["name"], rule) for rule, here in zip(rules, stays, strict=True) if here
+    ]
     more = more or [{**rules[0], "name": "another"}]
     names = {rule["name"] for rule in more}
     more = [
@@ -99,6 +106,20 @@ def _changed(recording: Recording, draw: Random, others: list[dict[str, Any]]) -
         for rule in more
     ]
     return {**recording.config, "rule": more}
+
+
+def _of_same_machine(rule: dict[str, Any], as_it_is: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What the machine itself says of its lots and states it says under any rule."""
+    before = as_it_is.get(rule["name"])
+    if before is None or rule["kind"] != before["kind"] or rule["kind"] not in REGISTERS:
+        return rule
+    kept = {key: value for key, value in rule.items() if key not in SAID}
+    kept |= {key: before[key] for key in SAID if key in before}
+    if "start" in kept:
+        kept = {key: value for key, value in kept.items() if key != "negative"}
+    if kept["kind"] != "state" and not {"lot", "order", "cut_on"} & kept.keys():
+        kept.setdefault("every_s", 0.01)
+    return kept
 
 
 def _possible(config: Mapping[str, Any], records: list[Record]) -> Iterator[Record]:
