@@ -138,6 +138,8 @@ bool judge_wide_take(pstk_judge *judge, uint32_t wide, const struct judge_node *
 bool judge_wide_cut(pstk_judge *judge, uint32_t wide, int64_t at_ns, uint32_t flags);
 /* What time alone brings until then. False: come again. */
 bool judge_wide_advance(pstk_judge *judge, uint32_t wide, int64_t until_ns);
+/* is_sample: a good sample of until_ns follows, and ends a session that has lasted long enough. */
+bool judge_wide_reach(pstk_judge *judge, uint32_t wide, int64_t until_ns, bool is_sample);
 void judge_wide_plan(pstk_judge *judge, uint32_t wide); /* when something is due by time */
 /* Tells everything as it stands. False: come again. */
 bool judge_wide_close_all(pstk_judge *judge, uint32_t wide, uint32_t flags);
@@ -163,6 +165,8 @@ int64_t judge_wide_until(const pstk_judge *judge, const struct judge_hot *hot);
 
 /* Keeps a sample that the heap let out for the windows that hear its tag; false: none does. */
 bool judge_wide_hold(pstk_judge *judge, uint32_t node);
+/* Of an instant the last one holds, and all that came with it are heard. */
+pstk_value judge_wide_told_last(const pstk_judge *judge, const judge_node *sample);
 /* What is kept goes to them. False: come again. */
 bool judge_wide_run_held(pstk_judge *judge);
 

@@ -42,23 +42,47 @@ judge_cut_role judge_wide_role_of(const pstk_judge *judge, uint32_t tag) {
     return role;
 }
 
+static bool is_cut_by(const pstk_judge *judge, const judge_wide *at, uint32_t role_index,
+                      pstk_value value) {
+    bool is_lot = role_index == PSTK_ROLE_LOT;
+    const judge_cut_role *role = is_lot ? &at->lot : &at->order;
+    uint32_t bit = is_lot ? PSTK_CUT_LOT_TAG : PSTK_CUT_ORDER_TAG;
+    return role->type && role->value.bits != value.bits && (rule_of(judge, at)->cut_on & bit);
+}
+
+/* What else of this instant ends windows: they end before something becomes known for the first
+ * time, and do not bear it. */
+static bool end_before(pstk_judge *judge, uint32_t index, uint32_t role_index, int64_t time_ns) {
+    const judge_wide *at = judge_wide_raw(judge, index);
+    bool is_lot = role_index == PSTK_ROLE_LOT, is_sample = false, is_cut = false;
+    uint32_t other = is_lot ? PSTK_ROLE_ORDER : PSTK_ROLE_LOT;
+    uint32_t other_tag = is_lot ? at->order.tag : at->lot.tag;
+    for (uint32_t i = judge->held; i; i = judge_node_raw(judge, i)->right) {
+        const judge_node *node = judge_node_raw(judge, i);
+        if (node->instance || judge_is_bad(node->quality))
+            continue;
+        is_sample = is_sample || node->tag == at->tag;
+        is_cut = is_cut || (node->tag + 1 == other_tag &&
+                            is_cut_by(judge, at, other, judge_wide_told_last(judge, node)));
+    }
+    if (is_cut)
+        return judge_wide_cut(judge, index, time_ns, 0);
+    return judge_wide_reach(judge, index, time_ns, is_sample);
+}
+
 static bool role_takes(pstk_judge *judge, uint32_t index, uint32_t role_index,
                        const judge_node *node, uint32_t flags) {
     judge_wide *at = judge_wide_at(judge, index);
-    bool is_lot = role_index == PSTK_ROLE_LOT;
-    judge_cut_role *role = is_lot ? &at->lot : &at->order;
-    uint32_t bit = is_lot ? PSTK_CUT_LOT_TAG : PSTK_CUT_ORDER_TAG;
+    judge_cut_role *role = role_index == PSTK_ROLE_LOT ? &at->lot : &at->order;
     if (!role->tag)
         return true;
-    uint8_t type = judge_hot_raw(judge, role->tag - 1)->type;
-    bool is_other = role->type && role->value.bits != node->value.bits;
-    if (is_other && (rule_of(judge, at)->cut_on & bit) &&
+    if (is_cut_by(judge, at, role_index, node->value) &&
         !judge_wide_cut(judge, index, node->time_ns, flags))
         return false;
-    if (!role->type && !judge_wide_advance(judge, index, node->time_ns))
-        return false; /* what ended before it was known does not bear it */
+    if (!role->type && !end_before(judge, index, role_index, node->time_ns))
+        return false;
     role->value = node->value;
-    role->type = type;
+    role->type = judge_hot_raw(judge, role->tag - 1)->type;
     return true;
 }
 

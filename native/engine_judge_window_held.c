@@ -79,8 +79,7 @@ static bool cut_for_all(pstk_judge *judge, const judge_node *sample) {
     return true;
 }
 
-/* Of an instant the last one holds, and all that came with it are heard. */
-static pstk_value told_last(const pstk_judge *judge, const judge_node *sample) {
+pstk_value judge_wide_told_last(const pstk_judge *judge, const judge_node *sample) {
     const judge_latch *latch = judge_latch_raw(judge, judge->suppression.latch_of[sample->tag]);
     return latch->has_event ? latch->event : sample->value;
 }
@@ -93,7 +92,7 @@ static bool run_cuts(pstk_judge *judge) {
         judge_node sample = *judge_node_raw(judge, index);
         bool may_cut = sample.instance || judge_hot_raw(judge, sample.tag)->has_cut;
         if (!sample.instance && may_cut)
-            sample.value = told_last(judge, &sample);
+            sample.value = judge_wide_told_last(judge, &sample);
         if (may_cut && !cut_for_all(judge, &sample))
             return false;
     }

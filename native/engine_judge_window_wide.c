@@ -190,14 +190,14 @@ static bool advance_aligned(pstk_judge *judge, uint32_t index, int64_t until_ns,
 }
 
 /* A sample ends the rest of a silent tag: what held holds again, for the windows it lies in, behind
- * the last cut. */
+ * the last cut. Their panes went when the rest began, so they are reckoned from the beginning. */
 static void wake(judge_wide *at, const pstk_rule *rule, int64_t time_ns) {
     int64_t first_ns = floor_of(rule, time_ns) - (rule->size_ns - pstk_window_hop(rule));
     at->empties = 0;
     if (!(at->flags & JUDGE_WIDE_RESTING))
         return;
     at->flags &= (uint8_t)~JUDGE_WIDE_RESTING;
-    at->held_ns = PSTK_MAX(PSTK_MAX(at->held_ns, at->floor_ns), first_ns);
+    at->held_ns = PSTK_MAX(PSTK_MAX(at->newest_ns, at->floor_ns), first_ns);
 }
 
 static bool is_late(const judge_wide *at, const pstk_rule *rule, int64_t start_ns, int64_t time_ns,
@@ -324,16 +324,20 @@ void judge_wide_plan(pstk_judge *judge, uint32_t index) {
         judge_wide_schedule(judge, index);
 }
 
-bool judge_wide_advance(pstk_judge *judge, uint32_t index, int64_t until_ns) {
+bool judge_wide_reach(pstk_judge *judge, uint32_t index, int64_t until_ns, bool is_sample) {
     judge_wide *at = judge_wide_at(judge, index);
     pstk_window_kind kind = pstk_window_kind_of(rule_of(judge, at));
     bool is_done = true;
     if (kind == PSTK_WINDOW_ALIGNED)
         is_done = advance_aligned(judge, index, until_ns, 0);
     else if (kind == PSTK_WINDOW_SESSION)
-        is_done = end_session(judge, index, until_ns, false);
+        is_done = end_session(judge, index, until_ns, is_sample);
     judge_wide_plan(judge, index);
     return is_done;
+}
+
+bool judge_wide_advance(pstk_judge *judge, uint32_t index, int64_t until_ns) {
+    return judge_wide_reach(judge, index, until_ns, false);
 }
 
 static void take(pstk_judge *judge, uint32_t index, const judge_node *sample, int64_t until_ns,

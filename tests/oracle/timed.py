@@ -30,6 +30,7 @@ class TimedGrid:
         self._first_ns: int | None = None  # start of the first sample's pane, or part of one
         self._reached_ns: int | None = None
         self._empties = 0
+        self._open_ns: int | None = None  # end of the last window over a sample
 
     def sample(self, point: Point) -> list[Pane]:
         """The next one by event time."""
@@ -40,6 +41,7 @@ class TimedGrid:
             self._reached_ns = self._grid.pane_start_ns(point.event_ns)
         if self._empties >= EMPTY_MOST:  # windows come again from this one's on
             self._reached_ns = max(self._reached_ns, self._grid.pane_start_ns(point.event_ns))
+        self._open_ns = self._grid.pane_start_ns(point.event_ns) + self._grid.size_ns
         counts = point.value is not None or self._is_held
         if counts or "quality_share" in self._rule.aggregates:
             self._points.append(point)
@@ -48,16 +50,21 @@ class TimedGrid:
     def cut(self, event_ns: int) -> list[Pane]:
         """What is open ends here, and goes on anew; samples before this have been taken."""
         self._cuts.append(event_ns)
-        begun = self._starts(event_ns, is_cut=True)
-        empties = self._empties
-        made = [pane for start in begun for pane in self._close(start, event_ns)]
-        self._empties = min(self._empties, empties)  # a piece without a sample does not count
+        self._open_ns = None
+        made: list[Pane] = []
+        for start_ns in self._starts(event_ns, is_cut=True):
+            empties = self._empties
+            made += self._close(start_ns, event_ns)
+            self._empties = min(self._empties, empties)  # a piece without a sample does not count
         return made
 
     @property
     def is_open(self) -> bool:
         """Whether time alone may close something."""
-        return bool(self._points)
+        if self._open_ns is not None and self._open_ns > (self._reached_ns or 0):
+            return True
+        is_known = bool(self._points) and self._points[-1].value is not None
+        return self._is_held and is_known and self._empties < EMPTY_MOST
 
     def pass_time(self, now_ns: int) -> list[Pane]:
         """All before this has been taken: what ended, oldest first."""
