@@ -26,6 +26,18 @@ ACTIONS = ("acknowledge", "shelve", "shelve", "unshelve", "reset")
 SHELVES_MS = (1, 5, 50, 300, 2_000, 60_000, 7 * 86_400_000)
 
 
+def _changes_before(part: Part) -> bool:
+    """Whether a lot or order changes before the first value of a window that it cuts."""
+    for rule in part.rules:
+        tag = rule["tag"].removeprefix("*")
+        came_ns = min((s.time_ns for s in part.samples if s.tag.endswith(tag)), default=0)
+        for role in {"lot", "order"} & {*rule.get("cut_on", ())}:
+            said = [s for s in part.samples if s.tag.endswith(rule[role].removeprefix("*"))]
+            if len({s.value for s in said if s.time_ns <= came_ns}) > 1:
+                return True
+    return False
+
+
 class Channel:
     """One way from the machines to the engine."""
 
@@ -52,6 +64,8 @@ class Channel:
         may_be_late = self.disorder == "beyond" or self.has_ticks or is_led
         may_be_packed = is_windowed and not is_told and not may_be_late
         is_late_known = may_be_packed and draw.random() < 0.5
+        # where it changed before the tag came, nobody remembers when: the window begins at the grid
+        is_late_known = is_late_known and not any(_changes_before(part) for part in parts)
         self.is_packed = has_gaps or self.streams > 1 or is_late_known
         self.is_windowed = is_windowed
         self.lost_share = draw.choice((0.02, 0.1, 0.5)) if has_gaps else 0.0
