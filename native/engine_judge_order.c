@@ -144,22 +144,22 @@ void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock, bool is_early) {
     pop_instant(judge, clock, judge_clock_at(judge, clock), is_early);
 }
 
-static bool drain_below(pstk_judge *judge, uint32_t clock_index, bool is_all) {
+static bool drain_below(pstk_judge *judge, uint32_t clock_index, int64_t until_ns, bool is_early) {
     judge_clock *clock = judge_clock_at(judge, clock_index);
     for (;;) {
         if ((judge->touched || judge->held) && !judge_touched_run(judge))
             return false;
-        if (clock->heap_ns >= (is_all ? INT64_MAX : clock->watermark_ns))
+        if (clock->heap_ns >= until_ns)
             return true;
-        pop_instant(judge, clock_index, clock, is_all);
+        pop_instant(judge, clock_index, clock, is_early);
     }
 }
 
 bool judge_clock_drain(pstk_judge *judge, uint32_t clock) {
-    return drain_below(judge, clock, false);
+    return drain_below(judge, clock, judge_clock_raw(judge, clock)->watermark_ns, false);
 }
-bool judge_clock_flush(pstk_judge *judge, uint32_t clock) {
-    return drain_below(judge, clock, true);
+bool judge_clock_flush(pstk_judge *judge, uint32_t clock, int64_t known_ns) {
+    return drain_below(judge, clock, known_ns, false) && drain_below(judge, clock, INT64_MAX, true);
 }
 
 /* ---- the lane ------------------------------------------------------------------------------- */

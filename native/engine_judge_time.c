@@ -359,6 +359,18 @@ static void regress_restart(pstk_judge *judge, uint32_t index) {
     judge_stream_alone(judge, index);
 }
 
+/* No more will come before this; where others share the clock, theirs may. */
+static PSTK_COLD int64_t known_before(const pstk_judge *judge, uint32_t index) {
+    const judge_stream *self = judge_stream_raw(judge, index);
+    for (uint32_t i = judge_source_raw(judge, self->source)->streams; i && !self->is_alone;) {
+        const judge_stream *stream = judge_stream_raw(judge, i);
+        if (i != index && stream->has_max && !stream->is_alone)
+            return INT64_MIN;
+        i = stream->next;
+    }
+    return pstk_time_add(self->max_ns, 1);
+}
+
 PSTK_COLD bool judge_regress(pstk_judge *judge, uint32_t index) {
     judge_place *place = &judge->place;
     judge_stream *stream = judge_stream_at(judge, index);
@@ -370,7 +382,7 @@ PSTK_COLD bool judge_regress(pstk_judge *judge, uint32_t index) {
         place->node = REGRESS_FLUSH;
     }
     if (place->node == REGRESS_FLUSH) {
-        if (!judge_clock_flush(judge, clock))
+        if (!judge_clock_flush(judge, clock, known_before(judge, index)))
             return false;
         place->node = REGRESS_TAGS;
         place->step = 0;

@@ -117,7 +117,8 @@ bool judge_heap_push(pstk_judge *judge, uint32_t clock,
 void judge_heap_pop_instant(pstk_judge *judge, uint32_t clock, bool is_early);
 bool judge_touched_run(pstk_judge *judge);                 /* resumable */
 bool judge_clock_drain(pstk_judge *judge, uint32_t clock); /* resumable: all below the watermark */
-bool judge_clock_flush(pstk_judge *judge, uint32_t clock); /* resumable: all */
+/* Resumable: all; what lies before known_ns as if the watermark were there. */
+bool judge_clock_flush(pstk_judge *judge, uint32_t clock, int64_t known_ns);
 /* A cut told from outside: the instance transits when the watermark passes at_ns. */
 void judge_wake(pstk_judge *judge, uint32_t instance, int64_t at_ns);
 

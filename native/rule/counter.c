@@ -237,8 +237,8 @@ size_t pstk_counter_step(const pstk_rule *rule, pstk_counter *counter,
         return begin(rule, counter, in, out);
     if (known.has_reading && rule->negative == PSTK_NEGATIVE_IGNORE)
         known.has_reading = !is_back(rule, in->type, counter->last, known.reading);
-    if (counter->is_unstarted) {
-        counter->start_ns = in->time_ns;
+    if (counter->is_unstarted && (known.has_reading || in->is_cut || in->is_adopted)) {
+        counter->start_ns = counter->last_ns = in->time_ns;
         counter->is_unstarted = 0;
     }
     uint32_t gap = in->has_gap ? (uint32_t)PSTK_FLAG_BRIDGED : 0u;
@@ -282,8 +282,9 @@ bool pstk_counter_goes_on(pstk_counter *counter, uint8_t type, pstk_value readin
 size_t pstk_counter_finish(pstk_counter *counter, uint32_t flags, pstk_segment_fact *out) {
     if (!counter->is_open || counter->is_unstarted)
         return 0;
-    size_t count = close_segment(counter, counter->last_ns, counter->last, flags, out);
-    open_segment(counter, counter->last_ns, counter->last);
+    int64_t end_ns = PSTK_MAX(counter->last_ns, counter->start_ns); /* a cut may lie behind it */
+    size_t count = close_segment(counter, end_ns, counter->last, flags, out);
+    open_segment(counter, end_ns, counter->last);
     counter->is_unstarted = 1;
     return count;
 }

@@ -87,5 +87,6 @@ size_t pstk_total_finish(pstk_total *total, uint32_t flags, pstk_segment_fact *o
         return 0;
     size_t count = cut(total, total->last_ns, flags, out);
     total->is_unstarted = 1;
+    total->has_rate = 0; /* what flows since is not known */
     return count;
 }

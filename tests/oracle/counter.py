@@ -10,6 +10,8 @@ from oracle.made import Made
 from oracle.plan import Rule
 from oracle.segment import Segments
 
+_NEVER_NS = -(2**63)
+
 
 class Counter(Segments):
     """One register. With a START tag each lot begins at the reading the machine gives for it."""
@@ -21,6 +23,7 @@ class Counter(Segments):
         self._quantity = Fraction(0)
         self._has_read = self._is_first = False  # a reading; in the first interval, partial
         self._newest: float | int | None = None  # of a lot told late, counted already
+        self._read_ns = _NEVER_NS  # when the newest reading was
 
     def begin(self, event_ns: int) -> None:
         """Where the machine tells the lot's first reading, the quantity is whole from there."""
@@ -103,6 +106,21 @@ class Counter(Segments):
             if self._last is not None and self._is_back(value):  # START of another epoch
                 self._last = None
         self._count(value)
+        if self.is_counted:
+            self._read_ns = event_ns
+
+    def regress(self) -> list[Made]:
+        """Ends at the last reading, and goes on at that register."""
+        self._newest_ns, self._read_ns = self._read_ns, _NEVER_NS
+        return super().regress()
+
+    def goes_on_with(self, values: Mapping[str, Value], *, is_cut: bool) -> bool:
+        """A reading that is not passed over, or another lot."""
+        reading = values.get("tag")
+        assert not isinstance(reading, str)
+        is_ignored = self.rule.negative == "ignore" and self._last is not None
+        is_ignored = is_ignored and reading is not None and self._is_back(reading)
+        return is_cut or (reading is not None and not is_ignored)
 
     def close(self, end_ns: int) -> Made | None:
         """From reading to reading."""

@@ -267,12 +267,15 @@ class Judge:
 
     def _regress(self, feed: Line, stream: int, newest_ns: int) -> None:
         """The clock of its only stream has gone back: what waits is judged, what is open ends."""
-        self._judge_waiting(feed, None)
+        known_ns = feed.newest_ns[stream] + 1  # as if the watermark had come behind its newest
+        self._judge_waiting(feed, known_ns)
+        self._take_due(feed, known_ns)
+        feed.newest_ns[stream] = newest_ns
         for each, logic in feed.panes:
             assert isinstance(logic, Window)
             self._close_panes(each, logic.regress())
-            feed.replace(each, Window(each.rule))
         for each, segment in feed.segments:
+            self._emit(each, segment.pass_time(known_ns))
             self._emit(each, segment.regress())
         for each, alarm in feed.alarms:
             self._emit(each, each.chatter.regress())
@@ -280,6 +283,10 @@ class Judge:
         feed.newest_of.clear()
         feed.time_epoch += 1
         feed.watermark.regress(stream, newest_ns, self._engine_ns)
+        for each, _ in feed.panes:
+            anew = Window(each.rule)
+            anew.reach(feed.watermark.now_ns)
+            feed.replace(each, anew)
 
     def _gap(self, feed: Line, record: Receive) -> None:
         """Samples did not come: from the newest before to the first behind."""
@@ -452,14 +459,10 @@ class Judge:
         for each, segment in feed.segments:
             self._emit(each, segment.pass_time(now_ns))
 
-    def _judge_waiting(self, feed: Line, before_ns: int | None) -> None:
-        """Instants before this; or all, before a watermark that never came there: of delays only
-        the tag's own samples say that they have ended.
-        """
-        waiting = sorted({*feed.waiting, *feed.contexts})
-        for event_ns in (t for t in waiting if before_ns is None or t < before_ns):
-            if before_ns is not None:
-                self._take_due(feed, event_ns)
+    def _judge_waiting(self, feed: Line, before_ns: int) -> None:
+        """Instants before this."""
+        for event_ns in sorted(t for t in {*feed.waiting, *feed.contexts} if t < before_ns):
+            self._take_due(feed, event_ns)
             contexts = feed.contexts.pop(event_ns, [])
             self._instant(feed, event_ns, feed.waiting.pop(event_ns, []), contexts)
 

@@ -25,7 +25,7 @@ class Segments(ABC):
         self.is_told_late = False  # what ran at that instant was told behind the watermark
         self.is_boundary = False  # a fixed interval ends at the instant that is judged
         self._newest_ns = 0  # instant
-        self._has_gone_back = False  # the clock has gone back, and no value has come since
+        self._has_gone_back = False  # the clock has gone back, and nothing has come since
         self._missed: dict[str, Value] = {}
         self.since_ns: int | None = None  # this rule's boundaries count from here on
 
@@ -51,14 +51,17 @@ class Segments(ABC):
         self.is_boundary = self.next_end_ns() == event_ns
         before = dict(self.role)
         self.role.update(values)
+        is_cut = any(self._is_cut(cut, before, values) for cut in self.rule.cut_on)
+        if self._has_gone_back and self.goes_on_with(values, is_cut=is_cut):
+            self.start_ns, self.ran, self._has_gone_back = event_ns, before, False
+        if self._has_gone_back:
+            return made
         if self.start_ns is None:
             if "tag" in values:  # before the first one nothing is measured
                 self.start_ns = event_ns
                 self.ran = dict(self.role)
-                if not self._has_gone_back:
-                    self.begin(event_ns)
-                self._has_gone_back = False
-        elif any(self._is_cut(cut, before, values) for cut in self.rule.cut_on):
+                self.begin(event_ns)
+        elif is_cut:
             if self.is_told_late:
                 self.flags.add("cut_late")
             made += self.turn(event_ns, before, values)
@@ -74,6 +77,10 @@ class Segments(ABC):
             if self.is_uncertain and self.is_counted:
                 self.flags.add("uncertain")
         return made
+
+    def goes_on_with(self, values: Mapping[str, Value], *, is_cut: bool) -> bool:
+        """Whether this begins the next interval behind a clock that went back."""
+        return True
 
     def _is_cut(self, role: str, before: Mapping[str, Value], values: Mapping[str, Value]) -> bool:
         """Another lot or order."""
@@ -118,13 +125,11 @@ class Segments(ABC):
         return made
 
     def regress(self) -> list[Made]:
-        """The clock went back: what is open ends at its newest instant, and goes on with the next
-        value.
-        """
+        """The clock went back: what is open ends at its newest instant, goes on with the next."""
         if self.start_ns is None:
             return []
         self.flags.add("clock_regress")
-        made = self._close(self._newest_ns)
+        made = self._close(max(self._newest_ns, self.start_ns))
         self.start_ns, self.since_ns, self._has_gone_back = None, None, True
         self.next(self._newest_ns)
         return made
