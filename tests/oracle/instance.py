@@ -156,8 +156,10 @@ class Instance:
     def _ran(self, role: str, pane: Pane) -> str:
         """What is known for the first time holds for the window that is open then."""
         ran = ""
+        # a count's end is its own, but not where a cut ends it
+        is_whole = bool(self.rule.count_n) and pane.points[-1].event_ns == pane.end_ns
         for event_ns, name in self._history[role]:
-            is_open = event_ns < pane.end_ns + bool(self.rule.count_n)  # a count's end is its own
+            is_open = event_ns < pane.end_ns + is_whole
             if event_ns <= pane.start_ns or (not ran and is_open):
                 ran = name
         return ran

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import oracle_recordings as rec
+import pytest
 from oracle_drive import Run
 from oracle_recordings import BASE, MS, Recording
 from test_oracle import at, check, tick
@@ -27,10 +28,13 @@ def test_a_session_that_its_next_sample_ends_does_not_bear_that_instants_first_l
     assert [event.context.lot for event in run.events] == ["", "4"]
 
 
-def test_what_a_lot_ends_does_not_bear_the_order_that_becomes_known_in_its_instant() -> None:
+@pytest.mark.parametrize("kind", [{"size_s": 0.02}, {"count_n": 2}], ids=["tumbling", "count"])
+def test_what_a_lot_ends_does_not_bear_the_order_that_becomes_known_in_its_instant(
+    kind: dict[str, Any],
+) -> None:
     rule = {**CUT_WINDOW, "order": "*.order", "cut_on": ["lot", "order"], "emit": "event"}
-    records = [at(0, lot=1, p=1.0), at(7, order=4, lot=2, p=2.0), at(30, q=1.0)]
-    run = windows_of({**rule, "size_s": 0.02}, records)
+    records = [at(0, lot=1, p=1.0), at(7, order=4, lot=2, p=2.0), at(9, p=3.0), at(30, q=1.0)]
+    run = windows_of({**rule, **kind}, records)
     told = [(event.context.lot, event.context.order) for event in run.events]
     assert told == [("1", ""), ("2", "4")]
 
