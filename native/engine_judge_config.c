@@ -134,7 +134,7 @@ static void tell_restart(pstk_judge *judge, uint32_t index) {
 
 static void close_limit(pstk_judge *judge, uint32_t index) {
     const judge_instance *instance = judge_instance_raw(judge, index);
-    judge_silence_end(judge, instance);
+    judge_told_end(judge, instance);
     if (!instance->state)
         return;
     const judge_limit *at = judge_limit_raw(judge, instance->state);
@@ -147,7 +147,7 @@ static void close_limit(pstk_judge *judge, uint32_t index) {
     judge_limit_reset(judge, instance->state);
     if (at->shelf && !staged_for(judge, instance))
         judge_shelf_at(judge, at->shelf)->is_shelved = 0; /* what was told of it stays */
-    if (at->shelf && instance->kind == PSTK_RULE_FRESHNESS)
+    if (at->shelf)
         judge_shelf_forget(judge, at->shelf); /* judge_last knows more */
 }
 

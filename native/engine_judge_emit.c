@@ -187,15 +187,19 @@ static void digest(const pstk_judge *judge, pstk_event *event, const char *tag) 
     memcpy(event->digest, hash, sizeof event->digest);
 }
 
-/* Trips, clears and re-alarms never repeat a stamp; restarts, gaps and what comes between the ends
- * of states bring their own count; judge_told counts what a person can repeat. */
-static bool is_once(uint16_t kind) {
-    return kind < PSTK_EVENT_LIMIT_CHATTERING || kind == PSTK_EVENT_RULE_RESTARTED ||
-           kind == PSTK_EVENT_STATE_ENTER || kind == PSTK_EVENT_STATE_MICRO ||
-           kind == PSTK_EVENT_GAP_LOST ||
+/* Trips, clears and re-alarms never repeat a stamp under one table; restarts, gaps and what comes
+ * between the ends of states bring their own count; judge_told counts what a person can repeat. */
+static bool is_of_alarm(uint16_t kind) {
+    return kind < PSTK_EVENT_LIMIT_CHATTERING ||
            (kind >= PSTK_EVENT_LIMIT_HH_REALARM && kind < PSTK_EVENT_RATE_CHATTERING) ||
            kind == PSTK_EVENT_STUCK_TRIP || kind == PSTK_EVENT_STUCK_CLEAR ||
-           kind == PSTK_EVENT_FRESHNESS_TRIP || kind == PSTK_EVENT_FRESHNESS_CLEAR ||
+           kind == PSTK_EVENT_FRESHNESS_TRIP || kind == PSTK_EVENT_FRESHNESS_CLEAR;
+}
+
+static bool is_once(uint16_t kind) {
+    return is_of_alarm(kind) || kind == PSTK_EVENT_RULE_RESTARTED ||
+           kind == PSTK_EVENT_STATE_ENTER || kind == PSTK_EVENT_STATE_MICRO ||
+           kind == PSTK_EVENT_GAP_LOST ||
            (kind >= PSTK_EVENT_ALARM_ACKNOWLEDGED && kind <= PSTK_EVENT_ALARM_UNSHELVED);
 }
 
@@ -205,9 +209,9 @@ static judge_last *last_of(pstk_judge *judge, judge_instance *instance) {
     return judge_last_at(judge, instance->last);
 }
 
-/* A silent tag is told ahead of its stamps; where its rule changes, the same stamp may come again.
- */
-static void count_silence(pstk_judge *judge, judge_instance *instance, pstk_event *event) {
+/* What is told ahead of its stamps, or waits for the watermark: where its rule changes, the same
+ * stamp may come again. */
+static void count_told(pstk_judge *judge, judge_instance *instance, pstk_event *event) {
     judge_last *last = last_of(judge, instance);
     if (last->base && event->at_ns <= last->before_ns)
         event->occurrence += last->base;
@@ -215,7 +219,7 @@ static void count_silence(pstk_judge *judge, judge_instance *instance, pstk_even
     last->top = PSTK_MAX(last->top, event->occurrence + 1);
 }
 
-void judge_silence_end(pstk_judge *judge, const judge_instance *instance) {
+void judge_told_end(pstk_judge *judge, const judge_instance *instance) {
     if (!instance->last || !judge_last_raw(judge, instance->last)->top)
         return;
     judge_last *last = judge_last_at(judge, instance->last);
@@ -227,8 +231,8 @@ void judge_silence_end(pstk_judge *judge, const judge_instance *instance) {
 /* What may repeat a stamp is told apart here. */
 static void count_occurrence(pstk_judge *judge, judge_instance *instance, pstk_event *event) {
     if (is_once(event->kind)) {
-        if (event->kind == PSTK_EVENT_FRESHNESS_TRIP || event->kind == PSTK_EVENT_FRESHNESS_CLEAR)
-            count_silence(judge, instance, event);
+        if (is_of_alarm(event->kind))
+            count_told(judge, instance, event);
         return;
     }
     if (event->revision) /* told apart by it */

@@ -319,7 +319,7 @@ pstk_event *judge_event_begin(pstk_judge *judge, uint32_t instance, pstk_event_k
                               int64_t at_ns);
 void judge_event_commit(pstk_judge *judge, uint32_t instance, pstk_event *event);
 /* The rule of a tag that fell silent begins anew: what it tells then is told apart from before. */
-void judge_silence_end(pstk_judge *judge, const judge_instance *instance);
+void judge_told_end(pstk_judge *judge, const judge_instance *instance);
 /* more: NULL where the rule asks for none. */
 void judge_result_put(pstk_judge *judge, const pstk_result *result, const pstk_aggregates *more);
 uint32_t judge_tag_of(const pstk_judge *judge,

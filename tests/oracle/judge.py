@@ -17,7 +17,7 @@ from oracle.made import Made, Outcome, Pane
 from oracle.plan import Rule, plan
 from oracle.segment import Segments
 from oracle.state import State
-from oracle.still import Silences
+from oracle.still import ToldByTables
 from oracle.timed import Counted, Session
 from oracle.total import Total
 from oracle.window import Window
@@ -46,7 +46,7 @@ class Judge:
         self._gone_alarms: dict[tuple[str, str, str], Instance] = {}  # whose ids are remembered
         self._gone: dict[tuple[str, str], tuple[int, int | None]] = {}  # told until, kept until
         self._waiting: dict[tuple[str, str, str], Instance] = {}  # registers whose rule is gone
-        self._silences: dict[tuple[str, str, str], Silences] = {}
+        self._told: dict[tuple[str, str, str], ToldByTables] = {}
         self._reloads: tuple[int, int] = (-1, -1)  # engine time of the newest, how many before it
         self._twins: Tally[tuple[Any, ...]] = Tally()
         self.outcome = Outcome()
@@ -123,8 +123,8 @@ class Judge:
                 each.logic.settle(watermark_ns)
             self._count(each)
             self._emit(each, each.chatter.end() if each.is_alarm else [])
-            if each.key in self._silences:
-                self._silences[each.key].end()
+            if each.key in self._told:
+                self._told[each.key].end()
         changed = [each for each in gone if _is_named(rules.get(each.rule.name), each)]
         self._restarted([each for each in changed if each.is_alarm])
         self._bind(kept)
@@ -137,7 +137,7 @@ class Judge:
             elif isinstance(each.logic, SEGMENTS) and each not in changed:
                 self._waiting[each.key] = each
             elif isinstance(each.logic, AlarmRule) and each not in changed:
-                is_named = each.key in self._silences
+                is_named = each.key in self._told
                 is_remembered = each.chatter.has_told or each.logic.was_operated or is_named
                 self._gone_alarms |= {each.key: each} if is_remembered else {}
         for feed in self._feeds.values():
@@ -554,9 +554,9 @@ class Judge:
         made.rule, made.series, made.tag, made.asset = rule.name, rule.series, tag, asset
         made.time_epoch = self._tags[tag].time_epoch if tag in self._tags else 0
         twin = (made.rule, made.series, made.tag, made.kind, made.at_ns, made.time_epoch)
-        if made.kind in ("freshness.trip", "freshness.clear"):
-            silences = self._silences.setdefault((rule.name, rule.kind, tag), Silences())
-            made.occurrence = silences.count(made.kind, made.at_ns, made.time_epoch)
+        if made.kind.endswith((".trip", ".clear", ".realarm")):
+            told = self._told.setdefault((rule.name, rule.kind, tag), ToldByTables())
+            made.occurrence = told.count(made.kind, made.at_ns, made.time_epoch)
         elif not made.revision:
             if made.kind == "rule.restarted":
                 made.occurrence = self._reloads[1]

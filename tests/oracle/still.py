@@ -104,9 +104,10 @@ class Freshness(AlarmRule):
         return self._alarm.trip(silence)
 
 
-class Silences:
+class ToldByTables:
     """How often one alarm told a stamp before, under this table. A silent tag is told ahead of its
-    stamps: where tables before told as new ones, each counts on from the highest of those.
+    stamps, and a sample may wait while tables change: where those before told as new ones, each
+    counts on from the highest of theirs.
     """
 
     def __init__(self) -> None:
