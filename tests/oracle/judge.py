@@ -443,7 +443,21 @@ class Judge:
     def _is_due(feed: Line, engine_ns: int) -> bool:
         if feed.waiting or feed.contexts or feed.watermark.is_idle_due(engine_ns):
             return True
-        return any(each.is_open or each.chatter.silent_ns() is not None for each in feed.instances)
+        alarms = {id(each) for each, _ in feed.alarms}
+        reached_ns = feed.watermark.reached_by(engine_ns)
+        for _, logic in feed.ordered:
+            due_ns = logic.next_due_ns()
+            if due_ns is not None and reached_ns is not None and due_ns <= reached_ns:
+                return True
+        ends = (
+            due_ns
+            for each, logic in feed.alarms
+            for due_ns in (logic.next_tick_ns(), each.chatter.silent_ns())
+            if due_ns is not None
+        )
+        return any(due_ns <= engine_ns for due_ns in ends) or any(
+            each.is_open for each in feed.instances if id(each) not in alarms
+        )
 
     def _pass_time(self, feed: Line) -> None:
         """Instants before the watermark are judged, oldest first; then what ends is closed."""

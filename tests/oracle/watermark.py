@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 from oracle.plan import Source
@@ -89,6 +90,12 @@ class Watermark:
             not each.is_idle and engine_ns - each.silent_ns >= idle_after_ns
             for each in self._streams.values()
         )
+
+    def reached_by(self, engine_ns: int) -> int | None:
+        """Where a TICK at this time would bring it."""
+        then = deepcopy(self)
+        then.tick(engine_ns)
+        return then.now_ns
 
     def is_past(self, event_ns: int) -> bool:
         """A sample of this stamp is older than what is certain."""

