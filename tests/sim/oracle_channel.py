@@ -207,8 +207,9 @@ class Channel:
         return made
 
     def operated(self, records: list[Record]) -> list[Record]:
-        """People act on alarms, somewhere; never at a sample's stamp to the nanosecond: a reset and
-        a clear ahead of T may share their id there (a known fault of the engine).
+        """People act on alarms, somewhere; never at a sample's stamp to the nanosecond nor two at
+        one T: a reset and a clear ahead of T, or two acts on rules of one name and another kind,
+        may share their id there (known faults of the engine).
         """
         draw, made, now_ns = self.draw, list[Record](), 0
         rules = [r for part in self.parts for r in part.rules if r["kind"] in ALARMS]
@@ -226,7 +227,7 @@ class Channel:
             tags = sorted(tag for tag in known if tag.endswith(rule["tag"].removeprefix("*")))
             if tags and draw.random() < share:
                 action = draw.choice(ACTIONS)
-                at_ns = max(now_ns, now_ns // MS * MS + PERSON_NS) + draw.choice((0, 0, 1)) * MS
+                at_ns = max(now_ns + 1, now_ns // MS * MS + PERSON_NS) + draw.choice((0, 0, 1)) * MS
                 until_ns = at_ns + draw.choice(SHELVES_MS) * MS if action == "shelve" else None
                 by = draw.choice(("uid:0", "uid:1000", "Frau Ä"))
                 tag = draw.choice(tags)
