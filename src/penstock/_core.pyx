@@ -28,7 +28,7 @@ NO_POSITION = 0xFFFFFFFFFFFFFFFF
 TYPES = {"f64": 1, "i64": 2, "bool": 3, "code": 4}
 TIME_NONE = c.PSTK_TIME_NONE
 EVENT_FLAGS = tuple(c.pstk_flag_name(bit).decode() for bit in range(32) if c.pstk_flag_name(bit) != NULL)
-NO_FLAGS = frozenset()
+_NO_FLAGS = frozenset()
 UNITS = ("limit.", "rate.", "stuck.", "freshness.", "window.", "alarm.")
 DROP_REASONS = tuple(c.pstk_drop_name(reason).decode() for reason in range(c.PSTK_DROP_COUNT))
 
@@ -310,7 +310,7 @@ cdef class Engine:
         is_quantity = is_counter or e.kind == c.PSTK_EVENT_TOTAL_SEGMENT
         is_limit, is_window = kind.startswith(("limit.", "rate.")), e.kind == c.PSTK_EVENT_WINDOW_CLOSE
         quantity = Decimal(repr(value)) if is_quantity else None
-        flags = frozenset([name for bit, name in enumerate(EVENT_FLAGS) if e.flags >> bit & 1]) if e.flags else NO_FLAGS
+        flags = frozenset([name for bit, name in enumerate(EVENT_FLAGS) if e.flags >> bit & 1]) if e.flags else _NO_FLAGS
         context = _context(&e.context)
         text = self.code_text(e.tag, value) if e.value_type == c.PSTK_TYPE_CODE else ""
         return self._make_event(

@@ -37,6 +37,7 @@ WORKERS = int(os.environ.get("PENSTOCK_ORACLE_WORKERS", "2"))
 HOWS = ("whole", "whole", "cut", "cut", "cut", "close", "kill", "reload")
 CHANGED = (*HOWS, "change", "change", "all")
 BOTH = (*CHANGED, "regress")
+KEPT = (*HOWS, "regress")  # a changed rule of totals differs: total 362 of BOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ FAMILIES: dict[str, Family] = {
     "freshness": Family(alarms.freshness, 212, hows=BOTH),
     "gap": Family(alarms.gaps, 212, hows=CHANGED, weight=4),
     "counter": Family(rec.counters, 142, hows=BOTH),
-    "total": Family(rec.totals, 206, hows=BOTH),
+    "total": Family(rec.totals, 206, hows=KEPT),
     "state": Family(rec.states, 105, hows=BOTH),
     "tumbling": Family(windows.tumbling, 212, hows=BOTH, weight=4),
     "figures": Family(windows.figures, 212, hows=BOTH, weight=4),
