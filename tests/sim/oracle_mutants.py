@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).parent / "mutants" / "mutants.toml"
 PROCESS = Path(__file__).parent / "mutant_process.py"
-SECONDS_MAX = 240  # that its examples may take: a mistake may make an engine wait for ever
-EXAMPLES = 1000  # most a mutant may survive
+SECONDS_MAX = 600  # that its examples may take: a mistake may make an engine wait for ever
+EXAMPLES = 400  # most a mutant may survive
 
 
 @dataclass(frozen=True, slots=True)
