@@ -1,10 +1,13 @@
 /* replay: a recorded shift through one engine, resumed by position: what the crash harness kills.
  *
- *   tool_engine_replay STATE_DIR RING_DIR EVENTS_FILE BATCHES [RING_BYTES [ACKNOWLEDGED_FILE]]
+ *   tool_engine_replay STATE_DIR RING_DIR EVENTS_FILE BATCHES
+ *                      [RING_BYTES [ACKNOWLEDGED_FILE [CHECKPOINT_MS [DIES_AT]]]]
  *
  * With ACKNOWLEDGED_FILE durability is power, and the position the engine calls safe goes there
  * after each batch: what the upstream forgets. An engine that comes back with less has lost it for
- * good: exit 3.
+ * good: exit 3. CHECKPOINT_MS: 20 where not given; a long one leaves all to the journal. DIES_AT:
+ * as soon as that position is acknowledged the process kills itself; until then it reads at most
+ * AHEAD_MAX batches further than it has acknowledged, so no machine is too fast or too slow for it.
  *
  * The recording is a function of the batch number, so nothing but the position must survive a kill.
  * Each event's id and digest go to EVENTS_FILE by one O_APPEND write before it is acknowledged: the
@@ -13,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +27,7 @@
 #define ROWS_A_BATCH 50 /* instants, 10 ms apart */
 #define TAGS_A_MACHINE 6
 #define FULL_TRIES_MAX 1000 /* 10 ms apart */
+#define AHEAD_MAX 8
 #define START_NS INT64_C(1790000000000000000)
 
 enum { GOOD, LOT, GOOD_START, STATE, SINCE, PRESSURE };
@@ -162,11 +167,12 @@ static void feed_batch(pstk_engine *engine, uint32_t tags[MACHINES][TAGS_A_MACHI
         die("feed", &err);
 }
 
-static pstk_engine *open_engine(char **argv, uint64_t ring_bytes, bool is_power) {
+static pstk_engine *open_engine(int argc, char **argv) {
+    int64_t checkpoint_ms = argc > 7 ? strtoll(argv[7], NULL, 10) : 20;
     pstk_engine_options options = {.abi_version = PSTK_ABI_VERSION,
                                    .clock = PSTK_CLOCK_MANUAL,
                                    .plant = "replay",
-                                   .ring_bytes = ring_bytes,
+                                   .ring_bytes = argc > 5 ? strtoull(argv[5], NULL, 10) : 1u << 20,
                                    .tags_max = 256,
                                    .instances_max = 1024,
                                    .streams_max = 16,
@@ -175,8 +181,8 @@ static pstk_engine *open_engine(char **argv, uint64_t ring_bytes, bool is_power)
                                    .result_slots = 256,
                                    .reorder_slots = 4096,
                                    .codes_max = 16,
-                                   .checkpoint_ns = INT64_C(20000000)};
-    if (is_power) {
+                                   .checkpoint_ns = checkpoint_ms * 1000000};
+    if (argc > 6) {
         options.durability = PSTK_DURABILITY_POWER;
         options.sync_ns = 2000000;
         options.journal_bytes_max = 16u << 20; /* segments of 1 MiB */
@@ -204,7 +210,7 @@ static uint64_t acknowledged(int file) {
     return pread(file, &position, sizeof position, 0) == sizeof position ? position : UINT64_MAX;
 }
 
-static void acknowledge(pstk_engine *engine, int file) {
+static void acknowledge(pstk_engine *engine, int file, uint64_t dies_at) {
     uint64_t position;
     pstk_error err;
     if (file < 0)
@@ -213,17 +219,27 @@ static void acknowledge(pstk_engine *engine, int file) {
         die("position", &err);
     if (position != UINT64_MAX && pwrite(file, &position, sizeof position, 0) != sizeof position)
         exit(2);
+    if (position != UINT64_MAX && position >= dies_at)
+        (void)raise(SIGKILL);
+}
+
+/* Not further ahead of what is acknowledged than it may be. */
+static void wait_acknowledged(pstk_engine *engine, int file, uint64_t batch, uint64_t dies_at) {
+    for (int i = 0; i < FULL_TRIES_MAX && acknowledged(file) + AHEAD_MAX < batch; i++) {
+        usleep(10000);
+        acknowledge(engine, file, dies_at);
+    }
 }
 
 int main(int argc, char **argv) {
     if (argc < 5) {
-        fprintf(stderr,
-                "usage: tool_engine_replay STATE_DIR RING_DIR EVENTS_FILE BATCHES [RING_BYTES]\n");
+        fprintf(stderr, "usage: tool_engine_replay STATE_DIR RING_DIR EVENTS_FILE BATCHES "
+                        "[RING_BYTES [ACKNOWLEDGED_FILE [CHECKPOINT_MS [DIES_AT]]]]\n");
         return 2;
     }
     uint64_t batches = strtoull(argv[4], NULL, 10), first = 0;
-    pstk_engine *engine =
-        open_engine(argv, argc > 5 ? strtoull(argv[5], NULL, 10) : 1u << 20, argc > 6);
+    uint64_t dies_at = argc > 8 ? strtoull(argv[8], NULL, 10) : UINT64_MAX;
+    pstk_engine *engine = open_engine(argc, argv);
     int file = open(argv[3], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     int told = argc > 6 ? open(argv[6], O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     uint32_t tags[MACHINES][TAGS_A_MACHINE];
@@ -240,7 +256,9 @@ int main(int argc, char **argv) {
     }
     for (uint64_t batch = first == UINT64_MAX ? 0 : first + 1; batch < batches; batch++) {
         feed_batch(engine, tags, batch);
-        acknowledge(engine, told);
+        acknowledge(engine, told, dies_at);
+        if (dies_at != UINT64_MAX)
+            wait_acknowledged(engine, told, batch, dies_at);
         if (batch % 3 == 2) /* events lie unacknowledged across checkpoints */
             hand_over(engine, file);
     }
