@@ -17,9 +17,10 @@ static const pstk_rule *rule_of(const pstk_judge *judge, const judge_window *at,
     return &judge_old_rule_raw(judge, at->rule - PSTK_RULES_MAX)->rule;
 }
 
-/* The change of the rule cut it: what came before E belongs to an older window. */
+/* A change of the rule cut it: what came before E belongs to an older window. While a second change
+ * is under way, that may be the E of the first. */
 static bool is_cut(const pstk_rule *rule, const judge_window *at, int64_t start_ns) {
-    return start_ns == at->restart_ns && start_ns != INT64_MIN &&
+    return (start_ns == at->restart_ns || judge_window_is_leaving(at)) && start_ns != INT64_MIN &&
            pstk_window_start(start_ns, rule->size_ns, rule->offset_ns) != start_ns;
 }
 
@@ -238,6 +239,7 @@ PSTK_COLD void judge_window_retire(pstk_judge *judge, uint32_t index) {
     }
     judge_old_rule_at(judge, old)->users++;
     at->rule = (uint16_t)(PSTK_RULES_MAX + old);
+    at->closed_ns = PSTK_MAX(at->closed_ns, at->restart_ns);
     at->restart_ns = open.end_ns;
     judge_hot_at(judge, at->tag)->until_ns = INT64_MIN;
 }
@@ -351,15 +353,14 @@ static bool reach_pane(pstk_judge *judge, uint32_t index, int64_t time_ns, int64
     if (PSTK_UNLIKELY(judge_window_is_leaving(at)) && watermark_ns >= at->restart_ns)
         judge_window_settle(judge, index);
     bool is_old = time_ns < at->restart_ns;
-    if (is_old && !judge_window_is_leaving(at))
+    if (is_old && (!judge_window_is_leaving(at) || time_ns < at->closed_ns))
         return false; /* told by a window of the rule as it was */
     const pstk_rule *rule = rule_of(judge, at, time_ns);
     int64_t start_ns = start_of(at, rule, time_ns);
     int64_t end_ns = start_ns + rule->size_ns;
     if (end_ns <= watermark_ns || end_ns <= at->closed_ns)
         return false;
-    if (!is_old)
-        start_ns = PSTK_MAX(start_ns, at->restart_ns);
+    start_ns = PSTK_MAX(start_ns, is_old ? at->closed_ns : at->restart_ns);
     return find_pane(judge, index, start_ns, end_ns);
 }
 

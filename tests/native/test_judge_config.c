@@ -333,6 +333,34 @@ static void test_changes_before_the_swap_is_over(void) {
     jj_close(&j);
 }
 
+/* The first swap is over, and nothing is open of the window that its E has cut: it stays cut. */
+static void test_a_second_change_keeps_what_the_first_has_cut(void) {
+    jj j;
+    jj_open(&j);
+    j.sources[0].lateness_ns = 5 * S;
+    jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp")->size_ns = 10 * S;
+    jj_config(&j);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
+    say(&j, temp, 1001 * S, 1);
+    j.rules[0].size_ns = 16 * S; /* 1008, 1024, 1040 */
+    jj_config(&j);
+    say(&j, temp, 1026 * S, 1); /* the watermark is at 1021: [1000, 1010) is told */
+    j.rules[0].size_ns = 10 * S;
+    jj_config(&j);
+    say(&j, temp, 1009 * S, 1); /* late: [1000, 1010) was its own */
+    say(&j, temp, 1022 * S, 1);
+    say(&j, temp, 1041 * S, 1);
+    say(&j, temp, 1055 * S, 1);
+    jj_out out = jj_run(&j, 680);
+    static const told w[] = {{1000, 1010, 1, PSTK_FLAG_PARTIAL},
+                             {1010, 1024, 1, PSTK_FLAG_PARTIAL},
+                             {1024, 1040, 1, 0},
+                             {1040, 1050, 1, 0}};
+    require_windows(&out, 1, w, 4);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 /* Rows and events alike; plain or with more to tell. */
 static void test_a_window_that_is_gone_closes_as_it_stands(bool is_row, uint32_t aggregates) {
     jj j;
@@ -547,6 +575,7 @@ int main(void) {
     test_a_swap_that_cuts_the_new_window_says_so();
     test_a_swap_between_two_windows();
     test_changes_before_the_swap_is_over();
+    test_a_second_change_keeps_what_the_first_has_cut();
     test_a_window_that_is_gone_closes_as_it_stands(false, 0);
     test_a_window_that_is_gone_closes_as_it_stands(true, 0);
     test_a_window_that_is_gone_closes_as_it_stands(true, PSTK_AGGREGATE_RANGE);
