@@ -24,7 +24,7 @@ enum { /* judge_window.flags, judge_pane.flags */
 typedef struct judge_window { /* 128 bytes: the pane in use lies in place, others in the pool */
     pstk_pane pane;
     int64_t end_ns;    /* kept after the close: the next one starts here, as a rule */
-    int64_t closed_ns; /* end of the newest closed pane */
+    int64_t closed_ns; /* end of the newest closed pane, of any table: what is older is late */
     uint32_t link;     /* free list; next window of the tag (derived) */
     uint32_t instance;
     uint32_t tag;

@@ -304,6 +304,11 @@ static void test_a_swap_between_two_windows(void) {
     jj_close(&j);
 }
 
+static void change_size(jj *j, int64_t size_ns) {
+    j->rules[0].size_ns = size_ns;
+    jj_config(j);
+}
+
 static void test_changes_before_the_swap_is_over(void) {
     jj j;
     jj_open(&j);
@@ -312,15 +317,12 @@ static void test_changes_before_the_swap_is_over(void) {
     jj_config(&j);
     uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
     say(&j, temp, 1001 * S, 1);
-    j.rules[0].size_ns = 3 * S;
-    jj_config(&j); /* nothing of this table is ever open */
+    change_size(&j, 3 * S); /* nothing of this table is ever open */
     say(&j, temp, 1005 * S, 1);
-    j.rules[0].size_ns = 5 * S;
-    jj_config(&j);
+    change_size(&j, 5 * S);
     say(&j, temp, 1009 * S, 1);
     say(&j, temp, 1011 * S, 1); /* [1010, 1015) by the third, while [1000, 1010) is open */
-    j.rules[0].size_ns = 20 * S;
-    jj_config(&j); /* two tables have something open: both close as they stand */
+    change_size(&j, 20 * S);    /* two tables have something open: both close as they stand */
     for (int64_t t = 1012; t < 1050; t++)
         say(&j, temp, t * S, 1);
     jj_out out = jj_run(&j, 680);
@@ -333,30 +335,35 @@ static void test_changes_before_the_swap_is_over(void) {
     jj_close(&j);
 }
 
-/* The first swap is over, and nothing is open of the window that its E has cut: it stays cut. */
-static void test_a_second_change_keeps_what_the_first_has_cut(void) {
+/* What one change told stays told under the next one, to the rule that leaves as well. */
+static void test_a_second_change_keeps_what_the_first_has_told(void) {
     jj j;
     jj_open(&j);
     j.sources[0].lateness_ns = 5 * S;
     jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp")->size_ns = 10 * S;
     jj_config(&j);
     uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64);
-    say(&j, temp, 1001 * S, 1);
-    j.rules[0].size_ns = 16 * S; /* 1008, 1024, 1040 */
-    jj_config(&j);
-    say(&j, temp, 1026 * S, 1); /* the watermark is at 1021: [1000, 1010) is told */
-    j.rules[0].size_ns = 10 * S;
-    jj_config(&j);
-    say(&j, temp, 1009 * S, 1); /* late: [1000, 1010) was its own */
-    say(&j, temp, 1022 * S, 1);
+    say(&j, temp, 1008 * S, 1);
+    change_size(&j, 16 * S); /* from 1010 on: 1024, 1040 */
+    say(&j, temp, 1025 * S, 1);
+    change_size(&j, 10 * S);    /* from 1040 on */
+    say(&j, temp, 1009 * S, 1); /* late: the first table's */
+    say(&j, temp, 1021 * S, 1); /* [1010, 1024), cut */
     say(&j, temp, 1041 * S, 1);
-    say(&j, temp, 1055 * S, 1);
+    change_size(&j, 15 * S); /* both close as they stand: behind 1041, 1050, 1065 */
+    say(&j, temp, 1052 * S, 1);
+    change_size(&j, 10 * S);    /* from 1065 on */
+    say(&j, temp, 1040 * S, 1); /* late: told as it stood */
+    say(&j, temp, 1048 * S, 1);
+    static const int64_t rest[] = {1070, 1066, 1076, 1085};
+    for (int k = 0; k < 4; k++)
+        say(&j, temp, rest[k] * S, 1);
     jj_out out = jj_run(&j, 680);
-    static const told w[] = {{1000, 1010, 1, PSTK_FLAG_PARTIAL},
-                             {1010, 1024, 1, PSTK_FLAG_PARTIAL},
-                             {1024, 1040, 1, 0},
-                             {1040, 1050, 1, 0}};
-    require_windows(&out, 1, w, 4);
+    static const told w[] = {{1000, 1010, 1, PSTK_FLAG_PARTIAL}, {1010, 1024, 1, PSTK_FLAG_PARTIAL},
+                             {1024, 1040, 1, PSTK_FLAG_PARTIAL}, {1040, 1050, 1, PSTK_FLAG_PARTIAL},
+                             {1041, 1050, 1, PSTK_FLAG_PARTIAL}, {1050, 1065, 1, 0},
+                             {1065, 1070, 1, PSTK_FLAG_PARTIAL}, {1070, 1080, 2, 0}};
+    require_windows(&out, 1, w, 8);
     jj_out_free(&out);
     jj_close(&j);
 }
@@ -575,7 +582,7 @@ int main(void) {
     test_a_swap_that_cuts_the_new_window_says_so();
     test_a_swap_between_two_windows();
     test_changes_before_the_swap_is_over();
-    test_a_second_change_keeps_what_the_first_has_cut();
+    test_a_second_change_keeps_what_the_first_has_told();
     test_a_window_that_is_gone_closes_as_it_stands(false, 0);
     test_a_window_that_is_gone_closes_as_it_stands(true, 0);
     test_a_window_that_is_gone_closes_as_it_stands(true, PSTK_AGGREGATE_RANGE);
