@@ -39,6 +39,12 @@ def _changes_before(part: Part) -> bool:
     return False
 
 
+def _is_near(sample: Sample) -> bool:
+    """It is used, and has a stamp."""
+    is_stamped = sample.time_ns is not None and sample.time_ns < BASE + FUTURE_MAX_S * S
+    return is_stamped and not sample.is_nan
+
+
 class Channel:
     """One way from the machines to the engine."""
 
@@ -54,9 +60,7 @@ class Channel:
         self.has_ticks = draw.random() < 0.5
         self.has_silence = draw.random() < 0.25
         has_gaps = any(rule["kind"] == "gap" for part in parts for rule in part.rules)
-        # windows have a few panes open: a stream that lags behind the others overflows them
         is_windowed = any(rule["kind"] == "window" for part in parts for rule in part.rules)
-        self.streams = 1 if is_windowed else draw.choice((1, 1, 1, 3))
         # a tag is known with its first sample there: a lot before the values it is the lot of
         cuts = {cut for part in parts for rule in part.rules for cut in rule.get("cut_on", ())}
         is_told = any(cut.startswith("context.") for cut in cuts)
@@ -67,8 +71,15 @@ class Channel:
         is_late_known = may_be_packed and draw.random() < 0.5
         # where it changed before the tag came, nobody remembers when: the window begins at the grid
         is_late_known = is_late_known and not any(_changes_before(part) for part in parts)
+        has_lots = any("lot" in rule or "order" in rule for part in parts for rule in part.rules)
+        may_be_several = may_be_packed and not has_lots
+        several = (1, 1, 1, 3) if not is_windowed else (1, 1, 2, 3) if may_be_several else (1,)
+        self.streams = draw.choice(several)
         self.is_packed = has_gaps or self.streams > 1 or is_late_known
         self.is_windowed = is_windowed
+        hops = any("hop_s" in rule for part in parts for rule in part.rules)
+        self.pane_ns = (5 if hops else 10) * MS  # the shortest, of rules that change as well
+        self.newest_ns = dict.fromkeys(range(1, self.streams + 1), BASE - S)  # by stream
         self.lost_share = draw.choice((0.02, 0.1, 0.5)) if has_gaps else 0.0
         self.batches = draw.choice(BATCHES)
         rules = [rule for part in parts for rule in part.rules]
@@ -148,6 +159,8 @@ class Channel:
             records.append(Receive(now_ns, "s", (hello,), stream))
         while start < len(samples):
             piece = self._fitting(samples[start : start + draw.choice(self.batches)])
+            piece = self._near(piece)
+            records += self._following(piece, now_ns)
             start += len(piece)
             stamps = [s.time_ns for s in piece if s.time_ns is not None]
             newest = [t for t in stamps if t < BASE + FUTURE_MAX_S * S]
@@ -161,6 +174,8 @@ class Channel:
                     is_lossy = self.lost_share and draw.random() < self.lost_share
                     lost = draw.choice((1, 2, 3, 10, 1000)) if is_lossy else 0
                     records.append(Receive(now_ns, "s", tuple(mine), stream + 1, lost))
+                    stamps = [s.time_ns for s in mine if _is_near(s)]
+                    self.newest_ns[stream + 1] = max([self.newest_ns[stream + 1], *stamps])
             heard |= {machine(sample) for sample in piece}
             if self.has_ticks and len(heard) == len(names) and draw.random() < 0.15:
                 now_ns += draw.choice((0, 1, 2, 5, 60, 300)) * MS
@@ -169,6 +184,32 @@ class Channel:
             lasts = (300 * MS, S) if self.is_fine else (2 * S, 90 * S)
             records += [Tick(now_ns + after_ns) for after_ns in lasts]
         return records
+
+    def _near(self, piece: list[Sample]) -> list[Sample]:
+        """Windows have a few panes open, one more than lateness asks for: streams that share a
+        watermark lie no further apart than a pane, or one of them is an instant ahead.
+        """
+        if self.streams == 1 or not self.is_windowed:
+            return piece
+        reached_ns, ahead = max(self.newest_ns.values()), set[int]()
+        for count, sample in enumerate(piece):
+            if not _is_near(sample) or sample.time_ns <= reached_ns:
+                continue
+            ahead.add(sample.time_ns)
+            if len(ahead) > 1 and max(ahead) > reached_ns + self.pane_ns:
+                return piece[:count]
+        return piece
+
+    def _following(self, piece: list[Sample], now_ns: int) -> list[Record]:
+        """Streams that would lie further back than that say before it that they are there."""
+        if self.streams == 1 or not self.is_windowed:
+            return []
+        reached_ns = max(self.newest_ns.values())
+        ahead_ns = max((s.time_ns for s in piece if _is_near(s)), default=reached_ns)
+        behind = [k for k, time_ns in self.newest_ns.items() if time_ns < ahead_ns - self.pane_ns]
+        self.newest_ns |= dict.fromkeys(behind, reached_ns)
+        hellos = [Sample(f"hello{k}", reached_ns, 0) for k in behind]
+        return [Receive(now_ns, "s", (hello,), k) for k, hello in zip(behind, hellos, strict=True)]
 
     def told(self, records: list[Record]) -> list[Record]:
         """What runs at the assets, where a rule cuts on it."""

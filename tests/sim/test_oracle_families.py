@@ -62,6 +62,15 @@ def test_a_clock_that_goes_back_is_seen_to_by_every_family_that_draws_it() -> No
             assert "regress" not in each.hows, family
 
 
+@pytest.mark.parametrize("family", ["tumbling", "figures", "hopping", "session", "count", "held"])
+def test_windows_are_drawn_over_several_streams(family: str) -> None:
+    several = 0
+    for number in range(60):
+        records = families.example(family, number)[0].records
+        several += len({each.stream for each in records if isinstance(each, Receive)}) > 1
+    assert several >= 3
+
+
 def test_what_fails_is_made_small() -> None:
     """A recording whose fault is one sample shrinks to a few."""
     recording, _, _, _ = families.example("limit", 1)
