@@ -333,7 +333,7 @@ static bool bind_cut(pstk_judge *judge, uint32_t tag, uint32_t index, uint32_t r
     judge_cut_role *role = role_index == PSTK_ROLE_LOT ? &at->lot : &at->order;
     judge_wide_hear(judge, tag);
     hot->has_ordered = hot->has_cut = 1;
-    judge_quiet_refresh(judge, tag); /* it may have been known before what it cuts */
+    judge_quiet_refresh(judge, tag); /* with all the rules it takes, nobody heard it for this */
     if (at->is_bound & 1u << role_index)
         return true;
     if (!judge_bind_append(judge, tag, index, role_index))

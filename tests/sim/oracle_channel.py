@@ -7,6 +7,7 @@ Everything is drawn from a Random, so that a seed is a recording.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -27,16 +28,29 @@ ACTIONS = ("acknowledge", "shelve", "shelve", "unshelve", "reset")
 SHELVES_MS = (1, 5, 50, 300, 2_000, 60_000, 7 * 86_400_000)
 
 
+def _heard(part: Part, pattern: str) -> list[Sample]:
+    """What is said of one role of the machine."""
+    return [s for s in part.samples if s.tag.endswith(pattern.removeprefix("*"))]
+
+
+def _leads(part: Part) -> Iterator[tuple[list[Sample], int]]:
+    """What is said of each lot or order that cuts a window, and when the window's tag came."""
+    for rule in part.rules:
+        came_ns = min((s.time_ns for s in _heard(part, rule["tag"])), default=0)
+        for role in sorted({"lot", "order"} & {*rule.get("cut_on", ())}):
+            yield _heard(part, rule[role]), came_ns
+
+
 def _changes_before(part: Part) -> bool:
     """Whether a lot or order changes before the first value of a window that it cuts."""
-    for rule in part.rules:
-        tag = rule["tag"].removeprefix("*")
-        came_ns = min((s.time_ns for s in part.samples if s.tag.endswith(tag)), default=0)
-        for role in {"lot", "order"} & {*rule.get("cut_on", ())}:
-            said = [s for s in part.samples if s.tag.endswith(rule[role].removeprefix("*"))]
-            if len({s.value for s in said if s.time_ns <= came_ns}) > 1:
-                return True
-    return False
+    return any(
+        len({s.value for s in said if s.time_ns <= came_ns}) > 1 for said, came_ns in _leads(part)
+    )
+
+
+def _is_led(part: Part) -> bool:
+    """Whether a lot or order is known before the first value of a window that it cuts."""
+    return any(said and said[0].time_ns < came_ns for said, came_ns in _leads(part))
 
 
 def _is_near(sample: Sample) -> bool:
@@ -64,19 +78,23 @@ class Channel:
         # a tag is known with its first sample there: a lot before the values it is the lot of
         cuts = {cut for part in parts for rule in part.rules for cut in rule.get("cut_on", ())}
         is_told = any(cut.startswith("context.") for cut in cuts)
-        # what is late for a window that is not there yet nobody counts
-        is_led = len(parts) > 1 and self.disorder == "within"  # by the first instant of the last
-        may_be_late = self.disorder == "beyond" or self.has_ticks or is_led
-        may_be_packed = is_windowed and not is_told and not may_be_late
-        is_late_known = may_be_packed and draw.random() < 0.5
         # where it changed before the tag came, nobody remembers when: the window begins at the grid
-        is_late_known = is_late_known and not any(_changes_before(part) for part in parts)
+        may_be_packed = is_windowed and not is_told and not any(map(_changes_before, parts))
+        self.is_led = may_be_packed and any(map(_is_led, parts)) and draw.random() < 0.6
+        if self.is_led:
+            self.has_ticks = False
+            self.disorder = draw.choice(("none", "within")) if len(parts) == 1 else "none"
+        # what is late for a window that is not there yet nobody counts
+        is_ahead = len(parts) > 1 and self.disorder == "within"  # the first instant of the last
+        may_be_late = self.disorder == "beyond" or self.has_ticks or is_ahead
+        may_be_packed = may_be_packed and not may_be_late
+        is_late_known = may_be_packed and (self.is_led or draw.random() < 0.5)
         has_lots = any("lot" in rule or "order" in rule for part in parts for rule in part.rules)
         may_be_several = may_be_packed and not has_lots
         several = (1, 1, 1, 3) if not is_windowed else (1, 1, 2, 3) if may_be_several else (1,)
         self.streams = draw.choice(several)
         self.is_packed = has_gaps or self.streams > 1 or is_late_known
-        self.is_windowed = is_windowed
+        self.is_windowed, self.known = is_windowed, set[str]()
         hops = any("hop_s" in rule for part in parts for rule in part.rules)
         self.pane_ns = (5 if hops else 10) * MS  # the shortest, of rules that change as well
         self.newest_ns = dict.fromkeys(range(1, self.streams + 1), BASE - S)  # by stream
@@ -277,10 +295,15 @@ class Channel:
         return made
 
     def _fitting(self, piece: list[Sample]) -> list[Sample]:
-        """As many as one packed message can hold: stamps all or none, within 4 s."""
+        """As many as one packed message can hold: stamps all or none, within 4 s. A message makes
+        all its tags known before its first sample: one that is led brings what is new at its front.
+        """
         if not self.is_packed:
             return piece
         for count, sample in enumerate(piece):
+            if self.is_led and sample.tag not in self.known and count:
+                return piece[:count]
+            self.known.add(sample.tag)
             if (sample.time_ns is None) != (piece[0].time_ns is None):
                 return piece[:count]
             stamps = [s.time_ns for s in piece[: count + 1] if s.time_ns is not None]

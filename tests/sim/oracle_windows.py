@@ -150,11 +150,13 @@ def cuts(draw: Random, steps: int) -> Part:
             for sample in part.samples:
                 time_ns = sample.time_ns + draw.choice((0, 0, 1)) * MS
                 if sample is part.samples[0]:
-                    time_ns = sample.time_ns - draw.choice((0, 0, 7)) * MS
+                    time_ns = sample.time_ns - draw.choice((0, 7, 90)) * MS
                 elif draw.random() > 0.05 or (is_told and time_ns <= last_ns):
                     continue
-                last_ns, several = time_ns, ((1, 1), (1, -1))  # of one instant
-                for change in draw.choice(((0,), (1,), (1,), *(() if is_told else several))):
+                several = () if is_told else ((1, 1), (1, -1))  # of one instant
+                once = ((0,),) * 6 if sample is part.samples[0] else ((0,), (1,), (1,))
+                last_ns = time_ns
+                for change in draw.choice((*once, *several)):
                     number += change
                     samples.append(Sample(f"m.{role}", time_ns, number))
     return Part(part.rules, sorted(samples, key=lambda s: (s.time_ns, draw.random())), types)
