@@ -311,6 +311,8 @@ PSTK_API PSTK_MUST_CHECK int pstk_engine_feed_frame(pstk_engine *engine, uint32_
                                                     const uint8_t *payload, size_t payload_bytes,
                                                     uint64_t position, int64_t recv_time_ns,
                                                     pstk_feed_result *out_result, pstk_error *err);
+/* T reaches now_ns. While the event ring is full nothing is judged by it: poll, acknowledge, tick
+ * again. */
 PSTK_API PSTK_MUST_CHECK int pstk_engine_tick(pstk_engine *engine, int64_t now_ns, pstk_error *err);
 PSTK_API PSTK_MUST_CHECK int pstk_engine_context(pstk_engine *engine, const pstk_context *context,
                                                  pstk_error *err);

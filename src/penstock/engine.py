@@ -347,7 +347,10 @@ class Engine:
         return used, dropped
 
     def tick(self, now_ns: int) -> None:
-        """Manual clock only: engine time reaches ``now_ns``; idle streams and delays are judged."""
+        """Manual clock only: engine time reaches ``now_ns``; idle streams and delays are judged.
+
+        While the event ring is full (``stats()``) nothing is: poll, acknowledge, then tick again.
+        """
         self._core.tick(now_ns)
 
     def context(

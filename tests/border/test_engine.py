@@ -329,6 +329,18 @@ def test_unacknowledged_events_fill_the_ring_and_nothing_is_lost(open_engine: Op
     assert source.residual == 0
 
 
+def test_a_tick_before_a_full_event_ring_is_heard_once_events_are_taken(open_engine: Open) -> None:
+    engine = open_engine(engine="event_slots = 256", more=BUSY)
+    put(engine, excursions(200))
+    assert engine.stats().is_event_ring_full
+    later_ns = engine.stats().engine_time_ns + 3600 * 10**9  # its stream is idle by then
+    engine.tick(later_ns)
+    assert (engine.stats().engine_time_ns, engine.stats().ticks) == (later_ns, 0)
+    assert drain(engine)
+    engine.tick(later_ns)
+    assert engine.stats().ticks == 1
+
+
 BUSY = """
 [[rule]]
 name = "busy"

@@ -178,6 +178,8 @@ class Judge:
             if (known := before or waiting) is not None:
                 since_ns = feed.watermark.now_ns
                 logic.goes_on_from(known.logic, since_ns, was_gone=waiting is not None)
+            if isinstance(logic, Total):
+                logic.gaps = feed.gaps_of.get(each.tag, [])
         elif isinstance(logic, Window):
             if before is not None:
                 logic = self._swapped(each, before)
@@ -258,6 +260,7 @@ class Judge:
             newest_ns = feed.regress[record.stream].sample(event_ns, self._engine_ns)
             if newest_ns is not None:
                 self._regress(feed, record.stream, newest_ns)
+            feed.gaps_of[sample.tag] = feed.gaps[record.stream]
             for each in feed.by_tag.get(sample.tag, ()):
                 if isinstance(each.logic, Total) and sample.tag == each.tag:
                     each.logic.gaps = feed.gaps[record.stream]

@@ -44,6 +44,7 @@ class Line:
         self.lost: dict[int, tuple[int, int]] = {}  # by stream: from when, and how many
         self.down: dict[int, Gap] = {}  # by stream: until its next sample
         self.gaps: dict[int, list[Gap]] = defaultdict(list)
+        self.gaps_of: dict[str, list[Gap]] = {}  # by tag: of the stream it came with last
 
     def hear(self, sample: Sample, event_ns: int) -> None:
         """What a tag says counts for rules that come later, too."""
