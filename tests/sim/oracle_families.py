@@ -178,8 +178,10 @@ def _sizes(recording: Recording) -> Iterator[int]:
             yield sum(not sample.tag.startswith("hello") for sample in record.samples)
 
 
-def run_examples(family: str, count: int, first: int) -> Tally:
-    """``count`` examples, chosen by Hypothesis from its seed ``first``."""
+def run_examples(
+    family: str, count: int, first: int, begun: Callable[[], None] = lambda: None
+) -> Tally:
+    """``count`` examples, chosen by Hypothesis from its seed ``first``; ``begun``: before each."""
     tally = Tally(family, [first])
     begin = time.monotonic()
 
@@ -193,6 +195,7 @@ def run_examples(family: str, count: int, first: int) -> Tally:
     )
     @given(st.integers(0, 2**63 - 1))
     def drawn(number: int) -> None:
+        begun()
         check(family, number, tally)
 
     drawn()

@@ -7,11 +7,14 @@ back. What runs it is another process with a package of its own, so that no othe
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+from mutant_process import CPU_SECONDS_MAX
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).parent / "mutants" / "mutants.toml"
@@ -106,4 +109,6 @@ class Forge:
             )
         except subprocess.TimeoutExpired:
             return f"it hangs: {SECONDS_MAX} s were not enough"
+        if done.returncode == -signal.SIGXCPU:
+            return f"it hangs: {CPU_SECONDS_MAX} s of CPU were not enough for one example"
         return None if done.returncode == 0 else done.stdout or f"exit {done.returncode}"
