@@ -24,6 +24,7 @@ LATENESSES_MS = (0, 0, 5, 20)
 FUTURE_MAX_S = 100_000
 INTERVALS = {"every_s", "micro_every_s"}
 PERSON_NS = 777_777  # within a millisecond, where a person acts; samples stand elsewhere
+VERSIONS = 8  # of an asset's context that may wait; beyond them the two oldest become one
 ACTIONS = ("acknowledge", "shelve", "shelve", "unshelve", "reset")
 SHELVES_MS = (1, 5, 50, 300, 2_000, 60_000, 7 * 86_400_000)
 
@@ -55,8 +56,13 @@ def _is_led(part: Part) -> bool:
 
 def _is_near(sample: Sample) -> bool:
     """It is used, and has a stamp."""
-    is_stamped = sample.time_ns is not None and sample.time_ns < BASE + FUTURE_MAX_S * S
-    return is_stamped and not sample.is_nan
+    return sample.time_ns is not None and _is_used(sample)
+
+
+def _is_used(sample: Sample) -> bool:
+    """Late or not: its stream is heard."""
+    is_near = sample.time_ns is None or sample.time_ns < BASE + FUTURE_MAX_S * S
+    return is_near and not sample.is_nan
 
 
 class Channel:
@@ -102,6 +108,9 @@ class Channel:
         self.batches = draw.choice(BATCHES)
         rules = [rule for part in parts for rule in part.rules]
         self.is_fine = any(INTERVALS & rule.keys() for rule in rules)  # each makes an event
+        # while an interval is open the oracle takes each TICK to count, an engine journals those by
+        # which something is due: of two in a row the second may be seen by the oracle only
+        self.has_lone_ticks = any(rule["kind"] in ("counter", "total", "state") for rule in rules)
 
     def of_silence(self, rule: dict[str, Any]) -> dict[str, Any]:
         """A rule that comes while it runs: an hour of silence in its intervals makes hundreds of
@@ -203,7 +212,8 @@ class Channel:
                     stamps = [s.time_ns for s in mine if _is_near(s)]
                     self.newest_ns[stream + 1] = max([self.newest_ns[stream + 1], *stamps])
             heard |= {machine(sample) for sample in piece}
-            if self.has_ticks and len(heard) == len(names) and draw.random() < 0.15:
+            is_ticked = self.has_ticks and len(heard) == len(names) and draw.random() < 0.15
+            if is_ticked and (any(map(_is_used, piece)) or not self.has_lone_ticks):
                 now_ns += draw.choice((0, 1, 2, 5, 60, 300)) * MS
                 records.append(Tick(now_ns))
         if self.has_ticks:
@@ -247,8 +257,8 @@ class Channel:
         if not roles:
             return records
         draw, newest_ns, share = self.draw, 0, self.draw.choice((0.02, 0.1))
-        now, heard = Counter[tuple[str, str]](), set[str]()
         assets = sorted(roles)
+        now, heard, changes = Counter[tuple[str, str]](), set[str](), Counter(assets)
         at_ns = dict.fromkeys(assets, BASE - 10 * S)
         made: list[Record] = [
             Context(asset, {role: f"{role} 0" for role in roles[asset]}, at_ns[asset])
@@ -257,12 +267,15 @@ class Channel:
         for record in records:
             asset = draw.choice(assets)
             is_known = asset in heard or not self.is_windowed
-            if draw.random() < share and is_known:
+            # a stream that says no more than hello holds the watermark, and all of them wait
+            is_held = self.streams > len(self.parts) and changes[asset] == VERSIONS
+            if draw.random() < share and is_known and not is_held:
                 told = [role for role in roles[asset] if draw.random() < 0.7]
                 now.update((asset, role) for role in told if draw.random() < 0.8)
                 wanted_ns = newest_ns + draw.choice((-30, -3, 0, 0, 1, 20)) * MS
                 if wanted_ns > at_ns[asset]:  # an engine holds a few that wait, not any number
                     at_ns[asset] = wanted_ns
+                    changes[asset] += 1
                     values = {role: f"{role} {now[asset, role]}" for role in told}
                     made.append(Context(asset, values, wanted_ns))
             made.append(record)
