@@ -65,6 +65,12 @@ def _is_used(sample: Sample) -> bool:
     return is_near and not sample.is_nan
 
 
+def _is_ordered(rule: dict[str, Any]) -> bool:
+    """A window that keeps no panes open for what comes: its samples wait for the watermark."""
+    held = {"tw_mean", "integral", "share"} & {*rule.get("aggregates", ())}
+    return bool(held or "session_gap_s" in rule or "count_n" in rule)
+
+
 class Channel:
     """One way from the machines to the engine."""
 
@@ -96,14 +102,26 @@ class Channel:
         may_be_packed = may_be_packed and not may_be_late
         is_late_known = may_be_packed and (self.is_led or draw.random() < 0.5)
         has_lots = any("lot" in rule or "order" in rule for part in parts for rule in part.rules)
-        may_be_several = may_be_packed and not has_lots
-        several = (1, 1, 1, 3) if not is_windowed else (1, 1, 2, 3) if may_be_several else (1,)
-        self.streams = draw.choice(several)
+        may_be_several = not is_windowed or not (is_told or has_lots)
+        several = (1, 1, 2, 3) if is_windowed else (1, 1, 1, 3)
+        self.streams = draw.choice(several) if may_be_several else 1
+        # of tags that come late nobody counts what was late: else each stream names its own at once
+        self.is_named = is_windowed and (not may_be_packed or draw.random() < 0.5)
         self.is_packed = has_gaps or self.streams > 1 or is_late_known
         self.is_windowed, self.known = is_windowed, set[str]()
+        is_kept = all(map(_is_ordered, (rule for part in parts for rule in part.rules)))
+        may_be_far = is_kept and len(parts) >= self.streams  # each will be heard of again
+        self.is_near = is_windowed and not (may_be_far and draw.random() < 0.5)
         hops = any("hop_s" in rule for part in parts for rule in part.rules)
         self.pane_ns = (5 if hops else 10) * MS  # the shortest, of rules that change as well
         self.newest_ns = dict.fromkeys(range(1, self.streams + 1), BASE - S)  # by stream
+        self.asleep = set[int]()  # streams that are idle, until something comes
+        self.is_soon_idle = self.may_sleep = False  # drawn with the source; before each receive
+        self.has_slept = False  # any: in another life it would hold the watermark again
+        panes = (0, 0.5, 1, 3) if self.is_near else (0, 2, 100)
+        may_lag = self.is_named and self.streams > 1
+        lags = [draw.choice(panes) if may_lag else 0 for _ in range(self.streams)]
+        self.lag_ns = [round(lag * self.pane_ns) for lag in lags]  # of each, behind the others
         self.lost_share = draw.choice((0.02, 0.1, 0.5)) if has_gaps else 0.0
         self.batches = draw.choice(BATCHES)
         rules = [rule for part in parts for rule in part.rules]
@@ -129,6 +147,7 @@ class Channel:
         draw, made = self.draw, []
         first = {machine(s): s.time_ns for s in reversed(samples)}
         unstamped = self.disorder == "none" and self.clock == "moving" and draw.random() < 0.3
+        unstamped = unstamped and not (self.streams > 1 and self.has_ticks)  # ahead of all others
         for sample in samples:
             turn = draw.random()
             if sample.time_ns == first[machine(sample)]:
@@ -149,17 +168,21 @@ class Channel:
         return made
 
     def reorder(self, samples: list[Sample]) -> list[Sample]:
-        """Within lateness, or beyond it; the machines' first instants, with their roles, lead."""
-        if self.disorder == "none":
+        """Within lateness, or beyond it; the machines' first instants, with their roles, lead. A
+        stream may lag behind the others.
+        """
+        if self.disorder == "none" and not any(self.lag_ns):
             return samples
-        draw = self.draw
-        most_ns = self.lateness_ns if self.disorder == "within" else self.lateness_ns * 2 + 3 * MS
+        draw, names = self.draw, sorted({machine(sample) for sample in samples})
+        beyond_ns = self.lateness_ns * 2 + 3 * MS
+        most_ns = {"none": 0, "within": self.lateness_ns, "beyond": beyond_ns}[self.disorder]
         first = {machine(s): s.time_ns for s in reversed(samples)}
         by_instant = draw.random() < 0.5
         late = {s.time_ns: draw.randint(0, most_ns) for s in samples}
         arrival = []
         for i, sample in enumerate(samples):
             delay_ns = late[sample.time_ns] if by_instant else draw.randint(0, most_ns)
+            delay_ns += self.lag_ns[names.index(machine(sample)) % self.streams]
             is_first = sample.time_ns == first[machine(sample)]
             arrival.append((BASE - S if is_first else sample.time_ns + delay_ns, i, sample))
         arrival.sort(key=lambda each: each[:2])
@@ -182,7 +205,7 @@ class Channel:
 
     # ---- records --------------------------------------------------------------------------------
 
-    def records(self, samples: list[Sample]) -> list[Record]:
+    def records(self, samples: list[Sample], types: dict[str, str]) -> list[Record]:
         """In receives of a drawn size, with engine time; ticks between them."""
         draw, records = self.draw, list[Record]()
         names, heard = sorted({machine(sample) for sample in samples}), set[str]()
@@ -191,11 +214,20 @@ class Channel:
         start = 0
         for stream in range(1, self.streams + 1 if self.streams > 1 else 1):
             hello = Sample(f"hello{stream}", BASE - S, 0)  # known before another is ahead
-            records.append(Receive(now_ns, "s", (hello,), stream))
+            mine = names[stream - 1 :: self.streams] if self.is_named else []
+            tags = sorted({sample.tag for sample in samples if machine(sample) in mine})
+            first = [Sample(tag, BASE - S, 0.0 if types[tag] == "f64" else 0) for tag in tags]
+            records.append(Receive(now_ns, "s", (hello, *first), stream))
         while start < len(samples):
             piece = self._fitting(samples[start : start + draw.choice(self.batches)])
             piece = self._near(piece)
-            records += self._following(piece, now_ns)
+            heard_of = {names.index(machine(s)) % self.streams + 1 for s in piece}
+            # where all are idle already the engine keeps a tick only if it ends something
+            self.may_sleep = self.is_soon_idle and not any(
+                isinstance(r, Tick) for r in records[-1:]
+            )
+            records += self._following(piece, heard_of, now_ns)
+            now_ns = max([now_ns, *(r.now_ns for r in records[-1:] if isinstance(r, Tick))])
             start += len(piece)
             stamps = [s.time_ns for s in piece if s.time_ns is not None]
             newest = [t for t in stamps if t < BASE + FUTURE_MAX_S * S]
@@ -225,7 +257,7 @@ class Channel:
         """Windows have a few panes open, one more than lateness asks for: streams that share a
         watermark lie no further apart than a pane, or one of them is an instant ahead.
         """
-        if self.streams == 1 or not self.is_windowed:
+        if self.streams == 1 or not self.is_near:
             return piece
         reached_ns, ahead = max(self.newest_ns.values()), set[int]()
         for count, sample in enumerate(piece):
@@ -236,15 +268,22 @@ class Channel:
                 return piece[:count]
         return piece
 
-    def _following(self, piece: list[Sample], now_ns: int) -> list[Record]:
-        """Streams that would lie further back than that say before it that they are there."""
-        if self.streams == 1 or not self.is_windowed:
+    def _following(self, piece: list[Sample], heard_of: set[int], now_ns: int) -> list[Record]:
+        """Streams that would lie further back than that say before it that they are there, or all
+        fall idle.
+        """
+        if self.streams == 1 or not self.is_near:
             return []
         reached_ns = max(self.newest_ns.values())
-        ahead_ns = max((s.time_ns for s in piece if _is_near(s)), default=reached_ns)
-        behind = [k for k, time_ns in self.newest_ns.items() if time_ns < ahead_ns - self.pane_ns]
-        self.newest_ns |= dict.fromkeys(behind, reached_ns)
-        hellos = [Sample(f"hello{k}", reached_ns, 0) for k in behind]
+        least_ns = max((s.time_ns for s in piece if _is_near(s)), default=reached_ns) - self.pane_ns
+        self.asleep -= heard_of
+        awake = self.newest_ns.keys() - self.asleep
+        behind = [k for k in sorted(awake) if self.newest_ns[k] < least_ns]
+        if behind and self.may_sleep and heard_of.isdisjoint(behind) and self.draw.random() < 0.3:
+            self.asleep, self.has_slept = self.newest_ns.keys() - heard_of, True
+            return [Tick(now_ns + 50 * MS)]
+        self.newest_ns |= dict.fromkeys(behind, least_ns)
+        hellos = [Sample(f"hello{k}", least_ns, 0) for k in behind]
         return [Receive(now_ns, "s", (hello,), k) for k, hello in zip(behind, hellos, strict=True)]
 
     def told(self, records: list[Record]) -> list[Record]:
@@ -341,7 +380,8 @@ class Channel:
         samples = self.stretch(samples)
         samples = self.reorder(samples)
         samples = self.spoil(samples, types)
-        idle_after_s = 0.05 if self.has_ticks and self.draw.random() < 0.7 else 10_000
+        self.is_soon_idle = self.has_ticks and self.draw.random() < 0.7
+        idle_after_s = 0.05 if self.is_soon_idle else 10_000
         rules = [rule for part in self.parts for rule in part.rules]
         config = config_of(
             rules,
@@ -350,7 +390,7 @@ class Channel:
             future_max_s=FUTURE_MAX_S,
             **source,
         )
-        records = self.operated(self.told(self.records(samples)))
+        records = self.operated(self.told(self.records(samples, types)))
         types |= {f"hello{stream}": "i64" for stream in range(1, self.streams + 1)}
         wire = "packed" if self.is_packed else "columns"
         return Recording(config, tuple(records), types, wire)

@@ -133,6 +133,8 @@ def example(family: str, number: int) -> tuple[Recording, Way, str, Random]:
     how = draw.choice(made.hows)
     if how == "regress" and not _may_regress(recording):
         how = "cut"
+    if channel.has_slept:
+        how = {"close": "cut", "kill": "cut", "all": "change"}.get(how, how)
     if how in ("close", "kill"):
         recording = with_restarts(recording, draw, how)
     elif how in ("change", "all"):
