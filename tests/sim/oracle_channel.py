@@ -308,7 +308,9 @@ class Channel:
             is_known = asset in heard or not self.is_windowed
             # a stream that says no more than hello holds the watermark, and all of them wait
             is_held = self.streams > len(self.parts) and changes[asset] == VERSIONS
-            if draw.random() < share and is_known and not is_held:
+            # nor is a change told behind two ticks in a row: the second may be the oracle's only
+            is_sure = not made or not all(isinstance(each, Tick) for each in made[-2:])
+            if draw.random() < share and is_known and not is_held and is_sure:
                 told = [role for role in roles[asset] if draw.random() < 0.7]
                 now.update((asset, role) for role in told if draw.random() < 0.8)
                 wanted_ns = newest_ns + draw.choice((-30, -3, 0, 0, 1, 20)) * MS
