@@ -287,19 +287,24 @@ static void regress_tag(pstk_judge *judge, uint32_t tag) {
     judge_quiet_refresh(judge, tag);
 }
 
-static bool regress_wide(pstk_judge *judge, const judge_hot *hot) {
+/* In order of time what ends by what is known is whole; what is open then closes as it stands. */
+static bool regress_wide(pstk_judge *judge, const judge_hot *hot, int64_t known_ns) {
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
         const judge_bind *bind = judge_bind_raw(judge, b);
         const judge_instance *instance = judge_instance_raw(judge, bind->instance);
-        if (instance->kind == PSTK_RULE_WINDOW &&
-            !judge_wide_close_all(judge, instance->state, PSTK_FLAG_CLOCK_REGRESS))
+        if (instance->kind != PSTK_RULE_WINDOW || bind->role != PSTK_ROLE_VALUE)
+            continue;
+        if (pstk_window_is_ordered(judge_rule_of(judge, instance)) &&
+            !judge_wide_advance(judge, instance->state, known_ns))
+            return false;
+        if (!judge_wide_close_all(judge, instance->state, PSTK_FLAG_CLOCK_REGRESS))
             return false;
     }
     return true;
 }
 
 /* One tag is up to 16 steps; each asks for room, so a tag is taken up again where it stopped. */
-static bool regress_tags(pstk_judge *judge, uint32_t stream) {
+static bool regress_tags(pstk_judge *judge, uint32_t stream, int64_t known_ns) {
     for (; judge->place.step < judge_count(judge, JUDGE_HOT); judge->place.step++) {
         judge_hot *hot = judge_hot_at(judge, judge->place.step);
         if (!hot->type || hot->stream != stream)
@@ -309,7 +314,7 @@ static bool regress_tags(pstk_judge *judge, uint32_t stream) {
                 return false;
             judge_window_close_all(judge, w, PSTK_FLAG_CLOCK_REGRESS);
         }
-        if (!regress_wide(judge, hot) || !judge_has_room(judge))
+        if (!regress_wide(judge, hot, known_ns) || !judge_has_room(judge))
             return false;
         regress_tag(judge, judge->place.step);
     }
@@ -387,7 +392,7 @@ PSTK_COLD bool judge_regress(pstk_judge *judge, uint32_t index) {
         place->node = REGRESS_TAGS;
         place->step = 0;
     }
-    if (!regress_tags(judge, index))
+    if (!regress_tags(judge, index, known_before(judge, index)))
         return false;
     regress_restart(judge, index);
     place->node = 0;

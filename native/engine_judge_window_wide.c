@@ -448,6 +448,17 @@ void judge_wide_drop(pstk_judge *judge, uint32_t index) {
     judge_arena_drop(judge, JUDGE_WIDE, index);
 }
 
+/* Until its clock goes back a value has held: to the newest stamp, or the watermark ahead of it. */
+static void hold_until_known(pstk_judge *judge, judge_wide *at) {
+    const pstk_rule *rule = rule_of(judge, at);
+    const judge_hot *hot = judge_hot_raw(judge, at->tag);
+    int64_t known_ns = PSTK_MAX(judge_stream_raw(judge, hot->stream)->max_ns,
+                                judge_clock_raw(judge, hot->clock)->watermark_ns);
+    bool is_held = (at->flags & JUDGE_WIDE_HELD) && !(at->flags & JUDGE_WIDE_RESTING);
+    if (is_held && pstk_window_kind_of(rule) == PSTK_WINDOW_ALIGNED)
+        hold_until(judge, at, rule, known_ns);
+}
+
 /* As it stands: nothing is reckoned beyond the newest sample. */
 static bool close_windows(pstk_judge *judge, uint32_t index, uint32_t flags) {
     judge_wide *at = judge_wide_at(judge, index);
@@ -478,6 +489,8 @@ static int64_t end_behind(const pstk_judge *judge, const judge_wide *at) {
 bool judge_wide_close_all(pstk_judge *judge, uint32_t index, uint32_t flags) {
     judge_wide *at = judge_wide_at(judge, index);
     bool is_regress = flags & PSTK_FLAG_CLOCK_REGRESS;
+    if (is_regress)
+        hold_until_known(judge, at);
     at->flags &= (uint8_t)~(JUDGE_WIDE_HELD | JUDGE_WIDE_RESTING);
     if (!at->first) /* held values alone keep nothing open */
         at->next_ns = INT64_MAX;

@@ -465,6 +465,67 @@ static void test_a_changed_rule_closes_as_it_stands(void) {
     jj_close(&j);
 }
 
+/* Two samples of the tag, a third, and another tag three seconds later; then the clock goes back
+ * while all of that still waits. */
+static jj_out run_back(jj *j, const pstk_rule *rule) {
+    jj_open(j);
+    uint32_t temp = with_rule(j, rule, 40 * S), other = jj_tag(j, "m1.other", PSTK_TYPE_F64);
+    say(j, temp, 100001 * S, 4);
+    say(j, temp, 100004 * S, 5);
+    say(j, temp, 100034 * S, 10);
+    say(j, other, 100037 * S, 1);
+    for (int64_t k = 0; k < 150; k++) {
+        j->now_ns += 200 * MS;
+        jj_f64(j, other, k * 200 * MS, 2);
+    }
+    return jj_run(j, 680);
+}
+
+static void test_a_clock_that_goes_back_closes_what_is_open(void) {
+    jj j;
+    pstk_rule session = {
+        .session_gap_ns = 5 * S, .session_max_ns = 3600 * S, .emit = PSTK_EMIT_RESULT};
+    jj_out out = run_back(&j, &session);
+    REQUIRE(out.result_count == 2);
+    CHECK(is_row(&out, 0, 100001 * S, 100009 * S, 2)); /* over before the newest stamp */
+    CHECK(is_row(&out, 1, 100034 * S, 100034 * S + 1, 1));
+    CHECK(out.result[0].flags == PSTK_FLAG_PARTIAL);
+    CHECK(out.result[1].flags == PSTK_FLAG_CLOCK_REGRESS);
+    jj_out_free(&out);
+    jj_close(&j);
+    session.session_gap_ns = 2 * S; /* by silence alone: nothing of its tag follows */
+    out = run_back(&j, &session);
+    REQUIRE(out.result_count == 3);
+    CHECK(is_row(&out, 2, 100034 * S, 100036 * S, 1) && out.result[2].flags == 0);
+    jj_out_free(&out);
+    jj_close(&j);
+    pstk_rule count = {.count_n = 2, .emit = PSTK_EMIT_RESULT};
+    out = run_back(&j, &count);
+    REQUIRE(out.result_count == 2);
+    CHECK(is_row(&out, 1, 100034 * S, 100034 * S, 1));
+    CHECK(out.result[1].flags == PSTK_FLAG_CLOCK_REGRESS);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
+static void test_a_value_holds_until_the_clock_goes_back(void) {
+    jj j;
+    pstk_rule rule = {
+        .size_ns = 12 * S, .emit = PSTK_EMIT_RESULT, .aggregates = PSTK_AGGREGATE_INTEGRAL};
+    jj_out out = run_back(&j, &rule);
+    REQUIRE(out.result_count == 4);
+    static const double integral[] = {3 * 4.0 + 4 * 5, 12 * 5.0, 12 * 5.0, 2 * 5.0 + 3 * 10};
+    for (int64_t k = 0; k < 4; k++) {
+        CHECK(is_row(&out, (size_t)k, (99996 + 12 * k) * S, (100008 + 12 * k) * S,
+                     k == 0 ? 2 : k == 3));
+        CHECK(out.more[k].integral == integral[k]);
+    }
+    CHECK(out.result[0].flags == PSTK_FLAG_PARTIAL && out.result[2].flags == 0);
+    CHECK(out.result[3].flags == PSTK_FLAG_CLOCK_REGRESS);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 int main(void) {
     test_tumbling_with_more();
     test_every_hopping_window_that_holds_a_sample();
@@ -484,5 +545,7 @@ int main(void) {
     test_of_one_instant_the_last_lot_holds(true);
     test_cut_by_a_context();
     test_a_changed_rule_closes_as_it_stands();
+    test_a_clock_that_goes_back_closes_what_is_open();
+    test_a_value_holds_until_the_clock_goes_back();
     return check_result("judge_wide");
 }

@@ -271,12 +271,14 @@ class Judge:
     def _regress(self, feed: Line, stream: int, newest_ns: int) -> None:
         """The clock of its only stream has gone back: what waits is judged, what is open ends."""
         known_ns = feed.newest_ns[stream] + 1  # as if the watermark had come behind its newest
+        until_ns = max(known_ns - 1, feed.watermark.now_ns or 0)  # what held is known
         self._judge_waiting(feed, known_ns)
         self._take_due(feed, known_ns)
         feed.newest_ns[stream] = newest_ns
         for each, logic in feed.panes:
-            assert isinstance(logic, Window)
-            self._close_panes(each, logic.regress())
+            if not isinstance(logic, Window):
+                self._close_panes(each, logic.pass_time(known_ns))
+            self._close_panes(each, logic.regress(until_ns))
         for each, segment in feed.segments:
             self._emit(each, segment.pass_time(known_ns))
             self._emit(each, segment.regress())
@@ -286,10 +288,11 @@ class Judge:
         feed.newest_of.clear()
         feed.time_epoch += 1
         feed.watermark.regress(stream, newest_ns, self._engine_ns)
-        for each, _ in feed.panes:
-            anew = Window(each.rule)
-            anew.reach(feed.watermark.now_ns)
-            feed.replace(each, anew)
+        for each, logic in feed.panes:
+            if isinstance(logic, Window):
+                anew = Window(each.rule)
+                anew.reach(feed.watermark.now_ns)
+                feed.replace(each, anew)
 
     def _gap(self, feed: Line, record: Receive) -> None:
         """Samples did not come: from the newest before to the first behind."""
@@ -569,7 +572,8 @@ class Judge:
 
     def _tell(self, rule: Rule, tag: str, asset: str, made: Made, *, is_told: bool = True) -> None:
         made.rule, made.series, made.tag, made.asset = rule.name, rule.series, tag, asset
-        made.time_epoch = self._tags[tag].time_epoch if tag in self._tags else 0
+        feed = self._feeds[rule.source] if rule.kind == "gap" else self._tags[tag]
+        made.time_epoch = feed.time_epoch
         twin = (made.rule, made.series, made.tag, made.kind, made.at_ns, made.time_epoch)
         if made.kind.endswith((".trip", ".clear", ".realarm")):
             told = self._told.setdefault((rule.name, rule.kind, tag), ToldByTables())

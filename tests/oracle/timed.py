@@ -31,6 +31,7 @@ class TimedGrid:
         self._reached_ns: int | None = None
         self._empties = 0
         self._open_ns: int | None = None  # end of the last window over a sample
+        self._known_ns: int | None = None  # nobody knows what held from here on
 
     def sample(self, point: Point) -> list[Pane]:
         """The next one by event time."""
@@ -77,6 +78,14 @@ class TimedGrid:
             self._reached_ns = max(self._reached_ns, now_ns)
             self._forget(self._reached_ns - self._grid.size_ns)
         return made
+
+    def regress(self, until_ns: int) -> list[Pane]:
+        """The clock went back from here: what is open is told as it stands, and all begins anew."""
+        self._known_ns = until_ns
+        made = self.pass_time(self._grid.pane_start_ns(until_ns) + self._grid.size_ns)
+        self._points, self._cuts, self._empties = [], [], 0
+        self._first_ns = self._reached_ns = self._open_ns = self._known_ns = None
+        return broken(made)
 
     # ---- where windows end ----------------------------------------------------------------------
 
@@ -139,8 +148,10 @@ class TimedGrid:
         known = [*before, *inside]
         held = []
         for begin_ns, finish_ns in itertools.pairwise(breaks):
+            if self._known_ns is not None:
+                finish_ns = min(finish_ns, self._known_ns)
             now = [point for point in known if point.event_ns <= begin_ns]
-            if now and now[-1].value is not None:
+            if now and now[-1].value is not None and begin_ns < finish_ns:
                 held.append(Held(begin_ns, finish_ns, now[-1].value, now[-1].raw))
         return held
 
@@ -167,6 +178,13 @@ def closed(rule: Rule, points: list[Point], end_ns: int) -> Pane:
     if "quality_share" not in rule.aggregates:
         points = [point for point in points if point.value is not None]
     return Pane(points[0].event_ns, end_ns, points, held, plan=rule)
+
+
+def broken(panes: list[Pane]) -> list[Pane]:
+    """By a clock that went back."""
+    for pane in panes:
+        pane.is_clock_regress = True
+    return panes
 
 
 class Session:
@@ -216,6 +234,15 @@ class Session:
         self._points = []
         return [pane]
 
+    def regress(self, until_ns: int) -> list[Pane]:
+        """The clock went back: told up to its newest sample; the next is the first."""
+        is_partial = not self._has_closed
+        made = self.close()
+        for pane in made:
+            pane.is_partial = is_partial
+        self._has_closed = False
+        return broken(made)
+
     def _first_ns(self) -> int:
         return self._points[0].event_ns
 
@@ -258,6 +285,12 @@ class Counted:
         for pane in made:
             pane.is_partial = True
         return made
+
+    def regress(self, until_ns: int) -> list[Pane]:
+        """The clock went back: fewer than n; the next is the first."""
+        made = self._close(self._points[-1].event_ns) if self._points else []
+        self._first_ns = None
+        return broken(made)
 
     is_open = False  # time closes nothing
 

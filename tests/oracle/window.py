@@ -166,7 +166,7 @@ class Window:
             return self._closed_ns if self._rule.is_plain else None
         return self._grid.pane_start_ns(self._newest_ns - 1) + self._grid.size_ns
 
-    def regress(self) -> list[Pane]:
+    def regress(self, until_ns: int) -> list[Pane]:
         """The clock went back: what is open is told as it stands; another one follows."""
         made = self._closed(_NEVER_NS)
         for pane in made:
