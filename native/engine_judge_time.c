@@ -329,9 +329,13 @@ void judge_stream_alone(pstk_judge *judge, uint32_t index) {
     stream->is_alone = 1;
     clock->lateness_ns = judge_clock_at(judge, judge_source_clock(stream->source))->lateness_ns;
     clock->watermark_ns = pstk_time_add(stream->max_ns, -clock->lateness_ns);
-    for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++)
-        if (judge_hot_raw(judge, t)->type && judge_hot_raw(judge, t)->stream == index)
+    bool is_only = judge_source_raw(judge, stream->source)->streams == index && !stream->next;
+    for (uint32_t t = 0; t < judge_count(judge, JUDGE_HOT); t++) {
+        const judge_hot *hot = judge_hot_raw(judge, t);
+        bool is_awaited = is_only && !hot->stream && hot->source == stream->source;
+        if (hot->type && (hot->stream == index || is_awaited))
             judge_hot_at(judge, t)->clock = own;
+    }
     judge_windows_rebuild(judge);
     judge_watermark_update(judge, stream->source);
 }

@@ -70,6 +70,15 @@ static bool end_before(pstk_judge *judge, uint32_t index, uint32_t role_index, i
     return judge_wide_reach(judge, index, time_ns, is_sample);
 }
 
+static void role_learns(pstk_judge *judge, uint32_t index, uint32_t role_index, pstk_value value) {
+    judge_wide *at = judge_wide_at(judge, index);
+    judge_cut_role *role = role_index == PSTK_ROLE_LOT ? &at->lot : &at->order;
+    if (!role->tag)
+        return;
+    role->value = value;
+    role->type = judge_hot_raw(judge, role->tag - 1)->type;
+}
+
 static bool role_takes(pstk_judge *judge, uint32_t index, uint32_t role_index,
                        const judge_node *node, uint32_t flags) {
     judge_wide *at = judge_wide_at(judge, index);
@@ -81,8 +90,7 @@ static bool role_takes(pstk_judge *judge, uint32_t index, uint32_t role_index,
         return false;
     if (!role->type && !end_before(judge, index, role_index, node->time_ns))
         return false;
-    role->value = node->value;
-    role->type = judge_hot_raw(judge, role->tag - 1)->type;
+    role_learns(judge, index, role_index, node->value);
     return true;
 }
 
@@ -92,6 +100,10 @@ bool judge_wide_cut_by(pstk_judge *judge, uint32_t index, uint32_t role, const j
         return true;
     if (judge_hot_raw(judge, sample->tag)->clock == clock_of(judge, at))
         return role_takes(judge, index, role, sample, 0);
+    if (!judge_hot_raw(judge, at->tag)->stream) { /* no value has come: nobody knows its clock */
+        role_learns(judge, index, role, sample->value);
+        return true;
+    }
     judge_node node = {.role = (uint8_t)role, .time_ns = sample->time_ns, .value = sample->value};
     push(judge, at, node);
     return true;

@@ -526,6 +526,46 @@ static void test_a_value_holds_until_the_clock_goes_back(void) {
     jj_close(&j);
 }
 
+/* Behind a clock that went back a machine tells its lot, another one, and then its first value. */
+static void test_a_lot_of_the_new_epoch_is_known(bool is_listed) {
+    jj j;
+    jj_open(&j);
+    pstk_rule rule = {.size_ns = 20 * S, .cut_on = PSTK_CUT_LOT_TAG, .emit = PSTK_EMIT_EVENT};
+    uint32_t other = with_rule(&j, &rule, 0), lot = 0, temp = 0;
+    jj_role(&j.rules[0], PSTK_ROLE_LOT, "*.lot");
+    jj_restart(&j);
+    if (is_listed) {
+        lot = jj_tag(&j, "m2.lot", PSTK_TYPE_I64);
+        temp = jj_tag(&j, "m2.temp", PSTK_TYPE_F64);
+    }
+    say(&j, other, 100000 * S, 4);
+    for (int64_t k = 0; k < 150; k++) {
+        j.now_ns += 200 * MS;
+        jj_f64(&j, other, k * 200 * MS, 2);
+    }
+    if (!is_listed) {
+        lot = jj_tag(&j, "m2.lot", PSTK_TYPE_I64);
+        temp = jj_tag(&j, "m2.temp", PSTK_TYPE_F64);
+    }
+    jj_i64(&j, lot, 40 * S, 7);
+    jj_i64(&j, lot, 45 * S, 8);
+    jj_f64(&j, other, 46 * S, 2); /* judged, before a value shows whose clock it has */
+    jj_f64(&j, temp, 50 * S, 1);
+    jj_f64(&j, temp, 61 * S, 1);
+    jj_f64(&j, temp, 62 * S, 1);
+    jj_out out = jj_run(&j, 680), single = jj_run(&j, 1);
+    const pstk_event *first = NULL;
+    for (size_t i = 0; i < out.count; i++)
+        first = !first && out.event[i].tag == temp ? &out.event[i] : first;
+    REQUIRE(first);
+    CHECK(first->time_epoch == 1 && strcmp(first->context.lot, "8") == 0);
+    CHECK(first->start_ns == (is_listed ? 45 : 40) * S && first->end_ns == 60 * S);
+    CHECK(jj_same_events(&out, &single));
+    jj_out_free(&single);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 int main(void) {
     test_tumbling_with_more();
     test_every_hopping_window_that_holds_a_sample();
@@ -547,5 +587,7 @@ int main(void) {
     test_a_changed_rule_closes_as_it_stands();
     test_a_clock_that_goes_back_closes_what_is_open();
     test_a_value_holds_until_the_clock_goes_back();
+    test_a_lot_of_the_new_epoch_is_known(true);
+    test_a_lot_of_the_new_epoch_is_known(false);
     return check_result("judge_wide");
 }

@@ -148,6 +148,11 @@ class Instance:
                 made += self.logic.sample(point(sample, event_ns))
         return made
 
+    def regress(self) -> None:
+        """The clock went back: what ran last is known, whatever its stamp was."""
+        for history in self._history.values():
+            history[:] = [(-(2**63), name) for _, name in history[-1:]]
+
     def name_window(self, pane: Pane) -> None:
         """What ran when it began."""
         pane.rule, pane.tag = self.rule.name, self.tag

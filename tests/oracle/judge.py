@@ -279,6 +279,7 @@ class Judge:
             if not isinstance(logic, Window):
                 self._close_panes(each, logic.pass_time(known_ns))
             self._close_panes(each, logic.regress(until_ns))
+            each.regress()
         for each, segment in feed.segments:
             self._emit(each, segment.pass_time(known_ns))
             self._emit(each, segment.regress())

@@ -20,7 +20,8 @@ def with_regress(recording: Recording, draw: Random) -> Recording:
     that it is certain some hundred samples later.
     """
     whole = [piece for record in recording.records for piece in _in_pieces(record, draw)]
-    heard = [i for i, record in enumerate(whole) if isinstance(record, Receive)]
+    known = _known(recording, whole)
+    heard = [i for i, record in enumerate(whole) if isinstance(record, Receive) and i >= known]
     begins = sorted(
         draw.choice(heard[: len(heard) // 3 + 1]) for _ in range(draw.choice((1, 1, 2)))
     )
@@ -34,6 +35,20 @@ def with_regress(recording: Recording, draw: Random) -> Recording:
         on_ns += step_ns if back_ns else 0
         records.append(_set_back(record, on_ns, back_ns))
     return replace(recording, records=tuple(records))
+
+
+def _known(recording: Recording, whole: list[Record]) -> int:
+    """Until here each tag came once: a lot that is late for a window that is not there yet nobody
+    counts.
+    """
+    has_cuts = any("cut_on" in rule for rule in recording.config["rule"])
+    if recording.wire == "columns" or not has_cuts:
+        return 0
+    first: dict[str, int] = {}
+    for place, record in enumerate(whole):
+        for sample in record.samples if isinstance(record, Receive) else ():
+            first.setdefault(sample.tag, place)
+    return max(first.values())
 
 
 def _in_pieces(record: Record, draw: Random) -> Iterator[Record]:

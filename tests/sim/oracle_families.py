@@ -65,7 +65,7 @@ FAMILIES: dict[str, Family] = {
     "session": Family(windows.sessions, 212, hows=BOTH, weight=4),
     "count": Family(windows.counts, 212, hows=BOTH, weight=4),
     "held": Family(windows.held, 212, hows=(*HOWS, "regress"), weight=2),
-    "cut": Family(windows.cuts, 212, weight=3),
+    "cut": Family(windows.cuts, 212, hows=(*HOWS, "regress"), weight=3),
 }
 
 
