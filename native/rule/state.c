@@ -104,18 +104,18 @@ size_t pstk_state_finish(const pstk_rule *rule, pstk_state_run *run, uint32_t fl
 void pstk_micro_init(pstk_micro_fold *fold) { *fold = (pstk_micro_fold){.told_ns = INT64_MIN}; }
 
 /* It belongs where its end lies. A machine's stamp may put that into an interval that has been
- * told: then where it was seen. */
+ * told: then where it was seen. True: behind the open one, which is of this rule or as it was. */
 bool pstk_micro_add(const pstk_rule *rule, pstk_micro_fold *fold, const pstk_state_fact *stop,
                     int64_t time_ns) {
     int64_t every_ns = rule->micro_every_ns > 0 ? rule->micro_every_ns : MICRO_EVERY_NS;
-    int64_t start_ns = pstk_time_floor(stop->end_ns, every_ns, 0);
-    if (start_ns < fold->told_ns)
-        start_ns = PSTK_MAX(pstk_time_floor(time_ns, every_ns, 0), fold->told_ns);
-    if (fold->count && start_ns >= fold->end_ns)
+    bool is_told = stop->end_ns < fold->told_ns;
+    int64_t at_ns = is_told ? PSTK_MAX(time_ns, fold->told_ns) : stop->end_ns;
+    if (fold->count && at_ns >= fold->end_ns)
         return true;
     if (!fold->count) {
-        fold->start_ns = start_ns;
-        fold->end_ns = pstk_time_floor(start_ns, every_ns, 0) + every_ns;
+        int64_t start_ns = pstk_time_floor(at_ns, every_ns, 0);
+        fold->start_ns = PSTK_MAX(start_ns, fold->told_ns);
+        fold->end_ns = start_ns + every_ns;
         fold->total_ns = 0;
         fold->flags = 0;
     }

@@ -237,6 +237,22 @@ static void test_micro_stops_belong_to_the_interval_of_their_end(void) {
     CHECK(fold.start_ns == 400 && fold.end_ns == 3600 * PSTK_NS_PER_S);
 }
 
+static void test_an_interval_of_micro_stops_ends_as_it_was_under_another_rule(void) {
+    pstk_rule rule = {.kind = PSTK_RULE_STATE, .micro_every_ns = 20};
+    pstk_micro_fold fold;
+    pstk_state_fact out, next = {.start_ns = 42, .end_ns = 45};
+    pstk_micro_init(&fold);
+    CHECK(!pstk_micro_add(&rule, &fold, &(pstk_state_fact){.start_ns = 19, .end_ns = 22}, 22));
+    rule.micro_every_ns = 50;
+    CHECK(!pstk_micro_add(&rule, &fold, &(pstk_state_fact){.start_ns = 32, .end_ns = 34}, 34));
+    CHECK(pstk_micro_add(&rule, &fold, &next, 36)); /* by the machine's stamp, ahead */
+    pstk_micro_take(&fold, &out);
+    CHECK(out.start_ns == 20 && out.end_ns == 40 && out.count == 2 && out.code == 5);
+    CHECK(!pstk_micro_add(&rule, &fold, &next, 36));
+    pstk_micro_take(&fold, &out);
+    CHECK(out.start_ns == 40 && out.end_ns == 50 && out.count == 1);
+}
+
 int main(void) {
     test_patterns();
     test_quiet_range_is_safe();
@@ -249,5 +265,6 @@ int main(void) {
     test_negative_step();
     test_correction_below_the_start();
     test_micro_stops_belong_to_the_interval_of_their_end();
+    test_an_interval_of_micro_stops_ends_as_it_was_under_another_rule();
     return check_result("rule_steps");
 }

@@ -132,14 +132,18 @@ class State:
     # ---- micro stops, folded --------------------------------------------------------------------
 
     def _fold(self, end_ns: int, event_ns: int, flags: set[str]) -> None:
-        """A stop belongs to the interval that its end lies in; told already, to that of now."""
-        every_ns = self._rule.micro_every_ns
-        start_ns = end_ns // every_ns * every_ns
-        if self._told_ns is not None and start_ns < self._told_ns:
-            start_ns = max(event_ns // every_ns * every_ns, self._told_ns)
-        of_another = [s for s, stops in self._micro.items() if s <= start_ns < stops.end_ns]
-        start_ns = of_another[0] if of_another else start_ns
+        """A stop belongs to the interval that its end lies in; told already, to that of now. One
+        of the rule as it was takes what follows until its end; the next one begins there.
+        """
+        every_ns, at_ns = self._rule.micro_every_ns, end_ns
+        over = [] if self._told_ns is None else [self._told_ns]
+        if any(end_ns < told_ns for told_ns in over):
+            at_ns = max(event_ns, *over)
+        over += [stops.end_ns for stops in self._micro.values() if stops.end_ns <= at_ns]
+        start_ns = max([at_ns // every_ns * every_ns, *over])
         until_ns = start_ns // every_ns * every_ns + every_ns
+        open_ = [s for s, stops in self._micro.items() if s <= at_ns < stops.end_ns]
+        start_ns = open_[0] if open_ else start_ns
         stops = self._micro.setdefault(start_ns, _Stops(until_ns))
         stops.durations_ns.append(end_ns - self._start_ns)
         stops.flags |= flags
