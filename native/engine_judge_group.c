@@ -327,9 +327,12 @@ static void counter_input(pstk_judge *judge, judge_group *group, int64_t time_ns
         in->flags |= PSTK_FLAG_CUT_LATE;
     if (group->u.counter.is_open) {
         in->has_gap = has_gap(judge, group, group->u.counter.last_ns, time_ns);
+        int64_t from_ns = PSTK_MAX(judge_counter_ns(group), group->from_ns);
+        in->is_first_at_boundary = found->is_adopted && in->is_start_new &&
+                                   boundary_of(rule, from_ns, time_ns, false) == time_ns;
         if (!group->u.counter.is_unstarted)
-            in->boundary_ns = boundary_of(rule, PSTK_MAX(judge_counter_ns(group), group->from_ns),
-                                          time_ns, found->is_cut);
+            in->boundary_ns =
+                boundary_of(rule, from_ns, time_ns, found->is_cut || in->is_first_at_boundary);
     }
     if (in->has_reading && group->baseline_type) {
         in->has_baseline =

@@ -206,7 +206,8 @@ static size_t adopt_lot(const pstk_rule *rule, pstk_counter *counter, const pstk
                         pstk_segment_fact *out) {
     if (!in->has_start || !in->is_start_new)
         return 0;
-    if (pstk_value_compare(in->type, in->start, counter->start) > 0) {
+    bool is_behind = pstk_value_compare(in->type, in->start, counter->start) > 0;
+    if (is_behind || in->is_first_at_boundary) {
         counter->flags |= PSTK_FLAG_UNKNOWN_LOT; /* what came before this lot had none */
         return cut_lot(rule, counter, in, out);
     }

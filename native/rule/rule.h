@@ -250,11 +250,12 @@ typedef struct pstk_counter_input { /* one instant */
     int64_t baseline_ns;
     uint8_t type;
     bool has_reading;
-    bool has_start;       /* a start reading is known */
-    bool is_start_new;    /* and was given in this instant */
-    bool is_start_usable; /* and belongs to the cut of this instant */
-    bool is_cut;          /* lot, order or context changed */
-    bool is_adopted;      /* the lot became known for the first time: no change */
+    bool has_start;            /* a start reading is known */
+    bool is_start_new;         /* and was given in this instant */
+    bool is_start_usable;      /* and belongs to the cut of this instant */
+    bool is_cut;               /* lot, order or context changed */
+    bool is_adopted;           /* the lot became known for the first time: no change */
+    bool is_first_at_boundary; /* so where an interval ends: its end is the lot's start reading */
     bool has_baseline;
     bool has_gap;   /* samples are missing since the last reading */
     bool has_lots;  /* the rule names lots or orders */

@@ -89,6 +89,31 @@ static void test_an_interval_without_a_lot_says_so(void) {
     jj_close(&j);
 }
 
+/* One cut, not two: nothing lies between the boundary and the lot that begins there. */
+static void test_a_first_lot_at_a_boundary_begins_at_its_start(void) {
+    jj j;
+    jj_open(&j);
+    machine m = with_machine(&j, true);
+    j.rules[0].size_ns = 10 * S;
+    jj_restart(&j);
+    for (int64_t k = 0; k < 25; k++) {
+        j.now_ns = (1000 + k) * S;
+        jj_i64(&j, m.good, j.now_ns, k < 10 ? 100 + k : 105 + k);
+        if (k == 10) {
+            jj_i64(&j, m.lot, j.now_ns, 7);
+            jj_i64(&j, m.start, j.now_ns, 112);
+        }
+    }
+    jj_out out = jj_run(&j, 680);
+    REQUIRE(out.count == 2);
+    CHECK(out.event[0].flags == (PSTK_FLAG_PARTIAL | PSTK_FLAG_UNKNOWN_LOT));
+    CHECK(out.event[0].value.i64 == 12 && out.event[0].end_reading.i64 == 112);
+    CHECK(out.event[1].start_ns == 1010 * S && out.event[1].start_reading.i64 == 112);
+    CHECK(out.event[1].flags == 0 && strcmp(out.event[1].context.lot, "7") == 0);
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 static void test_start_told_late_stays_exact(void) {
     /* Readings run past the start of the new lot before the lot is told: they move over to it. */
     jj j;
@@ -383,6 +408,7 @@ int main(void) {
     test_an_interval_without_a_lot_says_so();
     test_lot_with_start_is_exact();
     test_lot_without_start_cuts_at_last_reading();
+    test_a_first_lot_at_a_boundary_begins_at_its_start();
     test_start_told_late_stays_exact();
     test_gap_is_bridged_by_the_register();
     test_rollover_and_reset();
