@@ -250,6 +250,8 @@ class Channel:
                 records.append(Tick(now_ns))
         if self.has_ticks:
             lasts = (300 * MS, S) if self.is_fine else (2 * S, 90 * S)
+            if self.has_lone_ticks:
+                lasts = () if isinstance(records[-1], Tick) else lasts[1:]
             records += [Tick(now_ns + after_ns) for after_ns in lasts]
         return records
 
@@ -308,9 +310,7 @@ class Channel:
             is_known = asset in heard or not self.is_windowed
             # a stream that says no more than hello holds the watermark, and all of them wait
             is_held = self.streams > len(self.parts) and changes[asset] == VERSIONS
-            # nor is a change told behind two ticks in a row: the second may be the oracle's only
-            is_sure = not made or not all(isinstance(each, Tick) for each in made[-2:])
-            if draw.random() < share and is_known and not is_held and is_sure:
+            if draw.random() < share and is_known and not is_held:
                 told = [role for role in roles[asset] if draw.random() < 0.7]
                 now.update((asset, role) for role in told if draw.random() < 0.8)
                 wanted_ns = newest_ns + draw.choice((-30, -3, 0, 0, 1, 20)) * MS
