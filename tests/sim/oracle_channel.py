@@ -249,7 +249,7 @@ class Channel:
                 now_ns += draw.choice((0, 1, 2, 5, 60, 300)) * MS
                 records.append(Tick(now_ns))
         if self.has_ticks:
-            lasts = (300 * MS, S) if self.is_fine else (2 * S, 90 * S)
+            lasts: tuple[int, ...] = (300 * MS, S) if self.is_fine else (2 * S, 90 * S)
             if self.has_lone_ticks:
                 lasts = () if isinstance(records[-1], Tick) else lasts[1:]
             records += [Tick(now_ns + after_ns) for after_ns in lasts]
