@@ -363,7 +363,7 @@ void judge_limit_regress(pstk_judge *judge, uint32_t index) {
 
 static void shift(int64_t *recv_ns, int64_t by_ns) { *recv_ns = pstk_time_add(*recv_ns, by_ns); }
 
-void judge_limit_shift(pstk_judge *judge, int64_t by_ns) {
+PSTK_COLD void judge_limit_shift(pstk_judge *judge, int64_t by_ns) {
     for (uint32_t i = 1; i < judge_count(judge, JUDGE_LIMIT); i++) {
         judge_limit *at = judge_limit_at(judge, i);
         if (!at->instance)

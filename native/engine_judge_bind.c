@@ -501,7 +501,7 @@ static void bind_rule(pstk_judge *judge, uint32_t tag, uint32_t slot, bool may_c
     }
 }
 
-static void bind_tag(pstk_judge *judge, uint32_t tag, bool may_create) {
+static PSTK_COLD void bind_tag(pstk_judge *judge, uint32_t tag, bool may_create) {
     judge_hot *hot = judge_hot_at(judge, tag);
     if (!pstk_tags_get(judge->tags, tag))
         return;

@@ -288,7 +288,7 @@ static void regress_tag(pstk_judge *judge, uint32_t tag) {
 }
 
 /* In order of time what ends by what is known is whole; what is open then closes as it stands. */
-static bool regress_wide(pstk_judge *judge, const judge_hot *hot, int64_t known_ns) {
+static PSTK_COLD bool regress_wide(pstk_judge *judge, const judge_hot *hot, int64_t known_ns) {
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
         const judge_bind *bind = judge_bind_raw(judge, b);
         const judge_instance *instance = judge_instance_raw(judge, bind->instance);
@@ -304,7 +304,7 @@ static bool regress_wide(pstk_judge *judge, const judge_hot *hot, int64_t known_
 }
 
 /* One tag is up to 16 steps; each asks for room, so a tag is taken up again where it stopped. */
-static bool regress_tags(pstk_judge *judge, uint32_t stream, int64_t known_ns) {
+static PSTK_COLD bool regress_tags(pstk_judge *judge, uint32_t stream, int64_t known_ns) {
     for (; judge->place.step < judge_count(judge, JUDGE_HOT); judge->place.step++) {
         judge_hot *hot = judge_hot_at(judge, judge->place.step);
         if (!hot->type || hot->stream != stream)
@@ -322,7 +322,7 @@ static bool regress_tags(pstk_judge *judge, uint32_t stream, int64_t known_ns) {
 }
 
 /* From here on a clock of its own: a device that woke in 1970 holds nobody's watermark. */
-void judge_stream_alone(pstk_judge *judge, uint32_t index) {
+PSTK_COLD void judge_stream_alone(pstk_judge *judge, uint32_t index) {
     judge_stream *stream = judge_stream_at(judge, index);
     uint32_t own = judge_stream_clock(index);
     judge_clock *clock = judge_clock_at(judge, own);

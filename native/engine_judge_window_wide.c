@@ -449,7 +449,7 @@ void judge_wide_drop(pstk_judge *judge, uint32_t index) {
 }
 
 /* Until its clock goes back a value has held: to the newest stamp, or the watermark ahead of it. */
-static void hold_until_known(pstk_judge *judge, judge_wide *at) {
+static PSTK_COLD void hold_until_known(pstk_judge *judge, judge_wide *at) {
     const pstk_rule *rule = rule_of(judge, at);
     const judge_hot *hot = judge_hot_raw(judge, at->tag);
     int64_t known_ns = PSTK_MAX(judge_stream_raw(judge, hot->stream)->max_ns,

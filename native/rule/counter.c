@@ -107,8 +107,8 @@ static void open_segment(pstk_counter *counter, int64_t start_ns, pstk_value sta
 
 /* The stretch from the last document on; the counter's register stands at the present reading
  * afterwards. */
-static size_t bridge_baseline(const pstk_rule *rule, pstk_counter *counter,
-                              const pstk_counter_input *in, pstk_segment_fact *out) {
+static PSTK_COLD size_t bridge_baseline(const pstk_rule *rule, pstk_counter *counter,
+                                        const pstk_counter_input *in, pstk_segment_fact *out) {
     size_t count = 0;
     open_segment(counter, in->baseline_ns, in->baseline);
     counter->flags = PSTK_FLAG_BASELINE | (in->has_lots ? (uint32_t)PSTK_FLAG_UNKNOWN_LOT : 0u);
