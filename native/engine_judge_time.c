@@ -287,14 +287,16 @@ static void regress_tag(pstk_judge *judge, uint32_t tag) {
     judge_quiet_refresh(judge, tag);
 }
 
-/* In order of time what ends by what is known is whole; what is open then closes as it stands. */
+/* In order of time what ends by what is known is whole; what is open then closes as it stands.
+ * Nothing is known (INT64_MIN) while other streams may say more. */
 static PSTK_COLD bool regress_wide(pstk_judge *judge, const judge_hot *hot, int64_t known_ns) {
     for (uint32_t b = hot->bind; b; b = judge_bind_raw(judge, b)->link) {
         const judge_bind *bind = judge_bind_raw(judge, b);
         const judge_instance *instance = judge_instance_raw(judge, bind->instance);
         if (instance->kind != PSTK_RULE_WINDOW || bind->role != PSTK_ROLE_VALUE)
             continue;
-        if (pstk_window_is_ordered(judge_rule_of(judge, instance)) &&
+        bool is_ordered = pstk_window_is_ordered(judge_rule_of(judge, instance));
+        if (is_ordered && known_ns != INT64_MIN &&
             !judge_wide_advance(judge, instance->state, known_ns))
             return false;
         if (!judge_wide_close_all(judge, instance->state, PSTK_FLAG_CLOCK_REGRESS))

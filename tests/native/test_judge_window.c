@@ -185,6 +185,38 @@ static void test_clock_regress_closes_and_starts_an_epoch(void) {
     jj_close(&j);
 }
 
+/* While other streams of the source may say more, nothing ends by what one of them has said. */
+static void test_a_clock_regress_beside_another_stream_ends_no_session(void) {
+    jj j;
+    jj_open(&j);
+    pstk_rule *rule = jj_rule(&j, "w", PSTK_RULE_WINDOW, "*.temp");
+    rule->session_gap_ns = 5 * S;
+    rule->session_max_ns = 3600 * S;
+    rule->emit = PSTK_EMIT_EVENT;
+    jj_config(&j);
+    uint32_t temp = jj_tag(&j, "m1.temp", PSTK_TYPE_F64),
+             level = jj_tag(&j, "m1.level", PSTK_TYPE_F64),
+             other = jj_tag(&j, "m2.level", PSTK_TYPE_F64);
+    j.now_ns = 100010 * S;
+    jj_stream(&j, 0, 1);
+    jj_f64(&j, temp, 100001 * S, 1);
+    jj_stream(&j, 1, 2);
+    jj_f64(&j, other, 100003 * S, 1);
+    j.stream = 0;
+    jj_f64(&j, temp, 100002 * S, 1);
+    jj_f64(&j, level, 100040 * S, 1);
+    for (int64_t k = 0; k < 150; k++) {
+        j.now_ns += 100 * MS;
+        jj_f64(&j, level, k * 100 * MS, 1);
+    }
+    jj_out out = jj_run(&j, 680);
+    REQUIRE(out.count == 1);
+    CHECK(out.event[0].start_ns == 100001 * S && out.event[0].end_ns == 100002 * S + 1);
+    CHECK(out.event[0].count == 2 && (out.event[0].flags & PSTK_FLAG_CLOCK_REGRESS));
+    jj_out_free(&out);
+    jj_close(&j);
+}
+
 static void test_too_many_panes_refuse_the_rule(void) {
     jj j;
     jj_open(&j);
@@ -253,6 +285,7 @@ int main(void) {
     test_slowest_stream_holds_until_it_is_idle();
     test_gap_marks_the_windows_it_touches_and_no_other();
     test_clock_regress_closes_and_starts_an_epoch();
+    test_a_clock_regress_beside_another_stream_ends_no_session();
     test_too_many_panes_refuse_the_rule();
     for (uint64_t seed = 1; seed <= 5; seed++)
         test_shuffle_within_lateness(seed);
